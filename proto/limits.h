@@ -1,0 +1,28 @@
+/* limits.h - every limit that a peer can run into, in one place. Each has a test with hostile input. */
+#ifndef TERN_LIMITS_H
+#define TERN_LIMITS_H
+
+#define LIMIT_MESSAGE_BYTES (16u << 20)  /* one message; a larger one costs its sender the connection */
+#define LIMIT_MESSAGE_DEPTH 8u           /* arrays in arrays */
+#define LIMIT_MESSAGE_OBJECTS 600000u    /* msgpack objects in one message */
+#define LIMIT_LIST 20000u                /* elements of one list in a message */
+#define LIMIT_PAYLOAD_BYTES (1u << 20)   /* payload of a job, by default */
+#define LIMIT_RESULT_BYTES (1u << 20)    /* result of an attempt; of its output: head and tail */
+#define LIMIT_NAME_BYTES 128u            /* of a queue, a handler, a worker */
+#define LIMIT_TEXT_BYTES 1024u           /* a job's name, an error text, a reason */
+#define LIMIT_SUBMIT_JOBS 10000u         /* jobs in one SUBMIT */
+#define LIMIT_SUBMITS_OPEN 16u           /* submits of one client that wait for their answer */
+#define LIMIT_BATCH 1000u                /* outcomes, runs, references in one worker message */
+#define LIMIT_HELD 20000u                /* attempts that one worker holds, as listed in HELLO */
+#define LIMIT_RANGES 1000u               /* ranges in one selector */
+#define LIMIT_PAGE 1000u                 /* jobs in one page of an answer */
+#define LIMIT_HANDLERS 1000u             /* handlers that one worker declares */
+#define LIMIT_QUEUES 1000u               /* queues that one worker names */
+#define LIMIT_PREFETCH 1000u             /* attempts beyond the slots of one pool */
+#define LIMIT_SLOTS 10000u               /* slots of one pool */
+#define LIMIT_PEERS 10000u               /* peers that have said HELLO */
+#define LIMIT_REPLIES 1000u              /* replies that one peer has not read; more are dropped */
+#define LIMIT_REQUESTS_OPEN 64u          /* waits and sweeps of one peer that go on at a time */
+#define LIMIT_CLASSES 10000u             /* (queue, handler, tag, program); past it, commands share one */
+
+#endif

@@ -1,0 +1,30 @@
+# libproto: what all programs share. base/ knows nothing of tern; the rest is the protocol.
+noinst_LTLIBRARIES += libproto.la
+
+libproto_la_LIBADD = $(ZMQ_LIBS) $(MSGPACK_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS)
+libproto_la_SOURCES = \
+	%D%/base/base.c \
+	%D%/base/base.h \
+	%D%/base/buf.c \
+	%D%/base/buf.h \
+	%D%/base/clock.c \
+	%D%/base/clock.h \
+	%D%/base/list.h \
+	%D%/base/log.c \
+	%D%/base/log.h \
+	%D%/base/map.c \
+	%D%/base/map.h \
+	%D%/base/rng.h \
+	%D%/limits.h \
+	%D%/message.c \
+	%D%/message.h \
+	%D%/socket.c \
+	%D%/socket.h \
+	%D%/validate.c \
+	%D%/validate.h \
+	%D%/words.c \
+	%D%/words.h \
+	$(END)
+
+EXTRA_DIST += \
+	$(END)

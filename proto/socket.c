@@ -1,0 +1,270 @@
+/* socket.c - libzmq, and all that must be known to use it safely. */
+#include "proto/socket.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "proto/limits.h"
+
+struct socket {
+    void *zmq;  /* owned */
+    int type;
+    char *path; /* owned: of a bound ipc socket, removed at close */
+};
+
+#define POLL_FDS_MAX 16
+
+static void *context(void)
+{
+    static void *one;
+    if (!one) {
+        one = zmq_ctx_new();
+        zmq_ctx_set(one, ZMQ_MAX_SOCKETS, 64);
+    }
+    return one;
+}
+
+static void set(void *zmq, int option, int value)
+{
+    int r = zmq_setsockopt(zmq, option, &value, sizeof value);
+    assert(r == 0);
+}
+
+static struct socket *open_socket(int type)
+{
+    void *zmq = context() ? zmq_socket(context(), type) : NULL;
+    if (!zmq)
+        return NULL;
+    int64_t most = LIMIT_MESSAGE_BYTES;
+    zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    set(zmq, ZMQ_LINGER, 0);
+    set(zmq, ZMQ_IMMEDIATE, 1);
+    set(zmq, ZMQ_HANDSHAKE_IVL, 5000);
+    set(zmq, ZMQ_HEARTBEAT_IVL, 5000);
+    set(zmq, ZMQ_HEARTBEAT_TIMEOUT, 15000);
+    set(zmq, ZMQ_HEARTBEAT_TTL, 15000);
+    set(zmq, ZMQ_RECONNECT_IVL, 50);
+    set(zmq, ZMQ_RECONNECT_IVL_MAX, 1000);
+    set(zmq, ZMQ_BACKLOG, 4096);
+    set(zmq, ZMQ_SNDHWM, (int)LIMIT_REPLIES);
+    set(zmq, ZMQ_RCVHWM, (int)LIMIT_REPLIES);
+    if (type == ZMQ_ROUTER)
+        set(zmq, ZMQ_ROUTER_MANDATORY, 1);
+    struct socket *s = xcalloc(1, sizeof *s);
+    s->zmq = zmq;
+    s->type = type;
+    return s;
+}
+
+struct socket *socket_close(struct socket *s)
+{
+    if (!s)
+        return NULL;
+    zmq_close(s->zmq);
+    if (s->path)
+        unlink(s->path);
+    free(s->path);
+    free(s);
+    return NULL;
+}
+
+const char *address_ipc_path(const char *address)
+{
+    return strncmp(address, "ipc://", 6) == 0 ? address + 6 : NULL;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]:", 6) == 0 || strncmp(host, "localhost:", 10) == 0;
+}
+
+char *address_check(const char *address, bool insecure_loopback)
+{
+    const char *path = address_ipc_path(address);
+    if (path && path[0] != '/' )
+        return xasprintf("address %s: the path of a Unix socket must be absolute, as in ipc:///run/tern/broker.sock", address);
+    if (path && strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        return xasprintf("address %s: a Unix socket's path may have at most 107 bytes; choose a shorter one", address);
+    if (path)
+        return NULL;
+    if (strncmp(address, "tcp://", 6) != 0)
+        return xasprintf("address %s: must be ipc:///PATH or tcp://HOST:PORT", address);
+    if (is_loopback(address + 6) && insecure_loopback)
+        return NULL;
+    if (is_loopback(address + 6))
+        return xasprintf("address %s: TCP needs keys, which this version does not have yet; use ipc://, or "
+                         "--insecure-loopback to let every local user in without a key", address);
+    return xasprintf("address %s: TCP beyond this machine needs keys, which this version does not have yet", address);
+}
+
+static const char *hint_for(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "; another program listens there: stop it, or choose another address with --listen";
+    case EACCES:
+        return "; this user may not create it: check the directory's owner and mode";
+    case ENOENT:
+        return "; its directory does not exist: create it, or choose another address with --listen";
+    case EADDRNOTAVAIL:
+    case ENODEV:
+        return "; this machine has no such address";
+    default:
+        return "";
+    }
+}
+
+static int fail(struct socket *s, const char *verb, const char *address, char **ret_error)
+{
+    int error = zmq_errno();
+    *ret_error = xasprintf("cannot %s %s: %s%s", verb, address, zmq_strerror(error), hint_for(error));
+    socket_close(s);
+    return -error;
+}
+
+/* The umask makes the socket 0660 from its first moment on: its owner and its group may connect. */
+static int bind_private(void *zmq, const char *address)
+{
+    mode_t before = umask(0117);
+    int r = zmq_bind(zmq, address);
+    int error = errno;
+    umask(before);
+    errno = error;
+    return r;
+}
+
+int socket_listen(struct socket **ret, const char *address, char **ret_error)
+{
+    struct socket *s = open_socket(ZMQ_ROUTER);
+    if (!s || bind_private(s->zmq, address) < 0)
+        return fail(s, "listen on", address, ret_error);
+    const char *path = address_ipc_path(address);
+    s->path = path ? xstrdup(path) : NULL;
+    *ret = s;
+    return 0;
+}
+
+int socket_connect(struct socket **ret, const char *address, char **ret_error)
+{
+    struct socket *s = open_socket(ZMQ_DEALER);
+    if (!s || zmq_connect(s->zmq, address) < 0)
+        return fail(s, "connect to", address, ret_error);
+    *ret = s;
+    return 0;
+}
+
+static int send_frame(struct socket *s, struct str bytes, int flags)
+{
+    return zmq_send(s->zmq, bytes.p, bytes.n, ZMQ_DONTWAIT | flags) < 0 ? -zmq_errno() : 0;
+}
+
+int socket_send(struct socket *s, struct str message)
+{
+    return message.n > LIMIT_MESSAGE_BYTES ? -EMSGSIZE : send_frame(s, message, 0);
+}
+
+int socket_send_to(struct socket *s, const char *routing_id, struct str message)
+{
+    if (message.n > LIMIT_MESSAGE_BYTES)
+        return -EMSGSIZE;
+    int r = send_frame(s, (struct str){ routing_id, ROUTING_ID_BYTES }, ZMQ_SNDMORE);
+    return r < 0 ? r : send_frame(s, message, 0);
+}
+
+void frame_fini(struct frame *f)
+{
+    if (!f->owned)
+        return;
+    zmq_msg_close(f->owned);
+    free(f->owned);
+    *f = (struct frame){ .uid = -1 };
+}
+
+/* libzmq 4.3 appends `:UID:GID:PID` from SO_PEERCRED to the peer address of a Unix socket; the address itself is then
+ * the constant "localhost", which no TCP peer's numeric address can be. */
+static int64_t peer_uid(zmq_msg_t *m)
+{
+    const char *peer = zmq_msg_gets(m, "Peer-Address");
+    long long uid, gid, pid;
+    char end;
+    if (!peer || sscanf(peer, "localhost:%lld:%lld:%lld%c", &uid, &gid, &pid, &end) != 3)
+        return -1;
+    return uid;
+}
+
+static int recv_part(struct socket *s, zmq_msg_t *m)
+{
+    zmq_msg_init(m);
+    if (zmq_msg_recv(m, s->zmq, ZMQ_DONTWAIT) < 0) {
+        int error = zmq_errno();
+        zmq_msg_close(m);
+        return -error;
+    }
+    return 0;
+}
+
+/* Reads on to the end of the message, so that the next read starts at a message's beginning. */
+static int throw_away(struct socket *s, zmq_msg_t *m)
+{
+    while (zmq_msg_more(m)) {
+        zmq_msg_close(m);
+        if (recv_part(s, m) < 0)
+            return -EBADMSG;
+    }
+    zmq_msg_close(m);
+    return -EBADMSG;
+}
+
+/* A routing id of the ROUTER's own making has 5 bytes, the first 0; libzmq lets no peer choose one like that. */
+static int recv_routing_id(struct socket *s, char *ret)
+{
+    zmq_msg_t m;
+    int r = recv_part(s, &m);
+    if (r < 0)
+        return r;
+    const char *id = zmq_msg_data(&m);
+    if (zmq_msg_size(&m) != ROUTING_ID_BYTES || id[0] != 0 || !zmq_msg_more(&m))
+        return throw_away(s, &m);
+    memcpy(ret, id, ROUTING_ID_BYTES);
+    zmq_msg_close(&m);
+    return 0;
+}
+
+int socket_recv(struct socket *s, struct frame *ret)
+{
+    struct frame f = { .uid = -1 };
+    int r = s->type == ZMQ_ROUTER ? recv_routing_id(s, f.routing_id) : 0;
+    if (r < 0)
+        return r;
+    zmq_msg_t m;
+    r = recv_part(s, &m);
+    if (r < 0)
+        return r;
+    if (zmq_msg_more(&m))
+        return throw_away(s, &m);
+    f.uid = peer_uid(&m);
+    f.owned = xmalloc(sizeof m);
+    zmq_msg_init(f.owned);
+    zmq_msg_move(f.owned, &m);
+    f.p = zmq_msg_data(f.owned);
+    f.n = zmq_msg_size(f.owned);
+    *ret = f;
+    return 0;
+}
+
+int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms)
+{
+    zmq_pollitem_t items[1 + POLL_FDS_MAX] = { { .socket = s->zmq, .events = ZMQ_POLLIN } };
+    assert(n <= POLL_FDS_MAX);
+    for (size_t i = 0; i < n; i++)
+        items[1 + i] = (zmq_pollitem_t){ .fd = fds[i].fd, .events = fds[i].events & POLLIN ? ZMQ_POLLIN : 0 };
+    if (zmq_poll(items, (int)n + 1, timeout_ms) < 0)
+        return -zmq_errno();
+    for (size_t i = 0; i < n; i++)
+        fds[i].revents = items[1 + i].revents ? POLLIN : 0;
+    return (items[0].revents & ZMQ_POLLIN) != 0;
+}

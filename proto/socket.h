@@ -1,0 +1,49 @@
+/* socket.h - the only door to ZeroMQ: one ROUTER at the broker, a DEALER at everybody else.
+ *
+ * One message is one frame with one msgpack body. All options are set before bind or connect; nothing here ever blocks
+ * but socket_poll. A socket belongs to the thread that opened it. One ZeroMQ context a process, made at the first open. */
+#ifndef TERN_SOCKET_H
+#define TERN_SOCKET_H
+
+#include "proto/base/buf.h"
+
+struct socket;
+struct pollfd;
+
+/* A connection as the ROUTER names it: made by the ROUTER itself, never chosen by the peer, never used twice. */
+#define ROUTING_ID_BYTES 5
+
+/* A message that has arrived. p is valid until frame_fini. */
+struct frame {
+    const char *p;
+    size_t n;
+    char routing_id[ROUTING_ID_BYTES]; /* from a ROUTER */
+    int64_t uid; /* of the process at the other end of a Unix socket, told by the kernel; else -1 */
+    void *owned;
+};
+void frame_fini(struct frame *f);
+
+/* Binds a ROUTER. *ret_error: what was wrong and what to do, owned by the caller. -EADDRINUSE, -EACCES, -EINVAL... */
+int socket_listen(struct socket **ret, const char *address, char **ret_error);
+/* Connects a DEALER. That nobody listens there is no error: ZeroMQ goes on trying. */
+int socket_connect(struct socket **ret, const char *address, char **ret_error);
+/* What is not sent yet is dropped. NULL is fine. Returns NULL. */
+struct socket *socket_close(struct socket *s);
+
+/* -EAGAIN: no connection, or its queue is full; -EMSGSIZE: over LIMIT_MESSAGE_BYTES. */
+int socket_send(struct socket *s, struct str message);
+/* From a ROUTER. -EHOSTUNREACH: that connection is gone; -EAGAIN: its queue is full. */
+int socket_send_to(struct socket *s, const char *routing_id, struct str message);
+/* -EAGAIN: nothing there. -EBADMSG: a message of more than one frame, or from a peer that chose its own routing id, was
+ * thrown away; go on reading. */
+int socket_recv(struct socket *s, struct frame *ret);
+/* Waits for the socket or the descriptors (as in poll(2)), at most timeout_ms, -1: for ever. 1: the socket is readable;
+ * 0: it is not; -EINTR. fds may be NULL when n is 0. */
+int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms);
+
+/* Is this an address tern may use? NULL, or what is wrong with it (owned by the caller). */
+char *address_check(const char *address, bool insecure_loopback);
+/* The path of an ipc:// address, or NULL. */
+const char *address_ipc_path(const char *address);
+
+#endif

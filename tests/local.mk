@@ -1,0 +1,64 @@
+# Every program that sets no LDADD of its own is a test: one file, tests/test_NOUN.c, linked to all there is.
+LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
+
+# Unit tests: tests/test_NOUN.c.
+UNIT_TESTS = \
+	$(END)
+
+# The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
+# for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
+SIM_TESTS = \
+	$(END)
+FUZZ_TESTS = \
+	$(END)
+
+# Programs that tests start, but that are no tests themselves.
+TEST_HELPERS = \
+	$(END)
+
+# Flows: real daemons, one bats file one test.
+FLOW_TESTS = \
+	$(END)
+
+# Static checks: scripts that read the tree.
+STATIC_TESTS = \
+	%D%/house.sh \
+	$(END)
+
+EXTRA_DIST += \
+	$(STATIC_TESTS) \
+	$(FLOW_TESTS) \
+	%D%/flow/run \
+	$(END)
+
+TEST_EXTENSIONS = .sh .bats
+SH_LOG_COMPILER = bash
+BATS_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/flow/run
+LOG_COMPILER = timeout -k 5 300
+AM_TESTS_ENVIRONMENT = \
+	TERN_BUILD='$(abs_builddir)'; export TERN_BUILD; \
+	TERN_SOURCE='$(abs_srcdir)'; export TERN_SOURCE;
+
+TESTS += $(STATIC_TESTS)
+if HAVE_CMOCKA
+check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
+TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS)
+else
+check-local:
+	@echo "make check needs cmocka, which configure did not find." >&2
+	@echo "Install it (contrib/install-deps, or Debian's libcmocka-dev) and run configure again." >&2
+	@exit 1
+endif
+
+# Flows start the programs, so these are built first even for make check TESTS=...
+$(FLOW_TESTS:.bats=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
+
+# What the thread sanitizer is for: the pools, the link and the simulation.
+check-tsan:
+	@list=; for t in $(UNIT_TESTS) $(SIM_TESTS); do \
+	  case $$t in \
+	    %D%/test_pool*|%D%/test_link*|%D%/test_coroutine*|%D%/test_reader*|%D%/sim*) list="$$list $$t";; \
+	  esac; \
+	done; \
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list"
+.PHONY: check-tsan

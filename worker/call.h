@@ -1,0 +1,33 @@
+/* call.h - one call of a handler: what the functions of handler.h act on, the same in a thread, a child and a coroutine. */
+#ifndef TERN_CALL_H
+#define TERN_CALL_H
+
+#include "proto/base/clock.h"
+#include "proto/message.h"
+#include "worker/handler.h"
+
+struct coroutine;
+
+struct tern_job {
+    const struct run_job *job;   /* borrowed */
+    int64_t deadline_ms;         /* monotonic; NEVER */
+    int stop;                    /* set by another thread or a signal handler: only through __atomic builtins */
+    struct coroutine *coroutine; /* borrowed; NULL outside the loop pool */
+    struct buf result;           /* owned */
+    bool result_set;
+    struct buf output;           /* owned: marked chunks, proto/output.h */
+    char *error;                 /* owned */
+    bool for_good;
+    struct call_measure {
+        int64_t wall_us, cpu_us, max_rss_kb; /* UNSET where not measured */
+    } measured;
+};
+
+void call_init(struct tern_job *j, const struct run_job *job, struct now now);
+void call_fini(struct tern_job *j);
+/* From any thread, or a signal handler. */
+static inline void call_tell_stop(struct tern_job *j) { __atomic_store_n(&j->stop, 1, __ATOMIC_RELEASE); }
+/* Says in *ret how it ended, given what the handler returned and j->measured; texts and bytes are views into j. */
+void call_outcome(const struct tern_job *j, int r, struct outcome *ret);
+
+#endif

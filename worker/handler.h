@@ -1,0 +1,70 @@
+/* tern/handler.h - what a handler is, and what it may ask of the job it runs.
+ *
+ * A handler has a blocking form, an async form, or both. The blocking form is called in a thread of the thread pool
+ * or in a child of the process pool; the async form is called on a coroutine of the loop pool, where it must never
+ * block: it awaits. Both are straight-line code that returns 0 when the job is done, and otherwise what tern_fail
+ * returned. A handler that returns another negative number has failed for now with that errno.
+ *
+ * Threads: a struct tern_job belongs to the call that was handed it. No function here may be called from another
+ * thread than the one the handler was called on. Everything handed in is copied before the function returns. */
+#ifndef TERN_HANDLER_H
+#define TERN_HANDLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tern_job;
+
+enum tern_tag { TERN_TAG_AUTO, TERN_TAG_CPU, TERN_TAG_IO, TERN_TAG_SLOW_IO };
+
+struct tern_handler {
+    const char *name;        /* [A-Za-z0-9._:-], at most 128 bytes */
+    const char *description; /* one line for people */
+    int (*blocking)(struct tern_job *job); /* or NULL */
+    int (*async)(struct tern_job *job);    /* or NULL */
+    enum tern_tag tag;       /* of jobs that name none */
+    int retries;             /* of jobs that name none */
+    int64_t timeout_ms;      /* of jobs that name none; 0: no limit */
+    bool not_thread_safe;    /* the blocking form runs in a process only */
+};
+
+/* What the job is. The payload is valid until the handler returns; it is not NUL-terminated. */
+const void *tern_payload(struct tern_job *job, size_t *ret_bytes);
+uint64_t tern_job_id(const struct tern_job *job);
+uint64_t tern_attempt(const struct tern_job *job);
+/* Milliseconds until the time limit; INT64_MAX when there is none. */
+int64_t tern_time_left_ms(const struct tern_job *job);
+
+/* Has the job been cancelled, or has its time limit passed? A handler that works for long asks now and then, and
+ * returns what tern_fail gives. */
+bool tern_should_stop(const struct tern_job *job);
+
+/* Sets the result. 0, or -EMSGSIZE over the limit (1 MiB): nothing is set then. A second call replaces the first. */
+int tern_result(struct tern_job *job, const void *bytes, size_t n);
+
+/* Adds a line to the job's log (`tern logs --stderr`); head and tail are kept past the limit. */
+void tern_log(struct tern_job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The job has failed, for now (a retry may help) or for good. Returns what the handler must return. */
+int tern_fail(struct tern_job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int tern_fail_for_good(struct tern_job *job, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- the async form only ---------------------------------------------------------------------- */
+
+/* Awaits. Each returns 0, or early -ECANCELED when the job should stop (cancelled or past its time limit): the
+ * handler then cleans up and returns. */
+int tern_await_ms(struct tern_job *job, int64_t ms);
+/* Awaits a descriptor: POLLIN and/or POLLOUT as in poll(2). Returns the events that came, or -errno. */
+int tern_await_fd(struct tern_job *job, int fd, int events);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

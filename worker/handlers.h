@@ -1,0 +1,19 @@
+/* handlers.h - the handlers that this worker has, by name. Fixed before any pool starts; safe to read from any thread. */
+#ifndef TERN_HANDLERS_H
+#define TERN_HANDLERS_H
+
+#include "proto/message.h"
+#include "worker/handler.h"
+
+/* only: names separated by commas, or NULL for all; with_exec: whether `exec` is among them. An unknown name: -ENOENT, named
+ * in *ret_error (owned by the caller). */
+int handlers_init(const char *only, bool with_exec, char **ret_error);
+const struct tern_handler *handlers_find(struct str name);
+/* What HELLO says of them: *ret_n records, borrowed. */
+const struct handler_info *handlers_info(size_t *ret_n);
+
+/* `exec` is declared here but is no function: commands are run by command.c (child.c, launcher.c). */
+extern const struct tern_handler handler_exec, handler_http, handler_sleep, handler_echo, handler_sha256;
+static inline bool handler_is_exec(struct str name) { return str_is(name, "exec"); }
+
+#endif

@@ -1,0 +1,60 @@
+/* pool.h - what the worker's link knows of a pool: verbs, the same for all three.
+ *
+ * pool.c holds what the pools share: the queue of what waits for a slot, the slots, time limits, stopping and the grace,
+ * stuck slots. A kind (pool_process.c, pool_thread.c, pool_loop.c) only knows how to begin, how to tell to stop, and
+ * how to kill. All of it runs on the worker's link thread; a kind that has threads of its own hands over what has ended
+ * through a queue and an eventfd. Pools know neither ZeroMQ nor the broker. */
+#ifndef TERN_POOL_H
+#define TERN_POOL_H
+
+#include "worker/slot.h"
+
+struct pool;
+struct zygote;   /* zygote.h: forks children; the process pool and every command need it */
+struct launcher; /* launcher.h: runs commands for the thread and the loop pool */
+
+struct pool_options {
+    enum pool_kind kind;
+    size_t slots;
+    struct zygote *zygote;     /* borrowed */
+    struct launcher *launcher; /* borrowed */
+    size_t jobs_per_child;     /* process: a child is recycled after so many; 0: never */
+    size_t stuck_max;          /* thread, loop: slots that may be stuck and are replaced */
+    void (*on_started)(void *ctx, struct run *r);
+    /* r is finished, its outcome set; the callee owns it from here on. */
+    void (*on_finished)(void *ctx, struct run *r);
+    void *ctx;                 /* of both; they are called on the link thread, from the functions below */
+};
+
+int pool_open(struct pool **ret, const struct pool_options *o);
+/* Ends threads and children; what still runs is killed or, in threads, abandoned. */
+void pool_close(struct pool *p);
+
+/* Takes r: it runs when a slot is free, in order of arrival. */
+void pool_give(struct pool *p, struct run *r, struct now now);
+/* Takes back a run that has not started: the caller owns it. NULL when it has started or is not here. */
+struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt);
+/* Any that waits (the newest), or NULL: for draining. */
+struct run *pool_take_any_waiting(struct pool *p);
+/* Tells a running attempt to stop; reason REASON_CANCELLED, or REASON_NONE when it is to be handed back to the broker
+ * (its outcome then has ending ENDING_LOST and reason REASON_NONE, and is not sent but GIVEN). grace_ms: until it is
+ * killed (process) or given up (thread, loop). Nothing happens when it is not here. */
+void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
+               struct now now);
+/* Tells all that run to stop, to be handed back. */
+void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now);
+
+/* Does what is due (limits, graces, free slots); the monotonic time in ms when it wants to be called again, or NEVER. */
+int64_t pool_tick(struct pool *p, struct now now);
+/* What to poll for reading. */
+int pool_fd(const struct pool *p);
+void pool_on_readable(struct pool *p, struct now now);
+
+/* What the broker is told in BEAT: slots (less what is stuck beyond replacement), used, stuck, waiting. */
+struct pool_load pool_load(const struct pool *p);
+/* True when more is stuck than may be replaced: the worker must drain and be restarted. */
+bool pool_is_spent(const struct pool *p);
+/* A line a slot for SIGUSR1. */
+void pool_dump(const struct pool *p, struct now now);
+
+#endif

@@ -1,0 +1,48 @@
+/* pool_kind.h - what a kind of pool must know to do, and what it finds: the inside of struct pool, for pool.c and the
+ * pool_*.c alone. */
+#ifndef TERN_POOL_KIND_H
+#define TERN_POOL_KIND_H
+
+#include "worker/pool.h"
+
+struct pool_kind_ops {
+    /* Makes p->state. On failure nothing is left behind. */
+    int (*open)(struct pool *p);
+    void (*close)(struct pool *p);
+    /* Begins s->run on the slot. -errno: it could not; pool.c then gives the slot a failed outcome. */
+    int (*begin)(struct pool *p, struct slot *s, struct now now);
+    /* Tells what runs on the slot to stop, without waiting. */
+    void (*tell_stop)(struct pool *p, struct slot *s);
+    /* Kills it with its whole tree; NULL where nothing can be killed (thread, loop). pool_slot_ended follows. */
+    void (*kill)(struct pool *p, struct slot *s);
+    int (*fd)(const struct pool *p);
+    /* Reads what has ended, and calls pool_slot_ended for each. */
+    void (*on_readable)(struct pool *p, struct now now);
+    /* A stuck slot is replaced by a fresh one where the kind needs to do something for it (a new thread); or NULL. */
+    int (*replace)(struct pool *p);
+};
+
+extern const struct pool_kind_ops pool_process_ops, pool_thread_ops, pool_loop_ops;
+
+struct pool {
+    struct pool_options options;
+    const struct pool_kind_ops *ops;
+    void *state;          /* owned by the kind */
+    struct slot *slots;   /* owned; slots + stuck_max of them */
+    size_t n_slots;
+    struct link idle, busy, stuck; /* slots by state; busy: RUNNING, STOPPING, KILLED */
+    size_t n_idle, n_busy, n_stuck;
+    struct link waiting;  /* runs */
+    size_t n_waiting;
+};
+
+static inline size_t pool_slot_index(const struct pool *p, const struct slot *s)
+{
+    return (size_t)(s - p->slots);
+}
+
+/* The kind says that what ran on the slot has ended (its whole tree gone, its output drained). o says how, as the kind saw
+ * it; pool.c puts time-limit or cancelled in its place where that is why it ended. From the link thread only. */
+void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now);
+
+#endif

@@ -1,0 +1,30 @@
+/* run.h - one attempt as the worker holds it: from RUN, until the broker has recorded its outcome. */
+#ifndef TERN_RUN_H
+#define TERN_RUN_H
+
+#include "proto/base/clock.h"
+#include "proto/base/list.h"
+#include "proto/message.h"
+
+enum run_state { RUN_WAITING, RUN_RUNNING, RUN_FINISHED };
+
+struct run {
+    struct link link;       /* in a pool's queue, or the link's list of finished ones */
+    struct run_job job;     /* as told; its texts and bytes point into `bytes` */
+    void *bytes;            /* owned */
+    enum run_state state;
+    int64_t received_ms;    /* monotonic */
+    int64_t expire_at_ms;   /* monotonic; NEVER */
+    struct outcome outcome; /* once finished; its texts and bytes are owned by `outcome_bytes` */
+    void *outcome_bytes;    /* owned */
+    int64_t finished_us;    /* monotonic */
+    bool sent;              /* the outcome has been sent in this session */
+};
+
+/* Copies the view. */
+struct run *run_new(const struct run_job *job, struct now now);
+void run_free(struct run *r);
+/* Copies the outcome in (its job, attempt and pool are filled in from the run); state becomes RUN_FINISHED. */
+void run_finish(struct run *r, const struct outcome *o, int64_t now_us);
+
+#endif
