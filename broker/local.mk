@@ -3,6 +3,48 @@ noinst_LTLIBRARIES += libbroker.la
 
 libbroker_la_LIBADD = $(SQLITE_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS) -lm
 libbroker_la_SOURCES = \
+	%D%/broker.c \
+	%D%/broker.h \
+	%D%/broker_options.c \
+	%D%/broker_options.h \
+	%D%/change.c \
+	%D%/change.h \
+	%D%/class.c \
+	%D%/class.h \
+	%D%/dispatch.c \
+	%D%/dispatch.h \
+	%D%/job.c \
+	%D%/job.h \
+	%D%/lease.c \
+	%D%/lease.h \
+	%D%/loop.c \
+	%D%/loop.h \
+	%D%/outbox.c \
+	%D%/outbox.h \
+	%D%/peer.c \
+	%D%/peer.h \
+	%D%/ranges.c \
+	%D%/ranges.h \
+	%D%/rebalance.c \
+	%D%/rebalance.h \
+	%D%/recv.h \
+	%D%/recv_admin.c \
+	%D%/recv_hello.c \
+	%D%/recv_query.c \
+	%D%/recv_result.c \
+	%D%/recv_submit.c \
+	%D%/recv_wait.c \
+	%D%/recv_why.c \
+	%D%/recv_worker.c \
+	%D%/retry.c \
+	%D%/retry.h \
+	%D%/route.c \
+	%D%/route.h \
+	%D%/store.h \
+	%D%/wait.c \
+	%D%/wait.h \
+	%D%/worker.c \
+	%D%/worker.h \
 	$(END)
 
 sbin_PROGRAMS += tern-broker

@@ -9,15 +9,25 @@ libproto_la_SOURCES = \
 	%D%/base/buf.h \
 	%D%/base/clock.c \
 	%D%/base/clock.h \
+	%D%/base/conf.c \
+	%D%/base/conf.h \
 	%D%/base/list.h \
 	%D%/base/log.c \
 	%D%/base/log.h \
 	%D%/base/map.c \
 	%D%/base/map.h \
+	%D%/base/nearest.c \
+	%D%/base/nearest.h \
+	%D%/base/options.c \
+	%D%/base/options.h \
+	%D%/base/parse.c \
+	%D%/base/parse.h \
 	%D%/base/rng.h \
 	%D%/limits.h \
 	%D%/message.c \
 	%D%/message.h \
+	%D%/output.c \
+	%D%/output.h \
 	%D%/socket.c \
 	%D%/socket.h \
 	%D%/validate.c \

@@ -187,7 +187,7 @@
     R(state_count, STATE_COUNT_FIELDS)                                                             \
     R(queue_view, QUEUE_VIEW_FIELDS)                                                               \
     R(worker_view, WORKER_VIEW_FIELDS)                                                             \
-    R(stat, STAT_FIELDS)
+    R(stat_value, STAT_FIELDS)
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
@@ -272,7 +272,7 @@
 #define WORKERS_FIELDS(F) F(U64, req, )
 #define WORKER_LIST_FIELDS(F) F(U64, req, ) F(LIST, workers, worker_view)
 #define STATS_FIELDS(F) F(U64, req, )
-#define STAT_LIST_FIELDS(F) F(U64, req, ) F(LIST, stats, stat)
+#define STAT_LIST_FIELDS(F) F(U64, req, ) F(LIST, stats, stat_value)
 
 #define RUN_FIELDS(F) F(LIST, jobs, run_job)
 #define STARTED_FIELDS(F) F(LIST, attempts, attempt_ref)

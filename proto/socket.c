@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -137,12 +138,27 @@ static int bind_private(void *zmq, const char *address)
     return r;
 }
 
+/* libzmq binds a path over a living socket without a word: so it is tried first whether somebody answers there. */
+static bool somebody_listens(const char *path)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    cleanup(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || strlen(path) >= sizeof a.sun_path)
+        return false;
+    memcpy(a.sun_path, path, strlen(path) + 1);
+    return connect(fd, (struct sockaddr *)&a, sizeof a) == 0 || errno == EAGAIN;
+}
+
 int socket_listen(struct socket **ret, const char *address, char **ret_error)
 {
-    struct socket *s = open_socket(ZMQ_ROUTER);
-    if (!s || bind_private(s->zmq, address) < 0)
-        return fail(s, "listen on", address, ret_error);
     const char *path = address_ipc_path(address);
+    struct socket *s = open_socket(ZMQ_ROUTER);
+    if (path && somebody_listens(path))
+        errno = EADDRINUSE;
+    else if (s && bind_private(s->zmq, address) == 0)
+        errno = 0;
+    if (!s || errno)
+        return fail(s, "listen on", address, ret_error);
     s->path = path ? xstrdup(path) : NULL;
     *ret = s;
     return 0;

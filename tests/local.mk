@@ -3,6 +3,7 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_link \
 	$(END)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments

@@ -3,23 +3,28 @@
 #ifndef TERN_POOL_KIND_H
 #define TERN_POOL_KIND_H
 
+#include "proto/base/map.h"
 #include "worker/pool.h"
 
 struct pool_kind_ops {
     /* Makes p->state. On failure nothing is left behind. */
     int (*open)(struct pool *p);
+    /* Slots that are RUNNING or STUCK afterwards count as abandoned: their runs are left alone. */
     void (*close)(struct pool *p);
     /* Begins s->run on the slot. -errno: it could not; pool.c then gives the slot a failed outcome. */
     int (*begin)(struct pool *p, struct slot *s, struct now now);
     /* Tells what runs on the slot to stop, without waiting. */
     void (*tell_stop)(struct pool *p, struct slot *s);
-    /* Kills it with its whole tree; NULL where nothing can be killed (thread, loop). pool_slot_ended follows. */
+    /* Kills it with its whole tree; NULL where nothing can be killed (thread, loop). pool_slot_ended follows. Called again
+     * every 2 s (s->n_kills counts) for as long as it does not. */
     void (*kill)(struct pool *p, struct slot *s);
     int (*fd)(const struct pool *p);
     /* Reads what has ended, and calls pool_slot_ended for each. */
     void (*on_readable)(struct pool *p, struct now now);
     /* A stuck slot is replaced by a fresh one where the kind needs to do something for it (a new thread); or NULL. */
     int (*replace)(struct pool *p);
+    /* Can something begin now? A kind that backs off says no, and when to ask again; or NULL: always. */
+    bool (*ready)(struct pool *p, struct now now, int64_t *ret_when_ms);
 };
 
 extern const struct pool_kind_ops pool_process_ops, pool_thread_ops, pool_loop_ops;
@@ -31,9 +36,14 @@ struct pool {
     struct slot *slots;   /* owned; slots + stuck_max of them */
     size_t n_slots;
     struct link idle, busy, stuck; /* slots by state; busy: RUNNING, STOPPING, KILLED */
+    struct link spare;    /* idle slots that stand by to replace stuck ones */
     size_t n_idle, n_busy, n_stuck;
     struct link waiting;  /* runs */
     size_t n_waiting;
+    struct idmap runs;    /* by job and attempt: what waits, and the slots of what runs */
+    struct slot_due due;
+    int64_t retry_at_ms;  /* when ready said no */
+    bool filling;         /* free slots are being filled: no need to begin that anew */
 };
 
 static inline size_t pool_slot_index(const struct pool *p, const struct slot *s)
@@ -44,5 +54,7 @@ static inline size_t pool_slot_index(const struct pool *p, const struct slot *s)
 /* The kind says that what ran on the slot has ended (its whole tree gone, its output drained). o says how, as the kind saw
  * it; pool.c puts time-limit or cancelled in its place where that is why it ended. From the link thread only. */
 void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now);
+/* The kind says that what should run on the slot has not begun, and is to begin again elsewhere. */
+void pool_slot_again(struct pool *p, struct slot *s, struct now now);
 
 #endif

@@ -6,6 +6,8 @@
 #include "proto/base/list.h"
 #include "proto/message.h"
 
+struct slot;
+
 enum run_state { RUN_WAITING, RUN_RUNNING, RUN_FINISHED };
 
 struct run {
@@ -13,6 +15,7 @@ struct run {
     struct run_job job;     /* as told; its texts and bytes point into `bytes` */
     void *bytes;            /* owned */
     enum run_state state;
+    struct slot *slot;      /* borrowed: what it runs on; NULL otherwise */
     int64_t received_ms;    /* monotonic */
     int64_t expire_at_ms;   /* monotonic; NEVER */
     struct outcome outcome; /* once finished; its texts and bytes are owned by `outcome_bytes` */

@@ -9,7 +9,8 @@
  *                        |-- process: KILLED ----------+   (its tree is killed; the outcome waits for that)
  *                        `-- thread, loop: STUCK ------'   (the outcome is recorded at once; the slot comes back
  *                                                           when the handler returns, its outcome is dropped)
- */
+ *
+ * A command is killed in every pool. */
 #ifndef TERN_SLOT_H
 #define TERN_SLOT_H
 
@@ -27,9 +28,25 @@ struct slot {
     int64_t stop_at_ms;      /* time limit; NEVER when there is none */
     int64_t kill_at_ms;      /* end of the grace, once STOPPING */
     enum reason stop_reason; /* why it was told to stop: REASON_TIME_LIMIT, REASON_CANCELLED, or REASON_NONE (handed back) */
+    bool on_launcher;        /* it holds a command of a thread or loop pool */
+    unsigned n_kills;        /* how often it was told to die */
+    size_t due_at;           /* place among the due ones, counted from 1; 0: not there */
+    int64_t due_ms;
 };
 
 /* Moves to a state; asserts that the table of legal moves allows it. */
 void slot_move(struct slot *s, enum slot_state to);
+const char *slot_state_name(enum slot_state state);
+
+/* The slots that have something due, the earliest first: a binary heap. Slots without limits never enter it. */
+struct slot_due {
+    struct slot **at; /* owned; the slots are borrowed */
+    size_t n, cap;
+};
+
+void slot_due_fini(struct slot_due *d);
+/* NEVER takes it out. */
+void slot_due_set(struct slot_due *d, struct slot *s, int64_t due_ms);
+static inline struct slot *slot_due_first(const struct slot_due *d) { return d->n ? d->at[0] : NULL; }
 
 #endif

@@ -17,6 +17,19 @@ void log_init(const char *name, enum log_level level)
     to_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
+int log_level_parse(const char *name)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = { { "error", LOG_LEVEL_ERROR }, { "warning", LOG_LEVEL_WARNING }, { "info", LOG_LEVEL_INFO },
+                   { "debug", LOG_LEVEL_DEBUG } };
+    for (size_t i = 0; i < ELEMENTS(levels); i++)
+        if (strcmp(levels[i].name, name) == 0)
+            return levels[i].level;
+    return -EINVAL;
+}
+
 bool log_enabled(enum log_level level) { return level <= most; }
 
 static int prefix(char *line, size_t size, enum log_level level)

@@ -11,6 +11,8 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6,
 
 /* program: static text, put before each line when not under systemd. */
 void log_init(const char *program, enum log_level most);
+/* "error", "warning", "info", "debug"; or -EINVAL. */
+int log_level_parse(const char *name);
 bool log_enabled(enum log_level level);
 void log_at(enum log_level level, const char *format, ...) printf_like(2, 3);
 

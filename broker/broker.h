@@ -1,0 +1,99 @@
+/* broker.h - the core: takes messages and the time, changes the store, and puts what is to be said into the outbox.
+ *
+ * No socket, clock or thread in here: loop.c brings them, and so does a simulation. One turn is
+ *
+ *     broker_recv(...) for each message that waits
+ *     due = broker_tick(b, now)            what is due; dispatch
+ *     broker_commit(b, now)                the store, then the outbox may leave
+ *     broker_flush(b, send, ctx)
+ *
+ * A verb of the store that fails makes the whole turn fail: the first error is kept in `failed`, nothing more is done in this
+ * turn, and broker_commit decides. */
+#ifndef TERN_BROKER_H
+#define TERN_BROKER_H
+
+#include "broker/outbox.h"
+#include "broker/peer.h"
+#include "broker/retry.h"
+#include "broker/worker.h"
+
+struct broker_options {
+    struct store_options store;
+    int64_t heartbeat_ms, lost_after_ms;
+    int64_t retention_ms;       /* finished jobs are kept so long */
+    uint64_t keep_finished;     /* and so many */
+    uint64_t max_payload_bytes;
+    int disk_busy_percent;      /* from here on submits get `busy: disk` */
+    int64_t own_uid;            /* whose processes are admins, beside root */
+    uint64_t seed;              /* of the jitter */
+    const char *software;       /* static: name and version */
+    /* Hands a query to the reader; -EBUSY when it has too many. NULL: queries are refused (simulation). */
+    int (*ask_reader)(void *ctx, const struct peer *p, uint64_t epoch, const struct message *m, struct str owner);
+    void *ctx;
+};
+
+/* A request of this turn, for `busy: disk` when the turn fails. */
+struct asked {
+    char routing_id[ROUTING_ID_BYTES];
+    uint64_t session, req;
+};
+
+struct broker {
+    struct broker_options options;
+    struct store *store;        /* owned */
+    struct outbox outbox;
+    struct classes classes;
+    struct peers peers;
+    struct strmap workers;      /* by instance; of struct worker, owned */
+    struct idmap leases;        /* by job; of struct lease, owned */
+    struct idmap watched;       /* by job: struct watch, owned: the waits that look at it */
+    struct link any_waits;      /* of struct wait: those for any of their jobs */
+    struct link moving_waits;   /* of struct wait: those that look for the next job to watch */
+    struct link moving_changes; /* of struct change: those that are not through yet */
+    struct rng rng;
+    int failed;                 /* the first error of the store in this turn */
+    uint64_t worker_changes;    /* counts up when a worker comes, goes or changes what it serves */
+    uint64_t credit_changes;    /* counts up when there may be room where there was none */
+    bool dispatch_on;           /* the last turn's dispatch stopped at its budget */
+    int64_t last_turn_mono_ms;
+    int64_t next_due_ms, next_expiry_ms; /* wall; NEVER */
+    int64_t next_upkeep_mono_ms, next_measures_mono_ms, next_rebalance_mono_ms;
+    bool disk_busy;
+    struct asked *asked;        /* owned: of this turn */
+    size_t n_asked, cap_asked;
+    struct broker_counts {
+        uint64_t submitted, finished, retried, lost, turns, bad_messages, refused_results, dropped_replies, busy;
+    } counts;
+    int64_t bad_logged_mono_ms;
+    int64_t started_wall_ms;
+};
+
+/* On failure *ret_error is owned by the caller. */
+int broker_open(struct broker **ret, const struct broker_options *o, struct now now, char **ret_error);
+struct broker *broker_close(struct broker *b);
+
+/* One message. uid: of the sender on a Unix socket, told by the kernel; -1: not known. */
+void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct str bytes, struct now now);
+/* Does what is due. Returns the monotonic time in ms when it wants to be called again; at most a heartbeat away. */
+int64_t broker_tick(struct broker *b, struct now now);
+/* 0: the turn is true, or it was not and everybody has been told (`busy: disk`). < 0: the end; nothing may be sent. */
+int broker_commit(struct broker *b, struct now now);
+/* Sends the outbox. What a worker cannot be sent goes back to the queue in the next turn: then true, and that turn should
+ * come at once. */
+bool broker_flush(struct broker *b, int (*send)(void *ctx, const char *routing_id, struct str bytes), void *ctx,
+                  struct now now);
+/* Everybody hears BYE; nothing is taken after that. */
+void broker_say_bye(struct broker *b);
+
+/* ---- for the files of the core ------------------------------------------------------------------ */
+
+/* Keeps the first error of a turn. True when the turn has failed. */
+bool broker_failed(struct broker *b, int r);
+/* Puts m into the outbox, with the header that the peer expects. */
+void broker_send(struct broker *b, const struct peer *p, struct message *m);
+void broker_send_error(struct broker *b, const struct peer *p, uint64_t req, enum error_code code, const char *format, ...)
+    printf_like(5, 6);
+/* A peer is gone: its waits end; a worker stays, unconnected, until it is lost. */
+void broker_drop_peer(struct broker *b, struct peer *p);
+
+#endif

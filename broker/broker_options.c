@@ -1,0 +1,115 @@
+/* broker_options.c - one row an option: so on the command line, in broker.conf, in help and in the man page. */
+#include "broker/broker_options.h"
+
+#include "config.h"
+
+#include "proto/base/log.h"
+#include "proto/limits.h"
+#include "proto/socket.h"
+
+#define FIELD_AT(field) offsetof(struct program_options, field)
+
+static const struct option_def table[] = {
+    { "listen", "ADDRESS", "where clients and workers connect: ipc:///PATH or tcp://HOST:PORT", OPTION_TEXT,
+      FIELD_AT(listen), 0, 0, NULL, false },
+    { "db", "FILE", "the database; made when it is not there", OPTION_TEXT, FIELD_AT(db), 0, 0, NULL, false },
+    { "heartbeat", "DUR", "how often workers and waiting clients give a sign of life (2s)", OPTION_DURATION,
+      FIELD_AT(heartbeat), 10, 3600000, NULL, false },
+    { "lost-after", "DUR", "a worker that is silent for so long is taken for lost (10s)", OPTION_DURATION,
+      FIELD_AT(lost_after), 50, 86400000, NULL, false },
+    { "retention", "DUR", "finished jobs are kept so long (7d)", OPTION_DURATION, FIELD_AT(retention), 0, INT64_MAX / 2,
+      NULL, false },
+    { "keep-finished", "N", "finished jobs are kept at most so many (10000000)", OPTION_NUMBER, FIELD_AT(keep_finished), 0,
+      INT64_MAX / 2, NULL, false },
+    { "max-payload", "SIZE", "the largest payload of a job (1M)", OPTION_SIZE, FIELD_AT(max_payload), 1,
+      LIMIT_MESSAGE_BYTES / 2, NULL, false },
+    { "disk-busy", "PERCENT", "from so much of the disk used on, submits get busy (95)", OPTION_NUMBER,
+      FIELD_AT(disk_busy), 1, 101, NULL, false },
+    { "ballast", "SIZE", "a file that is freed when the disk is full, so that results can be recorded (64M)", OPTION_SIZE,
+      FIELD_AT(ballast), 0, INT64_MAX / 2, NULL, false },
+    { "insecure-loopback", NULL, "allow tcp://127.0.0.1 without keys: every local user is an admin then", OPTION_FLAG,
+      FIELD_AT(insecure_loopback), 0, 0, NULL, false },
+    { "log-level", "LEVEL", "error, warning, info or debug (info)", OPTION_TEXT, FIELD_AT(log_level), 0, 0, NULL, false },
+    { "config", "FILE", "read this configuration (" TERN_SYSCONFDIR "/broker.conf)", OPTION_TEXT, FIELD_AT(config), 0, 0,
+      NULL, true },
+    { "help", NULL, "print this and exit", OPTION_FLAG, FIELD_AT(help), 0, 0, NULL, true },
+    { "version", NULL, "print the version and exit", OPTION_FLAG, FIELD_AT(version), 0, 0, NULL, true },
+    { 0 },
+};
+
+static void set_defaults(struct program_options *o)
+{
+    *o = (struct program_options){
+        .listen = xstrdup("ipc:///run/tern/broker.sock"), .db = xstrdup("/var/lib/tern/tern.db"),
+        .log_level = xstrdup("info"), .heartbeat = 2000, .lost_after = 10000, .retention = 7ll * 86400 * 1000,
+        .keep_finished = 10000000, .max_payload = LIMIT_PAYLOAD_BYTES, .disk_busy = 95, .ballast = 64ll << 20,
+    };
+}
+
+void program_options_fini(struct program_options *o) { options_fini(table, o); }
+
+/* The file that was named must be there; the default one may be missing. */
+static int load_config(const struct option_group *group, int argc, char **argv, char **ret_error)
+{
+    const char *named = options_peek(argc - 1, argv + 1, "config");
+    int r = options_load(group, 1, named ? named : TERN_SYSCONFDIR "/broker.conf", "broker", ret_error);
+    if (r == -ENOENT && !named) {
+        free(TAKE(*ret_error));
+        return 0;
+    }
+    return r;
+}
+
+static int check(struct program_options *o, char **ret_error)
+{
+    *ret_error = address_check(o->listen, o->insecure_loopback);
+    if (*ret_error)
+        return -EINVAL;
+    if (o->lost_after < 2 * o->heartbeat) {
+        *ret_error = xasprintf("--lost-after must be at least twice --heartbeat");
+        return -EINVAL;
+    }
+    if (log_level_parse(o->log_level) < 0) {
+        *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s", o->log_level);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int read_all(struct program_options *o, int argc, char **argv, char **ret_error)
+{
+    struct option_group group = { table, o };
+    int r = load_config(&group, argc, argv, ret_error);
+    if (r < 0)
+        return r;
+    int n = options_parse(&group, 1, argc - 1, argv + 1, false, ret_error);
+    if (n < 0)
+        return n;
+    if (n > 0) {
+        *ret_error = xasprintf("unexpected argument %s", argv[1]);
+        return -EINVAL;
+    }
+    return o->help || o->version ? 0 : check(o, ret_error);
+}
+
+int program_options_read(struct program_options *o, int argc, char **argv)
+{
+    cleanup(freep) char *error = NULL;
+    set_defaults(o);
+    if (read_all(o, argc, argv, &error) < 0) {
+        fprintf(stderr, "tern-broker: %s\nTry 'tern-broker --help'.\n", error);
+        return -EINVAL;
+    }
+    if (o->help) {
+        printf("usage: tern-broker [OPTIONS]\n\nKeeps jobs and hands them to workers.\n\n");
+        options_print_help(stdout, table);
+    } else if (o->version) {
+        printf("tern-broker %s\n", PACKAGE_VERSION);
+    }
+    if (o->help || o->version)
+        return 0;
+    log_init("tern-broker", (enum log_level)log_level_parse(o->log_level));
+    if (o->insecure_loopback)
+        log_warning("--insecure-loopback: every user of this machine is an admin of this broker");
+    return 1;
+}

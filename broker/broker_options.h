@@ -1,0 +1,19 @@
+/* broker_options.h - the options of tern-broker, from its command line and its configuration file. */
+#ifndef TERN_BROKER_OPTIONS_H
+#define TERN_BROKER_OPTIONS_H
+
+#include "proto/base/options.h"
+
+struct program_options {
+    char *listen, *db, *config, *log_level; /* owned */
+    int64_t heartbeat, lost_after, retention;  /* ms */
+    int64_t keep_finished, disk_busy;
+    int64_t max_payload, ballast;              /* bytes */
+    bool insecure_loopback, help, version;
+};
+
+/* 1: go on; 0: help or version was printed; < 0: an error was printed. */
+int program_options_read(struct program_options *o, int argc, char **argv);
+void program_options_fini(struct program_options *o);
+
+#endif

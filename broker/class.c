@@ -1,0 +1,255 @@
+/* class.c - interned classes, and the look-ahead on what waits in each. */
+#include "broker/class.h"
+
+#include <stdio.h>
+
+/* ---- interning -------------------------------------------------------------------------------- */
+
+/* The parts of a key with a byte between them that none of them can hold. */
+static char *key_text(const struct class_key *k)
+{
+    return xasprintf("%.*s\n%.*s\n%.*s\n%d\n%d%d", (int)k->queue.n, k->queue.p, (int)k->handler.n, k->handler.p,
+                     (int)k->program.n, k->program.p ? k->program.p : "", (int)k->tag, k->tag_unset, k->suspect);
+}
+
+struct queue *classes_find_queue(const struct classes *c, struct str name)
+{
+    return strmap_find(&c->queues, name);
+}
+
+struct queue *classes_queue(struct classes *c, struct str name)
+{
+    struct queue *q = strmap_find(&c->queues, name);
+    if (q)
+        return q;
+    q = xcalloc(1, sizeof *q);
+    q->name = xstrndup(name);
+    strmap_put(&c->queues, name, q);
+    return q;
+}
+
+static struct class *add(struct classes *c, uint32_t id, const struct class_key *k)
+{
+    struct class *class = xcalloc(1, sizeof *class);
+    class->id = id;
+    class->queue = classes_queue(c, k->queue);
+    class->handler = xstrndup(k->handler);
+    class->program = xstrndup(k->program);
+    class->tag = k->tag;
+    class->tag_unset = k->tag_unset;
+    class->suspect = k->suspect;
+    size_t before = c->cap;
+    c->all = grow_array(c->all, &c->cap, id, sizeof(struct class *));
+    memset(c->all + before, 0, (c->cap - before) * sizeof(struct class *));
+    c->all[id - 1] = class;
+    c->n = c->n > id ? c->n : id;
+    cleanup(freep) char *key = key_text(k);
+    strmap_put(&c->by_key, str_of(key), class);
+    return class;
+}
+
+static void load_class(void *ctx, const struct class_row *row)
+{
+    struct class_key k = { row->queue, row->handler, row->program, row->tag, row->tag_unset, row->suspect };
+    struct class *class = add(ctx, row->id, &k);
+    memcpy(class->jobs, row->jobs, sizeof class->jobs);
+    class->more = class->jobs[STATE_QUEUED] > 0;
+    class->runs = row->runs;
+    class->mean_wall_us = row->mean_wall_us;
+    class->mean_cpu_us = row->mean_cpu_us;
+}
+
+static void load_paused(void *ctx, struct str name)
+{
+    classes_queue(ctx, name)->paused = true;
+}
+
+int classes_load(struct classes *c, struct store *s)
+{
+    *c = (struct classes){ 0 };
+    int r = store_each_class(s, load_class, c);
+    return r < 0 ? r : store_each_paused(s, load_paused, c);
+}
+
+void classes_fini(struct classes *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        struct class *class = c->all[i];
+        if (!class)
+            continue;
+        free(class->handler);
+        free(class->program);
+        free(class->heads);
+        free(class->eligible);
+        free(class);
+    }
+    struct queue *q;
+    for (size_t i = 0; (q = strmap_next(&c->queues, &i));) {
+        free(q->name);
+        free(q);
+    }
+    free(c->all);
+    strmap_fini(&c->queues);
+    strmap_fini(&c->by_key);
+    *c = (struct classes){ 0 };
+}
+
+int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret)
+{
+    cleanup(freep) char *text = key_text(key);
+    *ret = strmap_find(&c->by_key, str_of(text));
+    if (*ret)
+        return 0;
+    if (c->n >= LIMIT_CLASSES && key->program.p) {
+        struct class_key shared = *key;
+        shared.program = STR_UNSET;
+        return classes_intern(c, s, &shared, ret);
+    }
+    if (c->n >= 2 * LIMIT_CLASSES)
+        return -ENOSPC;
+    struct class_row row = { .queue = key->queue, .handler = key->handler, .program = key->program, .tag = key->tag,
+                             .tag_unset = key->tag_unset, .suspect = key->suspect };
+    uint32_t id;
+    int r = store_add_class(s, &row, &id);
+    if (r < 0)
+        return r;
+    *ret = add(c, id, key);
+    return 0;
+}
+
+int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret)
+{
+    struct class_key k = { str_of(of->queue->name), str_of(of->handler), str_of(of->program), of->tag,
+                           of->tag_unset, true };
+    return classes_intern(c, s, &k, ret);
+}
+
+struct class *classes_get(const struct classes *c, uint32_t id)
+{
+    assert(id >= 1 && id <= c->n && c->all[id - 1]);
+    return c->all[id - 1];
+}
+
+/* ---- the look-ahead --------------------------------------------------------------------------- */
+
+/* Does a come before b? Higher priority first, then the older. */
+static bool before(int64_t priority, uint64_t id, const struct head *b)
+{
+    return priority != b->priority ? priority > b->priority : id < b->id;
+}
+
+static struct head *last_head(struct class *c) { return &c->heads[c->first_head + c->n_heads - 1]; }
+
+static void make_room(struct class *c)
+{
+    if (!c->heads)
+        c->heads = xmalloc(CLASS_HEADS * sizeof *c->heads);
+    if (c->first_head) {
+        memmove(c->heads, c->heads + c->first_head, c->n_heads * sizeof *c->heads);
+        c->first_head = 0;
+    }
+    if (c->n_heads == CLASS_HEADS) {
+        c->n_heads--; /* the last one is in the store */
+        c->more = true;
+    }
+}
+
+void class_add_waiting(struct class *c, int64_t priority, uint64_t id)
+{
+    bool last = c->n_heads == 0 || !before(priority, id, last_head(c));
+    if (last && (c->more || c->n_heads == CLASS_HEADS)) {
+        c->more = true;
+        return;
+    }
+    make_room(c);
+    size_t i = c->n_heads;
+    while (i > 0 && before(priority, id, &c->heads[i - 1]))
+        i--;
+    memmove(c->heads + i + 1, c->heads + i, (c->n_heads - i) * sizeof *c->heads);
+    c->heads[i] = (struct head){ priority, id };
+    c->n_heads++;
+}
+
+static void drop_heads(struct class *c)
+{
+    free(c->heads);
+    c->heads = NULL;
+    c->first_head = c->n_heads = 0;
+}
+
+const struct head *class_head(struct class *c, struct store *s, int *ret_r)
+{
+    *ret_r = 0;
+    if (c->n_heads)
+        return &c->heads[c->first_head];
+    if (!c->more) {
+        drop_heads(c);
+        return NULL;
+    }
+    if (!c->heads)
+        c->heads = xmalloc(CLASS_HEADS * sizeof *c->heads);
+    int n = store_heads(s, c->id, INT64_MAX, 0, c->heads, CLASS_HEADS);
+    if (n < 0) {
+        *ret_r = n;
+        return NULL;
+    }
+    c->first_head = 0;
+    c->n_heads = (size_t)n;
+    c->more = n == CLASS_HEADS;
+    return n ? c->heads : NULL;
+}
+
+void class_pop_head(struct class *c)
+{
+    assert(c->n_heads);
+    c->first_head++;
+    c->n_heads--;
+    if (!c->n_heads)
+        c->first_head = 0;
+}
+
+/* ---- counts and means ------------------------------------------------------------------------- */
+
+void class_move(struct class *from, enum job_state a, struct class *to, enum job_state b)
+{
+    assert(from->jobs[a] > 0);
+    from->jobs[a]--;
+    to->jobs[b]++;
+}
+
+void class_measure(struct class *c, int64_t wall_us, int64_t cpu_us)
+{
+    if (wall_us == UNSET || wall_us < 0)
+        return;
+    c->runs++;
+    double weight = c->runs < 16 ? 1 / c->runs : 1 / 16.0;
+    c->mean_wall_us += ((double)wall_us - c->mean_wall_us) * weight;
+    c->mean_cpu_us += ((double)or_default(cpu_us, 0) - c->mean_cpu_us) * weight;
+    c->measures_changed = true;
+}
+
+static void forget_old_seconds(struct queue *q, int64_t second)
+{
+    if (second - q->finished_s >= 60 || second < q->finished_s)
+        memset(q->finished, 0, sizeof q->finished);
+    else
+        for (int64_t s = q->finished_s + 1; s <= second; s++)
+            q->finished[s % 60] = 0;
+    q->finished_s = second;
+}
+
+void queue_count_finished(struct queue *q, int64_t wall_ms)
+{
+    if (wall_ms / 1000 != q->finished_s)
+        forget_old_seconds(q, wall_ms / 1000);
+    q->finished[q->finished_s % 60]++;
+}
+
+uint64_t queue_finished_last_minute(const struct queue *q, int64_t wall_ms)
+{
+    uint64_t n = 0;
+    for (int64_t s = wall_ms / 1000; s > wall_ms / 1000 - 60; s--)
+        if (s <= q->finished_s && s > q->finished_s - 60)
+            n += q->finished[s % 60];
+    return n;
+}

@@ -1,0 +1,87 @@
+/* class.h - jobs that are alike to dispatch: one (queue, handler, tag, program, suspect) each, with a short look-ahead on
+ * what waits. The jobs themselves are in the store. */
+#ifndef TERN_CLASS_H
+#define TERN_CLASS_H
+
+#include "broker/store.h"
+#include "proto/base/map.h"
+
+struct queue {
+    char *name;            /* owned */
+    bool paused;
+    uint64_t finished[60]; /* jobs finished in each of the last 60 seconds */
+    int64_t finished_s;    /* the second (wall clock) of the newest of them */
+};
+
+struct worker;
+struct eligible {
+    struct worker *worker; /* borrowed */
+    const struct worker_handler *handler; /* borrowed from the worker */
+};
+
+#define CLASS_HEADS 128
+
+struct class {
+    uint32_t id;
+    struct queue *queue;  /* borrowed */
+    char *handler;        /* owned */
+    char *program;        /* owned; NULL but for commands */
+    enum tag tag;
+    bool tag_unset;       /* the handler's own tag counts */
+    bool suspect;         /* jobs under which a worker was lost */
+    uint64_t jobs[N_STATES];
+    uint64_t n_leased;    /* RUNNING now, by the leases */
+
+    /* The look-ahead: the best of what waits, best first. Those that were cancelled meanwhile may still be in it. */
+    struct head *heads;   /* owned; NULL or CLASS_HEADS of them */
+    size_t first_head, n_heads;
+    bool more;            /* what waits may go on in the store, behind the last head */
+
+    /* What was measured, as decaying means, for `auto` and for prefetch. */
+    double runs, mean_wall_us, mean_cpu_us;
+    bool measures_changed;
+
+    /* Dispatch's memory, valid while the broker's counts of changes are the same. */
+    struct eligible *eligible; /* owned */
+    size_t n_eligible;
+    uint64_t eligible_at;      /* the workers' change count for which `eligible` holds */
+    uint64_t parked_at;        /* the credit change count at which no worker had room; 0: not parked */
+};
+
+struct classes {
+    struct strmap by_key;   /* of struct class, borrowed from `all` */
+    struct strmap queues;   /* of struct queue, owned */
+    struct class **all;     /* owned, by id - 1; places may be NULL */
+    size_t n, cap;
+};
+
+/* Reads classes, queues and counters. */
+int classes_load(struct classes *c, struct store *s);
+void classes_fini(struct classes *c);
+
+struct class_key {
+    struct str queue, handler, program;
+    enum tag tag;
+    bool tag_unset, suspect;
+};
+/* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class; -ENOSPC when even that does not help. */
+int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret);
+/* The same class, but for suspects. */
+int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret);
+struct class *classes_get(const struct classes *c, uint32_t id);
+struct queue *classes_find_queue(const struct classes *c, struct str name);
+struct queue *classes_queue(struct classes *c, struct str name);
+
+/* Something waits now: put into the look-ahead where it belongs. */
+void class_add_waiting(struct class *c, int64_t priority, uint64_t id);
+/* The best that waits, or NULL. Reads on from the store when the look-ahead is used up; *ret_r < 0: the store failed. */
+const struct head *class_head(struct class *c, struct store *s, int *ret_r);
+void class_pop_head(struct class *c);
+/* Keeps the counts that the store keeps too. */
+void class_move(struct class *from, enum job_state a, struct class *to, enum job_state b);
+/* Takes a run into the means: half of their weight is of the last 16 runs. */
+void class_measure(struct class *c, int64_t wall_us, int64_t cpu_us);
+void queue_count_finished(struct queue *q, int64_t wall_ms);
+uint64_t queue_finished_last_minute(const struct queue *q, int64_t wall_ms);
+
+#endif

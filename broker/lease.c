@@ -1,0 +1,197 @@
+/* lease.c - leases begin with dispatch and end with a result, a hand-back or a loss; never by a guess at the job's length. */
+#include "broker/lease.h"
+
+#include <inttypes.h>
+
+#include "broker/job.h"
+#include "broker/wait.h"
+#include "proto/base/log.h"
+
+struct lease *lease_add(struct broker *b, const struct job_row *job, struct worker *w, bool started, struct now now)
+{
+    struct lease *l = xcalloc(1, sizeof *l);
+    l->job = *job;
+    l->class = classes_get(&b->classes, job->class);
+    l->worker = w;
+    l->pool = job->pool;
+    l->leased_mono_ms = now.mono_ms;
+    list_add_tail(&w->leases, &l->link);
+    idmap_put(&b->leases, job->id, l);
+    w->pools[l->pool].leased++;
+    l->class->n_leased++;
+    l->started = started;
+    w->pools[l->pool].started += started;
+    return l;
+}
+
+struct lease *lease_of_job(const struct broker *b, uint64_t job)
+{
+    return idmap_find(&b->leases, job);
+}
+
+struct lease *lease_find(const struct broker *b, const struct worker *w, uint64_t job, uint64_t attempt)
+{
+    struct lease *l = lease_of_job(b, job);
+    return l && l->worker == w && l->job.attempt == attempt ? l : NULL;
+}
+
+static void drop(struct broker *b, struct lease *l)
+{
+    struct worker_pool *pool = &l->worker->pools[l->pool];
+    pool->leased--;
+    pool->started -= l->started;
+    l->class->n_leased--;
+    list_remove(&l->link);
+    idmap_remove(&b->leases, l->job.id);
+    free(l);
+    b->credit_changes++;
+}
+
+void lease_free_all(struct broker *b)
+{
+    struct lease *l;
+    for (size_t i = 0; (l = idmap_next(&b->leases, &i));)
+        free(l);
+    idmap_fini(&b->leases);
+}
+
+/* A start that came much later than the lease is worth a row: `tern show` tells it. */
+#define LATE_START_MS 100
+
+void lease_set_started(struct broker *b, struct lease *l, struct now now)
+{
+    l->taking_back = false;
+    if (l->started)
+        return;
+    l->started = true;
+    l->worker->pools[l->pool].started++;
+    if (now.mono_ms - l->leased_mono_ms < LATE_START_MS)
+        return;
+    l->job.started_ms = now.wall_ms;
+    broker_failed(b, store_started(b->store, l->job.id, l->job.attempt, now.wall_ms));
+}
+
+void job_moved(struct broker *b, uint64_t id, int64_t priority, struct class *from_class, enum job_state from,
+               struct class *class, enum job_state to, struct now now)
+{
+    assert(job_may_move(from, to));
+    class_move(from_class, from, class, to);
+    if (to == STATE_QUEUED)
+        class_add_waiting(class, priority, id);
+    if (!state_is_terminal(to))
+        return;
+    b->counts.finished++;
+    queue_count_finished(class->queue, now.wall_ms);
+    wait_on_end(b, id);
+}
+
+/* Where threads and coroutines share a process, a loss may be a neighbour's fault: the job goes on under suspicion. */
+static struct class *class_after(struct broker *b, const struct lease *l, const struct outcome *o)
+{
+    struct class *class = l->class;
+    bool suspect = o->ending == ENDING_LOST && l->started && l->pool != POOL_PROCESS;
+    if (suspect && !class->suspect)
+        broker_failed(b, classes_suspect_of(&b->classes, b->store, l->class, &class));
+    return class;
+}
+
+static int64_t declared_retries(const struct lease *l)
+{
+    const struct worker_handler *h = worker_find_handler(l->worker, l->class->handler);
+    return h ? h->retries : 0;
+}
+
+static struct attempt_end end_of(const struct lease *l, const struct outcome *o, const struct verdict *v,
+                                 const struct class *class, struct now now)
+{
+    int64_t finished = now.wall_ms - max_i64(or_default(o->ago_us, 0), 0) / 1000;
+    int64_t started = o->wall_us == UNSET ? l->job.started_ms : finished - o->wall_us / 1000;
+    return (struct attempt_end){
+        .id = l->job.id, .attempt = l->job.attempt,
+        .to = v->to, .due_ms = v->to == STATE_SCHEDULED ? now.wall_ms + v->wait_ms : UNSET,
+        .failures = v->failures, .crashes = v->crashes,
+        .from_class = l->class->id, .class = class->id,
+        .worker = l->worker->row, .pool = l->pool,
+        .started_ms = started, .finished_ms = finished, .outcome = o,
+    };
+}
+
+void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struct now now)
+{
+    struct verdict v = retry_judge(&l->job, o, declared_retries(l), l->started, &b->rng);
+    struct class *class = class_after(b, l, o);
+    if (b->failed)
+        return;
+    struct attempt_end end = end_of(l, o, &v, class, now);
+    if (broker_failed(b, store_end_attempts(b->store, &end, 1)))
+        return;
+    assert(end.recorded); /* the lease and the row are one truth */
+    if (o->ending == ENDING_DONE || o->ending == ENDING_FAILED)
+        class_measure(l->class, o->wall_us, o->cpu_us);
+    if (v.to == STATE_SCHEDULED)
+        b->next_due_ms = min_i64(b->next_due_ms, end.due_ms);
+    b->counts.retried += v.to == STATE_SCHEDULED;
+    log_debug("job=%" PRIu64 " attempt=%" PRIu64 " ended=%s state=%s", l->job.id, l->job.attempt,
+              ending_name((int64_t)o->ending), state_name(v.to));
+    struct class *from_class = l->class;
+    uint64_t id = l->job.id;
+    int64_t priority = l->job.priority;
+    drop(b, l);
+    job_moved(b, id, priority, from_class, STATE_RUNNING, class, v.to, now);
+}
+
+/* A cancelled job that nobody runs any more is cancelled. */
+static void end_cancelled(struct broker *b, struct lease *l, struct now now)
+{
+    struct outcome o;
+    record_init(RECORD_outcome, &o);
+    o.ending = ENDING_CANCELLED;
+    o.reason = REASON_CANCELLED;
+    lease_end(b, l, &o, now);
+}
+
+void lease_hand_back(struct broker *b, struct lease *l, const char *why, struct now now)
+{
+    if (l->job.cancel_asked) {
+        end_cancelled(b, l, now);
+        return;
+    }
+    int r = store_hand_back(b->store, l->job.id, l->job.attempt, why, str_of(l->worker->name), now.wall_ms);
+    if (broker_failed(b, r))
+        return;
+    assert(r == 1);
+    struct class *class = l->class;
+    uint64_t id = l->job.id;
+    int64_t priority = l->job.priority;
+    drop(b, l);
+    job_moved(b, id, priority, class, STATE_RUNNING, class, STATE_QUEUED, now);
+}
+
+static void lose(struct broker *b, struct lease *l, const char *why, struct now now)
+{
+    if (!l->started && !l->class->suspect) {
+        lease_hand_back(b, l, why, now);
+        return;
+    }
+    struct outcome o;
+    record_init(RECORD_outcome, &o);
+    o.ending = ENDING_LOST;
+    o.reason = REASON_WORKER_LOST;
+    o.pool = l->pool;
+    o.error = str_of(why);
+    b->counts.lost++;
+    l->worker->pools[l->pool].started += !l->started;
+    l->started = true; /* of a suspect only few are out at a time: its loss counts, told or not */
+    lease_end(b, l, &o, now);
+}
+
+void lease_lose_worker(struct broker *b, struct worker *w, const char *why, struct now now)
+{
+    log_warning("worker=%s lost: %s; its attempts go back to the queue", w->name, why);
+    list_each_safe(link, &w->leases) {
+        struct lease *l = list_entry(link, struct lease, link);
+        lose(b, l, why, now);
+        if (b->failed)
+            return;
+    }
+}

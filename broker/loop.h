@@ -1,0 +1,19 @@
+/* loop.h - the broker's loop: the socket, the signals and the reader around the core. */
+#ifndef TERN_BROKER_LOOP_H
+#define TERN_BROKER_LOOP_H
+
+#include "broker/broker.h"
+#include "broker/reader.h"
+#include "proto/socket.h"
+
+struct broker_loop {
+    struct socket *socket; /* borrowed */
+    struct reader *reader; /* borrowed */
+    struct broker *broker; /* borrowed */
+    int signals;           /* signalfd of TERM, INT and HUP */
+};
+
+/* Until TERM or INT: 0. < 0: the store has failed for good, nothing was sent. */
+int broker_loop_run(struct broker_loop *l);
+
+#endif

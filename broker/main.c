@@ -1,0 +1,119 @@
+/* main.c - tern-broker: options, the order of things at start, and the exit status. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "broker/broker_options.h"
+#include "broker/loop.h"
+#include "proto/base/log.h"
+
+#define EXIT_USAGE 2
+#define EXIT_FAILED 1
+#define EXIT_CONFIG 78 /* systemd must not start it again: only a person can mend it */
+
+static int block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    ssize_t n = getrandom(&seed, sizeof seed, 0);
+    return n == (ssize_t)sizeof seed ? seed : (uint64_t)clock_mono_us();
+}
+
+static int ask_reader(void *ctx, const struct peer *p, uint64_t epoch, const struct message *m, struct str owner)
+{
+    struct broker_loop *l = ctx;
+    return reader_ask(l->reader, p->routing_id, epoch, p->session, m, owner);
+}
+
+static struct broker_options core_options(const struct program_options *o, struct broker_loop *l)
+{
+    return (struct broker_options){
+        .store = { .path = o->db, .ballast_bytes = o->ballast },
+        .heartbeat_ms = o->heartbeat, .lost_after_ms = o->lost_after,
+        .retention_ms = o->retention, .keep_finished = (uint64_t)o->keep_finished,
+        .max_payload_bytes = (uint64_t)o->max_payload, .disk_busy_percent = (int)o->disk_busy,
+        .own_uid = geteuid(), .seed = random_seed(), .software = "tern-broker " PACKAGE_VERSION,
+        .ask_reader = ask_reader, .ctx = l,
+    };
+}
+
+static int fail(const char *error, int r)
+{
+    log_error("%s", error);
+    bool only_a_person_helps = r == -EIO || r == -EBADMSG || r == -EROFS || r == -EPROTO || r == -ENOTSUP || r == -EINVAL;
+    return only_a_person_helps ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+/* In this order: the database (and its lock), the reader, then the socket: who can connect is served. */
+static int serve(const struct program_options *o)
+{
+    struct broker_loop l = { .signals = block_signals() };
+    cleanup(freep) char *error = NULL;
+    struct broker_options core = core_options(o, &l);
+    int r = broker_open(&l.broker, &core, clock_now(), &error);
+    if (r >= 0)
+        r = reader_start(&l.reader, o->db, &error);
+    if (r >= 0)
+        r = socket_listen(&l.socket, o->listen, &error);
+    int status = 0;
+    if (r < 0) {
+        status = fail(error, r);
+    } else {
+        log_info("listens on %s, database %s, epoch %" PRIu64, o->listen, o->db, store_epoch(l.broker->store));
+        sd_notify(0, "READY=1");
+        r = broker_loop_run(&l);
+        if (r < 0) {
+            log_error("the database has failed, nothing was acknowledged: %s", store_error_text(l.broker->store));
+            status = EXIT_FAILED;
+        }
+    }
+    socket_close(l.socket);
+    reader_stop(l.reader);
+    broker_close(l.broker);
+    closep(&l.signals);
+    if (!status)
+        log_info("stopped");
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("tern-broker", LOG_LEVEL_INFO);
+    raise_descriptor_limit();
+    struct program_options o;
+    int r = program_options_read(&o, argc, argv);
+    if (r <= 0) {
+        program_options_fini(&o);
+        return r < 0 ? EXIT_USAGE : 0;
+    }
+    int status = serve(&o);
+    program_options_fini(&o);
+    return status;
+}

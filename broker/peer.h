@@ -1,0 +1,38 @@
+/* peer.h - one connection that has said HELLO: who it is, what it may, and what it waits for. */
+#ifndef TERN_PEER_H
+#define TERN_PEER_H
+
+#include "proto/base/clock.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+#include "proto/message.h"
+#include "proto/socket.h"
+
+struct worker;
+
+struct peer {
+    char routing_id[ROUTING_ID_BYTES];
+    uint64_t session;
+    char *owner;           /* owned: "uid:1000", or "local" without a known user */
+    bool admin;            /* root, or the broker's own user: sees and changes everything, may be a worker */
+    unsigned char instance[16];
+    struct worker *worker; /* borrowed; NULL for a client */
+    int64_t heard_mono_ms;
+    struct link waits;     /* of struct wait */
+    struct link changes;   /* of struct change */
+    size_t n_open;         /* of both */
+};
+
+struct peers {
+    struct strmap by_routing_id;
+    uint64_t last_session;
+};
+
+struct peer *peers_find(const struct peers *p, const char *routing_id);
+/* A new one, or the old one with a new session; -EBUSY past LIMIT_PEERS. */
+int peers_add(struct peers *p, const char *routing_id, struct peer **ret);
+/* The caller has freed its waits and changes. */
+void peers_remove(struct peers *p, struct peer *peer);
+void peers_fini(struct peers *p);
+
+#endif

@@ -1,0 +1,93 @@
+/* recv_admin.c - PAUSE and DRAIN: for admins. */
+#include "broker/recv.h"
+
+#include "broker/lease.h"
+#include "proto/base/log.h"
+
+static bool not_allowed(struct broker *b, const struct peer *p, uint64_t req)
+{
+    if (!p->admin)
+        broker_send_error(b, p, req, CODE_NOT_ALLOWED, "only root and the broker's own user may do this");
+    return !p->admin;
+}
+
+static void send_ok(struct broker *b, const struct peer *p, uint64_t req)
+{
+    struct message m;
+    message_init(&m, MSG_OK);
+    m.ok.req = req;
+    broker_send(b, p, &m);
+}
+
+/* Asks for what has not started, and passes the filter. */
+static void take_back(struct broker *b, struct worker *w, const struct queue *only)
+{
+    cleanup(freep) struct attempt_ref *refs = NULL;
+    size_t n = 0, cap = 0;
+    list_each(link, &w->leases) {
+        struct lease *l = list_entry(link, struct lease, link);
+        if (l->started || l->taking_back || (only && l->class->queue != only))
+            continue;
+        l->taking_back = true;
+        refs = grow_array(refs, &cap, n + 1, sizeof *refs);
+        refs[n++] = (struct attempt_ref){ l->job.id, l->job.attempt };
+    }
+    if (!n || !w->peer)
+        return;
+    struct message m;
+    message_init(&m, MSG_TAKE_BACK);
+    m.take_back.attempts = refs;
+    m.take_back.n_attempts = n;
+    broker_send(b, w->peer, &m);
+}
+
+void recv_pause(struct broker *b, struct peer *p, const struct message *m, struct now now)
+{
+    (void)now;
+    if (not_allowed(b, p, m->pause.req))
+        return;
+    struct queue *q = !m->pause.queue.p ? NULL : classes_find_queue(&b->classes, m->pause.queue);
+    if (!q) {
+        broker_send_error(b, p, m->pause.req, CODE_NOT_FOUND, "no such queue: %.*s", (int)min_size(m->pause.queue.n, 128),
+                          m->pause.queue.p ? m->pause.queue.p : "");
+        return;
+    }
+    if (broker_failed(b, store_set_paused(b->store, m->pause.queue, m->pause.paused)))
+        return;
+    q->paused = m->pause.paused;
+    b->credit_changes++;
+    struct worker *w;
+    for (size_t i = 0; q->paused && (w = strmap_next(&b->workers, &i));)
+        take_back(b, w, q);
+    log_info("queue=%s %s by=%s", q->name, q->paused ? "paused" : "resumed", p->owner);
+    send_ok(b, p, m->pause.req);
+}
+
+void recv_drain(struct broker *b, struct peer *p, const struct message *m, struct now now)
+{
+    (void)now;
+    if (p->worker) { /* a worker says it of itself: see HELLO and BEAT */
+        p->worker->draining = true;
+        b->worker_changes++;
+        return;
+    }
+    if (not_allowed(b, p, m->drain.req))
+        return;
+    size_t found = 0;
+    struct worker *w;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        if (!w->peer || !str_is(m->drain.worker, w->name))
+            continue;
+        found++;
+        w->draining = true;
+        struct message drain;
+        message_init(&drain, MSG_DRAIN);
+        broker_send(b, w->peer, &drain);
+    }
+    b->worker_changes++;
+    if (found)
+        send_ok(b, p, m->drain.req);
+    else
+        broker_send_error(b, p, m->drain.req, CODE_NOT_FOUND, "no connected worker has the name %.*s",
+                          (int)min_size(m->drain.worker.n, 128), m->drain.worker.p ? m->drain.worker.p : "");
+}

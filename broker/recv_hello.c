@@ -1,0 +1,210 @@
+/* recv_hello.c - a session begins: who is it, and what does it still hold? */
+#include "broker/recv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "broker/change.h"
+#include "broker/lease.h"
+#include "broker/wait.h"
+#include "proto/base/log.h"
+#include "proto/base/parse.h"
+
+/* An answer to somebody who is no peer (yet). */
+static void refuse(struct broker *b, const char *routing_id, enum error_code code, const char *text)
+{
+    struct message m;
+    message_init(&m, MSG_ERROR);
+    m.error.code = code;
+    m.error.text = str_of(text);
+    outbox_add(&b->outbox, routing_id, &m);
+}
+
+static bool is_name(struct str s)
+{
+    cleanup(freep) char *error = NULL;
+    return parse_name(s, "name", LIMIT_NAME_BYTES, &error) >= 0;
+}
+
+static const char *why_bad_worker(const struct msg_hello *h)
+{
+    if (!is_name(h->name))
+        return "HELLO: a worker's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
+    if (h->n_handlers > LIMIT_HANDLERS || h->n_queues > LIMIT_QUEUES || h->n_pools > N_POOLS)
+        return "HELLO: too many handlers, queues or pools";
+    for (size_t i = 0; i < h->n_handlers; i++)
+        if (!is_name(h->handlers[i].name))
+            return "HELLO: a handler's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
+    return NULL;
+}
+
+static const char *why_bad(const struct msg_hello *h)
+{
+    if (h->min_version > PROTOCOL_VERSION || h->version < 1)
+        return "HELLO: this broker speaks protocol version 1 only; install a client or worker of the same release";
+    if (h->instance.n != 16)
+        return "HELLO: instance must be 16 random bytes";
+    if (!str_is(h->role, "client") && !str_is(h->role, "worker"))
+        return "HELLO: role must be client or worker";
+    return str_is(h->role, "worker") ? why_bad_worker(h) : NULL;
+}
+
+static char *owner_text(int64_t uid)
+{
+    return uid < 0 ? xstrdup("local") : xasprintf("uid:%" PRId64, uid);
+}
+
+static void send_welcome(struct broker *b, const struct peer *p, struct attempt_ref *gone, size_t n_gone,
+                         uint64_t last_seq)
+{
+    struct message m;
+    message_init(&m, MSG_WELCOME);
+    m.welcome.version = PROTOCOL_VERSION;
+    m.welcome.software = str_of(b->options.software);
+    m.welcome.heartbeat_ms = (uint64_t)b->options.heartbeat_ms;
+    m.welcome.lost_after_ms = (uint64_t)b->options.lost_after_ms;
+    m.welcome.max_message_bytes = LIMIT_MESSAGE_BYTES;
+    m.welcome.max_payload_bytes = b->options.max_payload_bytes;
+    m.welcome.gone = gone;
+    m.welcome.n_gone = n_gone;
+    m.welcome.last_seq = last_seq;
+    broker_send(b, p, &m);
+}
+
+/* A peer that says HELLO again begins anew: what it waited for it asks again. */
+static void forget_requests(struct broker *b, struct peer *p)
+{
+    list_each_safe(l, &p->waits)
+        wait_stop(b, list_entry(l, struct wait, of_peer));
+    list_each_safe(l, &p->changes)
+        change_stop(list_entry(l, struct change, of_peer));
+}
+
+static void welcome_client(struct broker *b, struct peer *p)
+{
+    struct submit_row row;
+    uint64_t last_seq = 0;
+    struct str instance = { (const char *)p->instance, sizeof p->instance };
+    int r = store_find_submit(b->store, str_of(p->owner), instance, 0, &row, &last_seq);
+    if (r == -ENOENT || !broker_failed(b, r))
+        send_welcome(b, p, NULL, 0, last_seq);
+}
+
+size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hello *h, struct attempt_ref **ret_gone,
+                       struct now now)
+{
+    struct attempt_ref *gone = xcalloc(h->n_held, sizeof *gone);
+    size_t n_gone = 0;
+    for (size_t i = 0; i < h->n_held; i++) {
+        struct lease *l = lease_find(b, w, h->held[i].job, h->held[i].attempt);
+        if (!l) {
+            gone[n_gone++] = (struct attempt_ref){ h->held[i].job, h->held[i].attempt };
+            continue;
+        }
+        l->listed = true;
+        if (h->held[i].held != HELD_WAITING)
+            lease_set_started(b, l, now);
+    }
+    list_each_safe(link, &w->leases) {
+        struct lease *l = list_entry(link, struct lease, link);
+        if (!l->listed && !b->failed)
+            lease_hand_back(b, l, "the worker did not have it", now);
+        else
+            l->listed = false;
+    }
+    *ret_gone = gone;
+    return n_gone;
+}
+
+/* What was asked of the attempts while the worker was away. */
+static void repeat_stops(struct broker *b, struct worker *w)
+{
+    list_each(link, &w->leases) {
+        struct lease *l = list_entry(link, struct lease, link);
+        if (!l->job.cancel_asked)
+            continue;
+        struct attempt_ref ref = { l->job.id, l->job.attempt };
+        struct message m;
+        message_init(&m, MSG_STOP);
+        m.stop.attempts = &ref;
+        m.stop.n_attempts = 1;
+        broker_send(b, w->peer, &m);
+    }
+}
+
+static struct worker *find_or_add_worker(struct broker *b, const struct msg_hello *h, struct now now)
+{
+    struct worker *w = strmap_find(&b->workers, h->instance);
+    if (w)
+        return w;
+    uint64_t row;
+    if (broker_failed(b, store_worker(b->store, h->instance, h->name, h->host, now.wall_ms, &row)))
+        return NULL;
+    w = worker_new(row, (const unsigned char *)h->instance.p, h->name);
+    strmap_put(&b->workers, h->instance, w);
+    return w;
+}
+
+static void welcome_worker(struct broker *b, struct peer *p, const struct msg_hello *h, struct now now)
+{
+    struct worker *w = find_or_add_worker(b, h, now);
+    if (!w)
+        return;
+    if (w->peer && w->peer != p) {
+        w->peer->worker = NULL;
+        broker_drop_peer(b, w->peer);
+    }
+    worker_describe(w, h);
+    free(w->owner);
+    w->owner = xstrdup(p->owner);
+    w->peer = p;
+    p->worker = w;
+    w->heard_mono_ms = now.mono_ms;
+    w->connected_wall_ms = now.wall_ms;
+    b->worker_changes++;
+    b->credit_changes++;
+    struct attempt_ref *gone;
+    size_t n_gone = hello_reconcile(b, w, h, &gone, now);
+    if (!b->failed) {
+        send_welcome(b, p, gone, n_gone, 0);
+        repeat_stops(b, w);
+    }
+    free(gone);
+    log_info("worker=%s host=%s pid=%" PRIu64 " connected holds=%zu", w->name, w->host, w->pid, h->n_held);
+}
+
+void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const struct message *m, struct now now)
+{
+    const struct msg_hello *h = &m->hello;
+    const char *bad = why_bad(h);
+    bool worker = str_is(h->role, "worker");
+    bool admin = uid <= 0 || uid == b->options.own_uid;
+    if (bad) {
+        refuse(b, routing_id, CODE_PROTOCOL, bad);
+        return;
+    }
+    if (worker && !admin) {
+        refuse(b, routing_id, CODE_NOT_ALLOWED, "a worker must run as root or as the broker's own user");
+        return;
+    }
+    struct peer *p;
+    if (peers_add(&b->peers, routing_id, &p) < 0) {
+        refuse(b, routing_id, CODE_BUSY, "busy: too many peers");
+        return;
+    }
+    forget_requests(b, p);
+    if (p->worker) {
+        p->worker->peer = NULL;
+        p->worker = NULL;
+        b->worker_changes++;
+    }
+    free(p->owner);
+    p->owner = owner_text(uid);
+    p->admin = admin;
+    p->heard_mono_ms = now.mono_ms;
+    memcpy(p->instance, h->instance.p, sizeof p->instance);
+    if (worker)
+        welcome_worker(b, p, h, now);
+    else
+        welcome_client(b, p);
+}

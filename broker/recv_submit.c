@@ -1,0 +1,249 @@
+/* recv_submit.c - checks SUBMIT, all or nothing, and turns it into rows. A submit that was seen before gets the same ids. */
+#include "broker/recv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "broker/lease.h"
+#include "proto/base/parse.h"
+
+/* ---- what is wrong with a job: NULL, or a text in a static buffer ------------------------------- */
+
+static char why[256];
+
+static const char *check_number(const char *name, int64_t v, int64_t least, int64_t most)
+{
+    if (v == UNSET || (v >= least && v <= most))
+        return NULL;
+    snprintf(why, sizeof why, "%s must be between %" PRId64 " and %" PRId64 ", not %" PRId64, name, least, most, v);
+    return why;
+}
+
+#define YEARS_100_MS (100ll * 366 * 86400 * 1000)
+
+static const char *check_numbers(const struct job_spec *s)
+{
+    const struct {
+        const char *name;
+        int64_t value, least, most;
+    } checks[] = {
+        { "tag", s->tag, TAG_AUTO, TAG_SLOW_IO },
+        { "priority", s->priority, INT32_MIN, INT32_MAX },
+        { "delay", s->delay_ms, 0, YEARS_100_MS },
+        { "at", s->at_ms, 0, 3 * YEARS_100_MS },
+        { "timeout", s->timeout_ms, 0, YEARS_100_MS },
+        { "retries", s->retries, 0, 1000000 },
+        { "backoff", s->backoff_min_ms, 0, YEARS_100_MS },
+        { "backoff", s->backoff_max_ms, or_default(s->backoff_min_ms, 0), YEARS_100_MS },
+        { "crash-limit", s->crash_limit, 1, 1000000 },
+        { "expire", s->expire_ms, 0, YEARS_100_MS },
+        { "memory", s->memory_bytes, 1, INT64_MAX },
+        { "kill-grace", s->kill_grace_ms, 0, YEARS_100_MS },
+    };
+    const char *bad = NULL;
+    for (size_t i = 0; i < ELEMENTS(checks) && !bad; i++)
+        bad = check_number(checks[i].name, checks[i].value, checks[i].least, checks[i].most);
+    return bad;
+}
+
+static const char *check_name(struct str name, const char *what)
+{
+    cleanup(freep) char *error = NULL;
+    if (parse_name(name, what, LIMIT_NAME_BYTES, &error) >= 0)
+        return NULL;
+    snprintf(why, sizeof why, "%s", error);
+    return why;
+}
+
+static const char *check_texts(const struct job_spec *s)
+{
+    const char *bad = s->queue.p ? check_name(s->queue, "queue") : NULL;
+    if (!bad)
+        bad = check_name(s->handler, "handler");
+    if (!bad && s->program.n > LIMIT_NAME_BYTES)
+        bad = "the program's name is too long";
+    if (!bad && s->name.n > LIMIT_TEXT_BYTES)
+        bad = "the job's name may have at most 1024 bytes";
+    return bad;
+}
+
+static const char *check_job(const struct broker *b, const struct job_spec *s, enum error_code *ret_code)
+{
+    *ret_code = CODE_REFUSED;
+    if (s->payload.n > b->options.max_payload_bytes) {
+        snprintf(why, sizeof why, "the payload has %zu bytes, the limit is %" PRIu64, s->payload.n,
+                 b->options.max_payload_bytes);
+        return why;
+    }
+    *ret_code = CODE_USAGE;
+    const char *bad = check_texts(s);
+    return bad ? bad : check_numbers(s);
+}
+
+/* ---- from a wish to a row ----------------------------------------------------------------------- */
+
+static int plan(struct broker *b, const struct job_spec *s, struct new_job *ret, struct now now)
+{
+    struct class_key key = {
+        .queue = s->queue.p ? s->queue : str_of("default"),
+        .handler = s->handler,
+        .program = s->program.n ? s->program : STR_UNSET,
+        .tag = s->tag == UNSET ? TAG_AUTO : (enum tag)s->tag,
+        .tag_unset = s->tag == UNSET,
+    };
+    struct class *class;
+    int r = classes_intern(&b->classes, b->store, &key, &class);
+    if (r < 0)
+        return r;
+    int64_t due = s->at_ms;
+    if (s->delay_ms != UNSET)
+        due = max_i64(or_default(due, 0), now.wall_ms + s->delay_ms);
+    bool later = due != UNSET && due > now.wall_ms;
+    *ret = (struct new_job){
+        .spec = s, .class = class->id, .state = later ? STATE_SCHEDULED : STATE_QUEUED,
+        .due_ms = later ? due : UNSET,
+        .expire_at_ms = s->expire_ms == UNSET ? UNSET : now.wall_ms + s->expire_ms,
+    };
+    return 0;
+}
+
+static void note_new(struct broker *b, const struct new_job *j, uint64_t id)
+{
+    struct class *class = classes_get(&b->classes, j->class);
+    class->jobs[j->state]++;
+    if (j->state == STATE_QUEUED)
+        class_add_waiting(class, or_default(j->spec->priority, 0), id);
+    else
+        b->next_due_ms = min_i64(b->next_due_ms, j->due_ms);
+    if (j->expire_at_ms != UNSET)
+        b->next_expiry_ms = min_i64(b->next_expiry_ms, j->expire_at_ms);
+}
+
+static bool somebody_has(const struct broker *b, struct str handler)
+{
+    struct worker *w;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));)
+        if (w->peer && strmap_find(&w->handler_by_name, handler))
+            return true;
+    return false;
+}
+
+#define NOTICES_MAX 4
+
+/* One notice for each of the first few handlers that no connected worker has. */
+static size_t find_notices(const struct broker *b, const struct msg_submit *m, char *ret[NOTICES_MAX])
+{
+    size_t n = 0;
+    struct str last = STR_UNSET;
+    for (size_t i = 0; i < m->n_jobs && n < NOTICES_MAX; i++) {
+        struct str handler = m->jobs[i].handler;
+        if (str_equal(handler, last))
+            continue;
+        last = handler;
+        if (!somebody_has(b, handler))
+            ret[n++] = xasprintf("no connected worker has the handler %.*s: the job waits until one does",
+                                 (int)handler.n, handler.p);
+    }
+    return n;
+}
+
+static void send_submitted(struct broker *b, const struct peer *p, const struct msg_submit *asked, uint64_t first_id)
+{
+    char *texts[NOTICES_MAX];
+    struct str notices[NOTICES_MAX];
+    size_t n = find_notices(b, asked, texts);
+    for (size_t i = 0; i < n; i++)
+        notices[i] = str_of(texts[i]);
+    struct message m;
+    message_init(&m, MSG_SUBMITTED);
+    m.submitted.req = asked->req;
+    m.submitted.seq = asked->seq;
+    m.submitted.first_id = first_id;
+    m.submitted.count = asked->n_jobs;
+    m.submitted.notices = notices;
+    m.submitted.n_notices = n;
+    broker_send(b, p, &m);
+    for (size_t i = 0; i < n; i++)
+        free(texts[i]);
+}
+
+/* True when this number was seen before: it has been answered. */
+static bool answer_known(struct broker *b, const struct peer *p, const struct msg_submit *m)
+{
+    struct submit_row row;
+    uint64_t last = 0;
+    struct str instance = { (const char *)p->instance, sizeof p->instance };
+    int r = store_find_submit(b->store, str_of(p->owner), instance, m->seq, &row, &last);
+    if (r == -ENOENT && m->seq > last)
+        return false;
+    if (r == -ENOENT) {
+        broker_send_error(b, p, m->req, CODE_REFUSED,
+                          "submit %" PRIu64 " is older than the last 16 that are remembered", m->seq);
+        return true;
+    }
+    if (broker_failed(b, r))
+        return true;
+    if (row.count == m->n_jobs)
+        send_submitted(b, p, m, row.first_id);
+    else
+        broker_send_error(b, p, m->req, CODE_REFUSED, "submit %" PRIu64 " was used for other jobs", m->seq);
+    return true;
+}
+
+static bool refused(struct broker *b, const struct peer *p, const struct msg_submit *m)
+{
+    if (!m->seq || !m->n_jobs || m->n_jobs > LIMIT_SUBMIT_JOBS) {
+        broker_send_error(b, p, m->req, CODE_USAGE, "SUBMIT: needs a seq from 1 on, and 1 to %u jobs",
+                          LIMIT_SUBMIT_JOBS);
+        return true;
+    }
+    for (size_t i = 0; i < m->n_jobs; i++) {
+        enum error_code code;
+        const char *bad = check_job(b, &m->jobs[i], &code);
+        if (!bad)
+            continue;
+        if (m->n_jobs == 1)
+            broker_send_error(b, p, m->req, code, "%s", bad);
+        else
+            broker_send_error(b, p, m->req, code, "job %zu of this submit: %s", i + 1, bad);
+        return true;
+    }
+    return false;
+}
+
+static void add(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
+{
+    cleanup(freep) struct new_job *jobs = xcalloc(m->n_jobs, sizeof *jobs);
+    for (size_t i = 0; i < m->n_jobs; i++) {
+        int r = plan(b, &m->jobs[i], &jobs[i], now);
+        if (r < 0) {
+            broker_failed(b, r);
+            return;
+        }
+    }
+    struct submit_row row = { .seq = m->seq, .count = m->n_jobs };
+    struct str instance = { (const char *)p->instance, sizeof p->instance };
+    int r = store_add_jobs(b->store, jobs, m->n_jobs, str_of(p->owner), now.wall_ms, &row.first_id);
+    if (r >= 0)
+        r = store_put_submit(b->store, str_of(p->owner), instance, &row, now.wall_ms);
+    if (broker_failed(b, r))
+        return;
+    for (size_t i = 0; i < m->n_jobs; i++)
+        note_new(b, &jobs[i], row.first_id + i);
+    b->counts.submitted += m->n_jobs;
+    send_submitted(b, p, m, row.first_id);
+}
+
+void recv_submit(struct broker *b, struct peer *p, const struct message *m, struct now now)
+{
+    if (refused(b, p, &m->submit) || answer_known(b, p, &m->submit))
+        return;
+    if (b->disk_busy) {
+        b->counts.busy++;
+        broker_send_error(b, p, m->submit.req, CODE_BUSY,
+                          "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
+                          b->options.disk_busy_percent);
+        return;
+    }
+    add(b, p, &m->submit, now);
+}

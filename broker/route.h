@@ -1,0 +1,12 @@
+/* route.h - the tag chooses the pool (DESIGN: how a job spends its time decides where it runs). Pure. */
+#ifndef TERN_ROUTE_H
+#define TERN_ROUTE_H
+
+#include "broker/worker.h"
+
+/* The pool for a job of this class at a worker with this handler; -1 when the handler has no form for any. */
+int route(const struct class *c, const struct worker_handler *h);
+/* The tag that counts: the submitter's, else the handler's, and for `auto` what the measures say. */
+enum tag route_tag(const struct class *c, const struct worker_handler *h);
+
+#endif

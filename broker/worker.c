@@ -1,0 +1,99 @@
+/* worker.c - what a worker has declared. */
+#include "broker/worker.h"
+
+struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->row = row;
+    memcpy(w->instance, instance, sizeof w->instance);
+    w->name = xstrndup(name);
+    list_init(&w->leases);
+    return w;
+}
+
+static void forget(struct worker *w)
+{
+    for (size_t i = 0; i < w->n_queues; i++)
+        free(w->queues[i]);
+    for (size_t i = 0; i < w->n_handlers; i++)
+        free(w->handlers[i].name);
+    free(w->queues);
+    free(w->handlers);
+    free(w->name);
+    free(w->host);
+    free(w->software);
+    strmap_fini(&w->handler_by_name);
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    forget(w);
+    free(w->owner);
+    free(w);
+}
+
+static void take_handlers(struct worker *w, const struct msg_hello *h)
+{
+    w->handlers = xcalloc(h->n_handlers, sizeof *w->handlers);
+    w->n_handlers = h->n_handlers;
+    for (size_t i = 0; i < h->n_handlers; i++) {
+        const struct handler_info *from = &h->handlers[i];
+        w->handlers[i] = (struct worker_handler){
+            .name = xstrndup(from->name.p ? from->name : str_of("")),
+            .forms = (unsigned)from->forms & (FORM_BLOCKING | FORM_ASYNC),
+            .tag = from->tag >= TAG_AUTO && from->tag <= TAG_SLOW_IO ? (enum tag)from->tag : TAG_AUTO,
+            .retries = max_i64(or_default(from->retries, 0), 0),
+            .timeout_ms = from->timeout_ms,
+            .thread_safe = from->thread_safe,
+        };
+        strmap_put(&w->handler_by_name, str_of(w->handlers[i].name), &w->handlers[i]);
+    }
+}
+
+void worker_describe(struct worker *w, const struct msg_hello *h)
+{
+    forget(w);
+    w->name = xstrndup(h->name);
+    w->host = xstrndup(h->host.p ? h->host : str_of(""));
+    w->software = xstrndup(h->software.p ? h->software : str_of(""));
+    w->pid = h->pid;
+    w->draining = h->draining;
+    w->queues = xcalloc(h->n_queues, sizeof *w->queues);
+    w->n_queues = h->n_queues;
+    for (size_t i = 0; i < h->n_queues; i++)
+        w->queues[i] = xstrndup(h->queues[i]);
+    take_handlers(w, h);
+    for (int k = 0; k < N_POOLS; k++)
+        w->pools[k].slots = 0;
+    worker_set_load(w, h->pools, h->n_pools);
+}
+
+void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (pools[i].pool >= N_POOLS)
+            continue;
+        struct worker_pool *p = &w->pools[pools[i].pool];
+        p->slots = min_size(pools[i].slots, LIMIT_SLOTS);
+        p->used = pools[i].used;
+        p->stuck = pools[i].stuck;
+        p->waiting = pools[i].waiting;
+    }
+}
+
+const struct worker_handler *worker_find_handler(const struct worker *w, const char *name)
+{
+    return strmap_find(&w->handler_by_name, str_of(name));
+}
+
+bool worker_serves_queue(const struct worker *w, const char *queue)
+{
+    if (!w->n_queues)
+        return true;
+    for (size_t i = 0; i < w->n_queues; i++)
+        if (strcmp(w->queues[i], queue) == 0)
+            return true;
+    return false;
+}

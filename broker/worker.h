@@ -1,0 +1,52 @@
+/* worker.h - a worker as the broker knows it: by its instance, through any number of connections and broker restarts. */
+#ifndef TERN_BROKER_WORKER_H
+#define TERN_BROKER_WORKER_H
+
+#include "broker/class.h"
+#include "proto/base/list.h"
+
+struct peer;
+
+struct worker_handler {
+    char *name; /* owned */
+    unsigned forms;
+    enum tag tag;
+    int64_t retries, timeout_ms;
+    bool thread_safe;
+};
+
+struct worker_pool {
+    size_t slots;           /* as the worker says */
+    size_t leased;          /* attempts that are out, by the broker's own count */
+    size_t started;         /* of them: reported as started */
+    size_t used, stuck, waiting; /* as last told, for people */
+};
+
+struct worker {
+    uint64_t row;               /* in the store */
+    unsigned char instance[16];
+    char *name, *host, *software; /* owned */
+    char *owner;                /* owned: the identity it connected with */
+    uint64_t pid;
+    struct peer *peer;          /* borrowed; NULL while it is not connected */
+    char **queues;              /* owned; n_queues == 0: all */
+    size_t n_queues;
+    struct worker_handler *handlers; /* owned */
+    size_t n_handlers;
+    struct strmap handler_by_name;
+    struct worker_pool pools[N_POOLS];
+    bool draining;
+    int64_t heard_mono_ms;      /* when it was last heard of */
+    int64_t connected_wall_ms;
+    struct link leases;         /* of struct lease */
+};
+
+struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name);
+void worker_free(struct worker *w);
+/* Takes over what HELLO says: name, host, queues, pools, handlers. */
+void worker_describe(struct worker *w, const struct msg_hello *h);
+void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n);
+const struct worker_handler *worker_find_handler(const struct worker *w, const char *name);
+bool worker_serves_queue(const struct worker *w, const char *queue);
+
+#endif

@@ -1,0 +1,277 @@
+/* child.c - a process that runs jobs. Single-threaded, forked from the zygote, so that it may do whatever it likes before
+ * the first handler runs. It trusts its parent; what it says itself is read as hostile over there. */
+#include "worker/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "worker/call.h"
+#include "worker/commands.h"
+#include "worker/frame.h"
+#include "worker/handlers.h"
+
+#define END_MS 5000
+#define ORPHAN_END_MS 2000
+#define OOM_SCORE "500" /* the kernel shoots jobs, not the worker */
+#define RSS_GROWN_KB 256
+
+struct child {
+    struct frames frames;
+    struct commands commands;
+    size_t capacity;
+    int64_t base_kb; /* peak memory of this process since the kernel was last told to forget it */
+    bool done;       /* something is left that cannot be ended: take no further job */
+};
+
+/* ---- signals ---------------------------------------------------------------------------------- */
+
+static struct tern_job *current; /* what runs in place */
+static volatile sig_atomic_t told_stop;
+static pid_t zygote;
+
+static void on_term(int sig, siginfo_t *info, void *context)
+{
+    (void)sig, (void)context;
+    if (info->si_pid != zygote)
+        return;
+    told_stop = 1;
+    if (current)
+        call_tell_stop(current);
+}
+
+static void on_orphaned(int sig)
+{
+    (void)sig;
+    tree_end_children(ORPHAN_END_MS, NULL);
+    _exit(EXIT_FAILURE);
+}
+
+static void reset_signals(void)
+{
+    struct sigaction standard = { .sa_handler = SIG_DFL };
+    for (int sig = 1; sig <= SIGRTMAX; sig++)
+        sigaction(sig, &standard, NULL);
+    sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+    sigaction(SIGTERM, &(struct sigaction){ .sa_sigaction = on_term, .sa_flags = SA_SIGINFO }, NULL);
+    sigaction(CHILD_ORPHANED_SIGNAL, &(struct sigaction){ .sa_handler = on_orphaned }, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* ---- a handler in place ----------------------------------------------------------------------- */
+
+static int64_t us_of(struct timeval t) { return (int64_t)t.tv_sec * 1000000 + t.tv_usec; }
+
+static int64_t cpu_us(int64_t *ret_peak_kb)
+{
+    struct rusage self, children;
+    getrusage(RUSAGE_SELF, &self);
+    getrusage(RUSAGE_CHILDREN, &children);
+    *ret_peak_kb = self.ru_maxrss;
+    return us_of(self.ru_utime) + us_of(self.ru_stime) + us_of(children.ru_utime) + us_of(children.ru_stime);
+}
+
+/* The peak is of the process's life: after a job that raised it the kernel is told to forget, so that the next one is not
+ * blamed for it. */
+static void forget_peak(struct child *c, int64_t peak_kb)
+{
+    if (peak_kb <= c->base_kb + RSS_GROWN_KB)
+        return;
+    cleanup(closep) int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "5", 1) == 1)
+        cpu_us(&peak_kb);
+    c->base_kb = peak_kb;
+}
+
+static void end_what_is_left(struct child *c)
+{
+    siginfo_t info;
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
+        return;
+    c->done = tree_end_children(END_MS, NULL) < 0;
+}
+
+static int measured(struct child *c, const struct tern_handler *h, struct tern_job *call)
+{
+    int64_t peak_kb, from_us = clock_mono_us(), cpu_from_us = cpu_us(&peak_kb);
+    current = call;
+    if (told_stop)
+        call_tell_stop(call);
+    int r = h->blocking(call);
+    current = NULL;
+    call->measured.wall_us = clock_mono_us() - from_us;
+    end_what_is_left(c);
+    call->measured.cpu_us = cpu_us(&peak_kb) - cpu_from_us;
+    call->measured.max_rss_kb = peak_kb;
+    return r;
+}
+
+static void send_outcome(void *ctx, const struct outcome *o)
+{
+    struct child *c = ctx;
+    struct message m;
+    message_init(&m, MSG_RESULT);
+    m.result.outcomes = (struct outcome *)o;
+    m.result.n_outcomes = 1;
+    if (frames_put(&c->frames, &m) < 0)
+        _exit(EXIT_FAILURE);
+}
+
+static void refuse(struct child *c, const struct run_job *job, const char *why)
+{
+    struct outcome o;
+    record_init(RECORD_outcome, &o);
+    o.job = job->job;
+    o.attempt = job->attempt;
+    o.ending = ENDING_FAILED;
+    o.reason = REASON_HANDLER_ERROR;
+    o.for_good = 1;
+    o.error = str_of(why);
+    send_outcome(c, &o);
+}
+
+static void run_handler(struct child *c, const struct run_job *job, struct now now)
+{
+    const struct tern_handler *h = handlers_find(job->handler);
+    if (!h || !h->blocking || c->capacity > 1) {
+        refuse(c, job, "this worker has no blocking form of the handler");
+        return;
+    }
+    struct tern_job call;
+    struct outcome o;
+    call_init(&call, job, now);
+    call_outcome(&call, measured(c, h, &call), &o);
+    o.job = job->job;
+    o.attempt = job->attempt;
+    forget_peak(c, call.measured.max_rss_kb);
+    send_outcome(c, &o);
+    call_fini(&call);
+}
+
+/* ---- frames ----------------------------------------------------------------------------------- */
+
+static void on_run(struct child *c, const struct msg_run *m)
+{
+    struct now now = clock_now();
+    for (size_t i = 0; i < m->n_jobs; i++) {
+        if (!handler_is_exec(m->jobs[i].handler))
+            run_handler(c, &m->jobs[i], now);
+        else if (c->commands.n >= c->capacity)
+            refuse(c, &m->jobs[i], "more commands than this process may run");
+        else
+            commands_begin(&c->commands, &m->jobs[i], now);
+    }
+}
+
+static void on_stop(struct child *c, const struct msg_stop *m)
+{
+    for (size_t i = 0; i < m->n_attempts; i++)
+        commands_stop(&c->commands, m->attempts[i].job, m->attempts[i].attempt);
+}
+
+_Noreturn static void leave(int status)
+{
+    tree_end_children(END_MS, NULL);
+    _exit(status);
+}
+
+static void on_frames(struct child *c)
+{
+    struct message m;
+    int r;
+    while ((r = frames_next(&c->frames, &m)) > 0) {
+        if (m.type == MSG_RUN)
+            on_run(c, &m.run);
+        else if (m.type == MSG_STOP)
+            on_stop(c, &m.stop);
+        message_fini(&m);
+    }
+    if (r < 0)
+        leave(EXIT_FAILURE);
+}
+
+static void read_frames(struct child *c, bool wait)
+{
+    ssize_t n = frames_read(&c->frames, wait);
+    if (n > 0)
+        on_frames(c);
+    else if (n != -EAGAIN && n != -EINTR)
+        leave(EXIT_SUCCESS);
+}
+
+static void flush_frames(struct child *c)
+{
+    bool waits = frames_to_flush(&c->frames);
+    int r = frames_flush(&c->frames, c->commands.n == 0);
+    if (r < 0 && r != -EAGAIN && r != -EINTR)
+        leave(EXIT_SUCCESS);
+    if (waits && c->commands.n)
+        commands_watch(&c->commands, c->frames.fd, r == -EAGAIN);
+}
+
+_Noreturn static void serve(struct child *c)
+{
+    while (!c->done) {
+        read_frames(c, c->commands.n == 0);
+        flush_frames(c);
+        if (c->commands.n == 0)
+            continue;
+        commands_turn(&c->commands);
+        flush_frames(c);
+    }
+    frames_flush(&c->frames, true);
+    _exit(EXIT_SUCCESS);
+}
+
+/* ---- beginning -------------------------------------------------------------------------------- */
+
+static void raise_nofile(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void offer_to_oom_killer(void)
+{
+    cleanup(closep) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : write(fd, OOM_SCORE, strlen(OOM_SCORE));
+    (void)n; /* refused where it stands higher already */
+}
+
+static void say_ready(struct child *c)
+{
+    struct message m;
+    message_init(&m, MSG_STARTED);
+    frames_put(&c->frames, &m);
+    frames_flush(&c->frames, true);
+}
+
+_Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
+{
+    static struct child c;
+    zygote = getppid();
+    prctl(PR_SET_NAME, capacity > 1 ? "tern-launcher" : "tern-child");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    reset_signals();
+    offer_to_oom_killer();
+    c.capacity = capacity;
+    frames_init(&c.frames, fd);
+    commands_init(&c.commands, capacity, nofile_soft);
+    c.commands.on_outcome = send_outcome;
+    c.commands.ctx = &c;
+    commands_watch(&c.commands, fd, false);
+    if (capacity > 1)
+        raise_nofile();
+    cpu_us(&c.base_kb);
+    say_ready(&c);
+    serve(&c);
+}

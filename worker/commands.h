@@ -1,0 +1,36 @@
+/* commands.h - the commands that one child runs: their events, their signals, their memory, what they leave behind.
+ *
+ * Alone in its process (a child of the process pool), a command owns all that descends from the process. Among others (the
+ * launcher) it owns what descends from it, and of what has been left behind: what has its session, its process group,
+ * or its TERN_JOB_ID and TERN_ATTEMPT. What hides from all of that ends when no command is left. */
+#ifndef TERN_COMMANDS_H
+#define TERN_COMMANDS_H
+
+#include "proto/base/map.h"
+#include "worker/command.h"
+
+struct commands {
+    size_t capacity;
+    struct command_ground ground;
+    int epoll, sigchld;          /* owned */
+    struct link running, ending; /* owned commands */
+    size_t n;
+    struct idmap by_pid, by_job;
+    size_t n_limited;            /* commands that have a memory limit */
+    bool signals;                /* some command has one to be sent */
+    int64_t sample_at_ms, sweep_at_ms;
+    struct tree tree;            /* scratch */
+    void (*on_outcome)(void *ctx, const struct outcome *o);
+    void *ctx;
+};
+
+void commands_init(struct commands *s, size_t capacity, int64_t nofile_soft);
+/* fd: to be watched together with the commands, in commands_wait. */
+void commands_watch(struct commands *s, int fd, bool to_write);
+void commands_begin(struct commands *s, const struct run_job *job, struct now now);
+/* Tells one to end, or kills it if it has been told before. */
+void commands_stop(struct commands *s, uint64_t job, uint64_t attempt);
+/* Waits for something to happen and does what is due. */
+void commands_turn(struct commands *s);
+
+#endif

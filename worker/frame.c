@@ -1,0 +1,111 @@
+/* frame.c - messages between the worker and its children. */
+#include "worker/frame.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FRAME_HEAD 4u
+#define FRAME_READ (64u << 10)
+#define FRAME_KEEP (256u << 10) /* a buffer that has grown past this is freed when it is empty */
+
+void frames_init(struct frames *f, int fd)
+{
+    *f = (struct frames){ .fd = fd };
+    buf_init(&f->in, LIMIT_MESSAGE_BYTES + FRAME_HEAD + FRAME_READ);
+    buf_init(&f->out, SIZE_MAX / 2);
+}
+
+void frames_fini(struct frames *f)
+{
+    closep(&f->fd);
+    f->fd = -1;
+    buf_fini(&f->in);
+    buf_fini(&f->out);
+    f->in_at = f->out_at = 0;
+}
+
+/* Gives up what has been dealt with. */
+static void drop(struct buf *b, size_t *at)
+{
+    buf_consume(b, *at);
+    *at = 0;
+    if (!b->n && b->cap > FRAME_KEEP)
+        buf_fini(b);
+}
+
+ssize_t frames_read(struct frames *f, bool wait)
+{
+    if (f->fd < 0)
+        return -ECONNRESET;
+    drop(&f->in, &f->in_at);
+    int r = buf_reserve(&f->in, FRAME_READ);
+    if (r < 0)
+        return r;
+    ssize_t n = recv(f->fd, f->in.p + f->in.n, min_size(f->in.cap, f->in.max) - f->in.n, wait ? 0 : MSG_DONTWAIT);
+    if (n < 0)
+        return -errno;
+    if (n == 0)
+        return -ECONNRESET;
+    f->in.n += (size_t)n;
+    return n;
+}
+
+static size_t length_at(const char *p)
+{
+    const unsigned char *u = (const void *)p;
+    return (size_t)u[0] << 24 | (size_t)u[1] << 16 | (size_t)u[2] << 8 | u[3];
+}
+
+int frames_next(struct frames *f, struct message *ret)
+{
+    size_t left = f->in.n - f->in_at;
+    if (left < FRAME_HEAD)
+        return 0;
+    const char *head = f->in.p + f->in_at;
+    size_t n = length_at(head);
+    if (n > LIMIT_MESSAGE_BYTES)
+        return -EBADMSG;
+    if (left < FRAME_HEAD + n)
+        return 0;
+    const char *why;
+    if (message_decode(ret, head + FRAME_HEAD, n, &why) < 0)
+        return -EBADMSG;
+    f->in_at += FRAME_HEAD + n;
+    return 1;
+}
+
+int frames_put(struct frames *f, const struct message *m)
+{
+    size_t start = f->out.n;
+    int r = buf_add(&f->out, (const char[FRAME_HEAD]){ 0 }, FRAME_HEAD);
+    size_t ceiling = f->out.max;
+    f->out.max = start + FRAME_HEAD + LIMIT_MESSAGE_BYTES;
+    if (r >= 0)
+        r = message_encode(&f->out, m);
+    f->out.max = ceiling;
+    if (r < 0) {
+        f->out.n = start;
+        return r;
+    }
+    size_t n = f->out.n - start - FRAME_HEAD;
+    for (size_t i = 0; i < FRAME_HEAD; i++)
+        f->out.p[start + i] = (char)(unsigned char)(n >> (24 - 8 * i));
+    return 0;
+}
+
+int frames_flush(struct frames *f, bool wait)
+{
+    if (f->fd < 0)
+        return -ECONNRESET;
+    while (f->out_at < f->out.n) {
+        ssize_t n = send(f->fd, f->out.p + f->out_at, f->out.n - f->out_at,
+                         MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        f->out_at += (size_t)n;
+    }
+    drop(&f->out, &f->out_at);
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* frame.h - messages between the worker and its children: a stream socket, each message preceded by its length as four
+ * bytes, big-endian. What a child sends is read as hostile: a handler may have scribbled over its memory. */
+#ifndef TERN_FRAME_H
+#define TERN_FRAME_H
+
+#include <sys/types.h>
+
+#include "proto/message.h"
+
+struct frames {
+    int fd;             /* owned; -1: closed */
+    struct buf in, out; /* owned */
+    size_t in_at;       /* read up to here in `in` */
+    size_t out_at;      /* sent up to here in `out` */
+};
+
+/* Takes the descriptor. */
+void frames_init(struct frames *f, int fd);
+void frames_fini(struct frames *f);
+
+/* Reads once, waiting if wait is set. Bytes read; -EAGAIN: none now; -ECONNRESET: the peer has closed. */
+ssize_t frames_read(struct frames *f, bool wait);
+/* The next whole message: 1, and it must be ended by message_fini before frames_read; 0: none yet; -EBADMSG: not one. */
+int frames_next(struct frames *f, struct message *ret);
+/* Adds a message to what is to be sent. -EMSGSIZE: too large. */
+int frames_put(struct frames *f, const struct message *m);
+/* Sends what can be sent; 0 when nothing is left, -EAGAIN when something is, -errno. */
+int frames_flush(struct frames *f, bool wait);
+static inline bool frames_to_flush(const struct frames *f) { return f->out.n > f->out_at; }
+
+#endif

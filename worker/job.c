@@ -1,0 +1,94 @@
+/* job.c - what a handler may ask of its job: the functions of handler.h, the same in every pool. */
+#include "worker/call.h"
+#include "worker/job_log.h"
+#include "worker/job_text.h"
+#include "worker/loop_await.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const void *tern_payload(struct tern_job *job, size_t *ret_bytes)
+{
+    *ret_bytes = job->job->payload.n;
+    return job->job->payload.n ? job->job->payload.p : "";
+}
+
+uint64_t tern_job_id(const struct tern_job *job) { return job->job->job; }
+uint64_t tern_attempt(const struct tern_job *job) { return job->job->attempt; }
+
+int64_t tern_time_left_ms(const struct tern_job *job)
+{
+    if (job->deadline_ms == NEVER)
+        return INT64_MAX;
+    return max_i64(0, job->deadline_ms - clock_now().mono_ms);
+}
+
+bool tern_should_stop(const struct tern_job *job)
+{
+    return __atomic_load_n(&job->stop, __ATOMIC_ACQUIRE) || tern_time_left_ms(job) == 0;
+}
+
+int tern_result(struct tern_job *job, const void *bytes, size_t n)
+{
+    if (n > job->result.max)
+        return -EMSGSIZE;
+    buf_clear(&job->result);
+    int r = buf_add(&job->result, bytes, n);
+    assert(r == 0);
+    job->result_set = true;
+    return 0;
+}
+
+void tern_log(struct tern_job *job, const char *format, ...)
+{
+    cleanup(freep) char *line = NULL;
+    va_list ap;
+    va_start(ap, format);
+    int n = vasprintf(&line, format, ap);
+    va_end(ap);
+    if (n < 0)
+        return;
+    size_t bytes = min_size((size_t)n, JOB_LOG_LINE_BYTES - 1);
+    line[bytes] = '\n'; /* in place of the NUL: a line is handed on with its length */
+    job_log_add(&job->output, (struct str){ line, bytes + 1 });
+}
+
+static int fail(struct tern_job *job, bool for_good, const char *format, va_list ap)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, ap) < 0)
+        text = xstrdup("the handler failed, and its words for it could not be formatted");
+    job_text_clean(text, LIMIT_TEXT_BYTES);
+    free(job->error);
+    job->error = text;
+    job->for_good = for_good;
+    return -EIO;
+}
+
+int tern_fail(struct tern_job *job, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    int r = fail(job, false, format, ap);
+    va_end(ap);
+    return r;
+}
+
+int tern_fail_for_good(struct tern_job *job, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    int r = fail(job, true, format, ap);
+    va_end(ap);
+    return r;
+}
+
+int tern_await_ms(struct tern_job *job, int64_t ms)
+{
+    return job->coroutine ? loop_await_ms(job, ms) : -EOPNOTSUPP;
+}
+
+int tern_await_fd(struct tern_job *job, int fd, int events)
+{
+    return job->coroutine ? loop_await_fd(job, fd, events) : -EOPNOTSUPP;
+}

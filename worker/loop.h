@@ -1,0 +1,38 @@
+/* loop.h - the worker's loop: the socket, the signals and the pools around the link. One thread; nothing in it blocks, so
+ * that no handler can hold up a heartbeat. */
+#ifndef TERN_WORKER_LOOP_H
+#define TERN_WORKER_LOOP_H
+
+#include "proto/socket.h"
+#include "worker/launcher.h"
+#include "worker/link.h"
+#include "worker/worker_options.h"
+#include "worker/zygote.h"
+
+struct worker_loop {
+    struct worker_options *options; /* borrowed; HUP changes them */
+    int argc;
+    char *const *argv;              /* borrowed: read again at HUP */
+    struct zygote *zygote;          /* borrowed */
+    struct launcher *launcher;      /* borrowed; may be NULL */
+    struct pool *pools[N_POOLS];    /* borrowed; NULL: off */
+    struct socket *socket;          /* owned while the loop runs: it is replaced */
+    struct worker_link *link;       /* borrowed */
+    int signals;                    /* borrowed: a signalfd of worker_loop_signals() */
+
+    bool spent, drain_asked;
+    int64_t tell_at_ms;             /* systemd */
+    int64_t watchdog_ms;            /* half of what it allows; NEVER */
+};
+
+/* What the loop reads from its signalfd; they must be blocked in every thread. */
+void worker_loop_signals(sigset_t *ret);
+/* The pools' reports, and the link's verbs: ctx is the loop. */
+void worker_loop_on_started(void *ctx, struct run *r);
+void worker_loop_on_finished(void *ctx, struct run *r);
+struct link_pools worker_loop_pools(struct worker_loop *l);
+
+/* Until the worker is drained: the exit status. */
+int worker_loop_run(struct worker_loop *l);
+
+#endif

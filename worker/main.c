@@ -1,0 +1,227 @@
+/* main.c - tern-worker: the order of things at start and at the end, and the exit status. */
+#include "config.h"
+
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "worker/handlers.h"
+#include "worker/loop.h"
+
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+
+/* Descriptors beside the loop pool's: the program's own, two a thread, four a process. */
+#define FDS_OWN 100
+#define FDS_THREAD 2
+#define FDS_PROCESS 4
+
+static int fail(const char *what, int r)
+{
+    log_error("%s: %s", what, strerror(-r));
+    return EXIT_FAILED;
+}
+
+/* ---- before anything else ---------------------------------------------------------------------- */
+
+static int start_zygote(const struct worker_options *o, struct zygote **ret, char ***ret_args)
+{
+    *ret_args = worker_options_for_zygote(o);
+    return zygote_start(ret, *ret_args);
+}
+
+static void free_args(char **args)
+{
+    for (size_t i = 0; args && args[i]; i++)
+        free(args[i]);
+    free(args);
+}
+
+static int init_handlers(const struct worker_options *o)
+{
+    cleanup(freep) char *error = NULL;
+    if (handlers_init(o->handlers, !o->no_exec, &error) < 0) {
+        log_error("--handlers: %s", error);
+        return -EINVAL;
+    }
+    if (o->http_allow && handlers_allow_http(o->http_allow) < 0) {
+        log_error("--http-allow %s: must be loopback, link-local, or both with a comma between", o->http_allow);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    worker_loop_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The soft limit up to the hard one; and no more coroutines than descriptors, for each may hold one. */
+static void fit_descriptors(struct worker_options *o)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        getrlimit(RLIMIT_NOFILE, &limit);
+    int64_t most = limit.rlim_cur < INT32_MAX ? (int64_t)limit.rlim_cur : INT32_MAX;
+    int64_t left = most - FDS_OWN - FDS_THREAD * o->slots[POOL_THREAD] - FDS_PROCESS * o->slots[POOL_PROCESS];
+    if (o->slots[POOL_LOOP] <= left || !o->slots[POOL_LOOP])
+        return;
+    int64_t fits = max_i64(left, 1);
+    log_warning("the loop pool gets %lld slots, not %lld: this process may open %lld descriptors only; raise its hard "
+                "limit (LimitNOFILE=, ulimit -Hn)",
+                (long long)fits, (long long)o->slots[POOL_LOOP], (long long)most);
+    o->slots[POOL_LOOP] = fits;
+}
+
+/* ---- the parts --------------------------------------------------------------------------------- */
+
+static int open_pool(struct worker_loop *l, enum pool_kind pool)
+{
+    size_t slots = (size_t)l->options->slots[pool];
+    if (!slots)
+        return 0;
+    struct pool_options o = {
+        .kind = pool,
+        .slots = slots,
+        .zygote = l->zygote,
+        .launcher = l->launcher,
+        .jobs_per_child = (size_t)l->options->jobs_per_child,
+        .stuck_max = pool == POOL_PROCESS ? 0 : slots,
+        .on_started = worker_loop_on_started,
+        .on_finished = worker_loop_on_finished,
+        .ctx = l,
+    };
+    return pool_open(&l->pools[pool], &o);
+}
+
+static int open_pools(struct worker_loop *l)
+{
+    size_t commands = (size_t)(l->options->slots[POOL_THREAD] + l->options->slots[POOL_LOOP]);
+    int r = l->options->no_exec || !commands ? 0 : launcher_open(&l->launcher, l->zygote, commands);
+    for (enum pool_kind pool = 0; pool < N_POOLS && r >= 0; pool++)
+        r = open_pool(l, pool);
+    return r;
+}
+
+static void close_pools(struct worker_loop *l)
+{
+    for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
+        if (l->pools[pool])
+            pool_close(l->pools[pool]);
+    if (l->launcher)
+        launcher_close(l->launcher);
+}
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    ssize_t n = getrandom(&seed, sizeof seed, 0);
+    return n == (ssize_t)sizeof seed ? seed : (uint64_t)clock_mono_us();
+}
+
+static struct link_options link_options_of(struct worker_loop *l, struct rng *rng)
+{
+    const struct worker_options *o = l->options;
+    struct link_options link = {
+        .name = o->name, .host = o->host, .software = "tern-worker " PACKAGE_VERSION, .pid = (uint64_t)getpid(),
+        .queues = o->queue_list, .n_queues = o->n_queues, .pools = worker_loop_pools(l), .rng = rng,
+    };
+    for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
+        link.pool_on[pool] = l->pools[pool] != NULL;
+    link.handlers = handlers_info(&link.n_handlers);
+    for (size_t i = 0; i < sizeof link.instance; i++)
+        link.instance[i] = (unsigned char)rng_below(rng, 256);
+    ssize_t n = getrandom(link.instance, sizeof link.instance, 0);
+    (void)n; /* never fails for so few bytes; else the ones above serve */
+    return link;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static int run_loop(struct worker_loop *l)
+{
+    struct rng rng;
+    cleanup(freep) char *error = NULL;
+    rng_init(&rng, random_seed());
+    struct link_options link = link_options_of(l, &rng);
+    if (socket_connect(&l->socket, l->options->broker, &error) < 0) {
+        log_error("%s", error);
+        return EXIT_USAGE;
+    }
+    l->link = link_new(&link, clock_now());
+    log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name, l->options->broker,
+             (long long)l->options->slots[POOL_PROCESS], (long long)l->options->slots[POOL_THREAD],
+             (long long)l->options->slots[POOL_LOOP]);
+    sd_notify(0, "READY=1");
+    return worker_loop_run(l);
+}
+
+static int serve(struct worker_loop *l)
+{
+    if (init_handlers(l->options) < 0)
+        return EXIT_USAGE;
+    l->signals = open_signals();
+    if (l->signals < 0)
+        return fail("cannot make a signalfd", -errno);
+    int r = open_pools(l);
+    int status = r < 0 ? fail("cannot start the pools", r) : run_loop(l);
+    close_pools(l);
+    link_free(l->link);
+    socket_close(l->socket);
+    closep(&l->signals);
+    if (!status)
+        log_info("stopped");
+    return status;
+}
+
+static int run_worker(struct worker_options *o, int argc, char **argv)
+{
+    struct worker_loop l = { .options = o, .argc = argc, .argv = argv, .signals = -1 };
+    char **args = NULL;
+    log_init("tern-worker", o->level);
+    /* The zygote first: before any thread, and with the limits that commands get. */
+    int r = start_zygote(o, &l.zygote, &args);
+    int status;
+    if (r < 0) {
+        status = fail("cannot start the zygote", r);
+    } else {
+        fit_descriptors(o);
+        status = serve(&l);
+        zygote_stop(l.zygote);
+    }
+    free_args(args);
+    return status;
+}
+
+static int run_zygote(int argc, char **argv)
+{
+    struct worker_options o;
+    int r = worker_options_read_zygote(&o, argc, argv);
+    log_init("tern-worker", o.level);
+    int status = r < 0 || init_handlers(&o) < 0 ? EXIT_USAGE : zygote_main();
+    worker_options_fini(&o);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
+        return run_zygote(argc, argv);
+    struct worker_options o;
+    int status;
+    int r = worker_options_read(&o, argc, argv, &status);
+    if (r > 0)
+        status = run_worker(&o, argc, argv);
+    worker_options_fini(&o);
+    return status;
+}

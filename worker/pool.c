@@ -1,0 +1,492 @@
+/* pool.c - what the pools share: who waits, which slots are free, limits, stopping and its grace, stuck slots. Every step
+ * costs the same however many slots there are; only what has a limit stands in the heap of due slots. */
+#include "worker/pool_kind.h"
+
+#include "proto/base/log.h"
+#include "worker/handlers.h"
+#include "worker/launcher.h"
+
+#define KILL_GRACE_MS 5000
+#define KILL_AGAIN_MS 2000
+
+static const struct pool_kind_ops *ops_of(enum pool_kind kind)
+{
+    switch (kind) {
+    case POOL_PROCESS:
+        return &pool_process_ops;
+    case POOL_THREAD:
+        return &pool_thread_ops;
+    case POOL_LOOP:
+        return &pool_loop_ops;
+    }
+    return NULL;
+}
+
+/* ---- what is here, by job and attempt --------------------------------------------------------- */
+
+static uint64_t key_of(uint64_t job, uint64_t attempt) { return job ^ attempt << 48; }
+
+static void know(struct pool *p, struct run *r) { idmap_put(&p->runs, key_of(r->job.job, r->job.attempt), r); }
+
+static struct run *find(const struct pool *p, uint64_t job, uint64_t attempt)
+{
+    struct run *r = idmap_find(&p->runs, key_of(job, attempt));
+    return r && r->job.job == job && r->job.attempt == attempt ? r : NULL;
+}
+
+static void forget(struct pool *p, struct run *r)
+{
+    uint64_t key = key_of(r->job.job, r->job.attempt);
+    if (idmap_find(&p->runs, key) == r)
+        idmap_remove(&p->runs, key);
+}
+
+/* ---- open, close ------------------------------------------------------------------------------ */
+
+static void slots_init(struct pool *p)
+{
+    p->slots = xcalloc(p->n_slots, sizeof(*p->slots));
+    for (size_t i = 0; i < p->n_slots; i++) {
+        bool spare = i >= p->options.slots;
+        p->slots[i].due_ms = NEVER;
+        list_add_tail(spare ? &p->spare : &p->idle, &p->slots[i].link);
+        p->n_idle += !spare;
+    }
+}
+
+static void free_pool(struct pool *p)
+{
+    slot_due_fini(&p->due);
+    idmap_fini(&p->runs);
+    free(p->slots);
+    free(p);
+}
+
+int pool_open(struct pool **ret, const struct pool_options *o)
+{
+    struct pool *p = xcalloc(1, sizeof(*p));
+    p->options = *o;
+    p->ops = ops_of(o->kind);
+    p->n_slots = o->slots + (o->kind == POOL_PROCESS ? 0 : o->stuck_max);
+    p->retry_at_ms = NEVER;
+    list_init(&p->idle);
+    list_init(&p->busy);
+    list_init(&p->stuck);
+    list_init(&p->spare);
+    list_init(&p->waiting);
+    slots_init(p);
+    int r = p->ops->open(p);
+    if (r < 0) {
+        free_pool(p);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+/* A thread that was abandoned may still read its run: only what no thread ever saw is freed. */
+static void free_runs(struct pool *p)
+{
+    for (struct link *l; (l = list_pop(&p->waiting));)
+        run_free(list_entry(l, struct run, link));
+    for (size_t i = 0; i < p->n_slots; i++)
+        if (p->slots[i].run && (p->options.kind == POOL_PROCESS || p->slots[i].on_launcher))
+            run_free(p->slots[i].run);
+}
+
+void pool_close(struct pool *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n_slots; i++)
+        if (p->slots[i].on_launcher)
+            launcher_forget(p->options.launcher, &p->slots[i]);
+    p->ops->close(p);
+    free_runs(p);
+    free_pool(p);
+}
+
+/* ---- outcomes --------------------------------------------------------------------------------- */
+
+static void finish(struct pool *p, struct run *r, const struct outcome *o, struct now now)
+{
+    forget(p, r);
+    r->slot = NULL;
+    run_finish(r, o, now.mono_ms * 1000);
+    p->options.on_finished(p->options.ctx, r);
+}
+
+static void outcome_init(struct outcome *o, enum ending ending, enum reason reason, const char *error)
+{
+    record_init(RECORD_outcome, o);
+    o->ending = ending;
+    o->reason = reason;
+    o->error = str_of(error);
+}
+
+/* Puts why it was told to stop in the place of how it then ended. */
+static void outcome_stopped(struct outcome *o, enum reason reason, const char *error)
+{
+    o->reason = reason;
+    o->for_good = 0;
+    o->result = STR_UNSET;
+    if (error)
+        o->error = str_of(error);
+    o->ending = reason == REASON_TIME_LIMIT  ? ENDING_FAILED
+                : reason == REASON_CANCELLED ? ENDING_CANCELLED
+                                             : ENDING_LOST;
+}
+
+static char *text_of_stop(const struct slot *s)
+{
+    if (s->stop_reason == REASON_TIME_LIMIT)
+        return xasprintf("stopped at its time limit of %lld ms", (long long)s->run->job.timeout_ms);
+    return xstrdup(s->stop_reason == REASON_CANCELLED ? "cancelled while it ran" : "handed back");
+}
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+static void to_idle(struct pool *p, struct slot *s)
+{
+    bool was_stuck = s->state == SLOT_STUCK;
+    slot_move(s, SLOT_IDLE);
+    slot_due_set(&p->due, s, NEVER);
+    s->run = NULL;
+    s->on_launcher = false;
+    list_remove(&s->link);
+    *(was_stuck ? &p->n_stuck : &p->n_busy) -= 1;
+    if (p->n_idle + p->n_busy >= p->options.slots) {
+        list_add_tail(&p->spare, &s->link);
+        return;
+    }
+    /* At the front: what ran last is warm. */
+    list_add_tail(p->idle.next, &s->link);
+    p->n_idle++;
+}
+
+static void to_busy(struct pool *p, struct slot *s, struct run *r, struct now now)
+{
+    slot_move(s, SLOT_RUNNING);
+    list_remove(&s->link);
+    list_add_tail(&p->busy, &s->link);
+    p->n_idle--;
+    p->n_busy++;
+    s->run = r;
+    s->started_us = now.mono_ms * 1000;
+    s->stop_at_ms = NEVER;
+    s->kill_at_ms = NEVER;
+    s->stop_reason = REASON_NONE;
+    s->n_kills = 0;
+    s->on_launcher = p->options.kind != POOL_PROCESS && handler_is_exec(r->job.handler);
+    if (r->job.timeout_ms != UNSET && r->job.timeout_ms > 0 && r->job.timeout_ms < NEVER - now.mono_ms)
+        s->stop_at_ms = now.mono_ms + r->job.timeout_ms;
+    slot_due_set(&p->due, s, s->stop_at_ms);
+    r->state = RUN_RUNNING;
+    r->slot = s;
+}
+
+static bool can_be_killed(const struct pool *p, const struct slot *s) { return p->ops->kill || s->on_launcher; }
+
+static void tell_stop(struct pool *p, struct slot *s)
+{
+    if (s->on_launcher)
+        launcher_tell_stop(p->options.launcher, s);
+    else
+        p->ops->tell_stop(p, s);
+}
+
+static void kill_slot(struct pool *p, struct slot *s, struct now now)
+{
+    if (s->state != SLOT_KILLED)
+        slot_move(s, SLOT_KILLED);
+    s->n_kills++;
+    if (s->n_kills == 4)
+        log_warning("event=unkillable job=%llu pool=%s slot=%zu", (unsigned long long)s->run->job.job,
+                    pool_name(p->options.kind), pool_slot_index(p, s));
+    slot_due_set(&p->due, s, now.mono_ms + KILL_AGAIN_MS);
+    if (s->on_launcher)
+        launcher_kill(p->options.launcher, s);
+    else
+        p->ops->kill(p, s);
+}
+
+static void replace(struct pool *p)
+{
+    struct link *l = list_pop(&p->spare);
+    if (!l)
+        return;
+    list_add_tail(&p->idle, l);
+    p->n_idle++;
+    int r = p->ops->replace ? p->ops->replace(p) : 0;
+    if (r < 0)
+        log_warning("event=slot-not-replaced pool=%s error=%s", pool_name(p->options.kind), strerror(-r));
+}
+
+/* The attempt is recorded; the slot keeps the run that the handler still reads. */
+static void give_up(struct pool *p, struct slot *s, struct now now)
+{
+    slot_move(s, SLOT_STUCK);
+    slot_due_set(&p->due, s, NEVER);
+    list_remove(&s->link);
+    list_add_tail(&p->stuck, &s->link);
+    p->n_busy--;
+    p->n_stuck++;
+    replace(p);
+    struct outcome o;
+    cleanup(freep) char *text = text_of_stop(s);
+    outcome_init(&o, ENDING_FAILED, REASON_NONE, NULL);
+    o.wall_us = now.mono_ms * 1000 - s->started_us;
+    outcome_stopped(&o, s->stop_reason, text);
+    struct run *copy = run_new(&s->run->job, now);
+    forget(p, s->run);
+    finish(p, copy, &o, now);
+}
+
+static void end_grace(struct pool *p, struct slot *s, struct now now)
+{
+    if (can_be_killed(p, s))
+        kill_slot(p, s, now);
+    else
+        give_up(p, s, now);
+}
+
+static void stop(struct pool *p, struct slot *s, enum reason reason, int64_t grace_ms, struct now now)
+{
+    int64_t kill_at_ms = now.mono_ms + max_i64(grace_ms, 0);
+    if (s->state == SLOT_RUNNING) {
+        slot_move(s, SLOT_STOPPING);
+        s->stop_reason = reason;
+        s->kill_at_ms = kill_at_ms;
+        tell_stop(p, s);
+    } else if (s->state != SLOT_STOPPING) {
+        return;
+    }
+    s->kill_at_ms = min_i64(s->kill_at_ms, kill_at_ms);
+    slot_due_set(&p->due, s, s->kill_at_ms);
+}
+
+static void pass_limit(struct pool *p, struct slot *s, struct now now)
+{
+    int64_t grace_ms = can_be_killed(p, s) ? or_default(s->run->job.kill_grace_ms, KILL_GRACE_MS) : 0;
+    stop(p, s, REASON_TIME_LIMIT, grace_ms, now);
+}
+
+static void on_due(struct pool *p, struct slot *s, struct now now)
+{
+    if (s->state == SLOT_RUNNING)
+        pass_limit(p, s, now);
+    else
+        end_grace(p, s, now);
+}
+
+/* ---- beginning -------------------------------------------------------------------------------- */
+
+/* Why it cannot even be tried in this pool; NULL when it can. */
+static const char *why_not(const struct pool *p, const struct run_job *job)
+{
+    bool command = handler_is_exec(job->handler);
+    if (command && !handlers_find(job->handler))
+        return "this worker runs no commands";
+    if (command && p->options.kind != POOL_PROCESS && !p->options.launcher)
+        return "this worker runs no commands in this pool";
+    if (!command && p->options.kind != POOL_PROCESS && job->memory_bytes != UNSET && job->memory_bytes > 0)
+        return "a memory limit needs a process: threads and coroutines share the worker's memory";
+    return NULL;
+}
+
+static bool refuse(struct pool *p, struct run *r, struct now now)
+{
+    struct outcome o;
+    if (r->expire_at_ms <= now.mono_ms) {
+        outcome_init(&o, ENDING_EXPIRED, REASON_EXPIRED, "expired before it could start");
+    } else {
+        const char *why = why_not(p, &r->job);
+        if (!why)
+            return false;
+        outcome_init(&o, ENDING_FAILED, REASON_HANDLER_ERROR, why);
+        o.for_good = 1;
+    }
+    finish(p, r, &o, now);
+    return true;
+}
+
+static void begin(struct pool *p, struct run *r, struct now now)
+{
+    struct slot *s = list_entry(p->idle.next, struct slot, link);
+    to_busy(p, s, r, now);
+    p->options.on_started(p->options.ctx, r);
+    int e = s->on_launcher ? launcher_begin(p->options.launcher, p, s, now) : p->ops->begin(p, s, now);
+    if (e >= 0)
+        return;
+    struct outcome o;
+    cleanup(freep) char *text = xasprintf("cannot be started: %s", strerror(-e));
+    outcome_init(&o, ENDING_FAILED, REASON_HANDLER_ERROR, text);
+    pool_slot_ended(p, s, &o, now);
+}
+
+static bool is_ready(struct pool *p, struct now now)
+{
+    p->retry_at_ms = NEVER;
+    return !p->ops->ready || p->ops->ready(p, now, &p->retry_at_ms);
+}
+
+static void fill(struct pool *p, struct now now)
+{
+    if (p->filling)
+        return;
+    p->filling = true;
+    while (p->n_idle && p->n_waiting && is_ready(p, now)) {
+        struct run *r = list_entry(list_pop(&p->waiting), struct run, link);
+        p->n_waiting--;
+        if (!refuse(p, r, now))
+            begin(p, r, now);
+    }
+    p->filling = false;
+}
+
+/* ---- what a kind says ------------------------------------------------------------------------- */
+
+static void end_run(struct pool *p, struct slot *s, const struct outcome *o, struct now now)
+{
+    struct outcome told = *o;
+    cleanup(freep) char *text = NULL;
+    bool told_stop = s->state == SLOT_STOPPING || s->state == SLOT_KILLED;
+    if (told_stop && o->ending != ENDING_DONE && o->reason != REASON_MEMORY_LIMIT) {
+        text = text_of_stop(s);
+        outcome_stopped(&told, s->stop_reason, text);
+    }
+    if (told.wall_us == UNSET)
+        told.wall_us = now.mono_ms * 1000 - s->started_us;
+    struct run *r = s->run;
+    to_idle(p, s);
+    finish(p, r, &told, now);
+}
+
+void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now)
+{
+    assert(s->state != SLOT_IDLE);
+    if (s->state == SLOT_STUCK) {
+        run_free(s->run);
+        to_idle(p, s);
+    } else {
+        end_run(p, s, o, now);
+    }
+    fill(p, now);
+}
+
+void pool_slot_again(struct pool *p, struct slot *s, struct now now)
+{
+    struct run *r = s->run;
+    if (s->state != SLOT_RUNNING) {
+        struct outcome o;
+        outcome_init(&o, ENDING_LOST, REASON_WORKER_LOST, "its process ended before it began");
+        pool_slot_ended(p, s, &o, now);
+        return;
+    }
+    to_idle(p, s);
+    r->state = RUN_WAITING;
+    r->slot = NULL;
+    list_add_tail(p->waiting.next, &r->link);
+    p->n_waiting++;
+    fill(p, now);
+}
+
+/* ---- what the link says ----------------------------------------------------------------------- */
+
+void pool_give(struct pool *p, struct run *r, struct now now)
+{
+    know(p, r);
+    r->state = RUN_WAITING;
+    list_remove(&r->link);
+    list_add_tail(&p->waiting, &r->link);
+    p->n_waiting++;
+    fill(p, now);
+}
+
+static struct run *take(struct pool *p, struct run *r)
+{
+    list_remove(&r->link);
+    p->n_waiting--;
+    forget(p, r);
+    return r;
+}
+
+struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt)
+{
+    struct run *r = find(p, job, attempt);
+    return r && r->state == RUN_WAITING ? take(p, r) : NULL;
+}
+
+struct run *pool_take_any_waiting(struct pool *p)
+{
+    return list_empty(&p->waiting) ? NULL : take(p, list_entry(p->waiting.prev, struct run, link));
+}
+
+void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
+               struct now now)
+{
+    struct run *r = find(p, job, attempt);
+    if (!r)
+        return;
+    if (r->state == RUN_RUNNING) {
+        stop(p, r->slot, reason, grace_ms, now);
+        return;
+    }
+    struct outcome o;
+    outcome_init(&o, ENDING_LOST, REASON_NONE, NULL);
+    outcome_stopped(&o, reason, "stopped before it started");
+    finish(p, take(p, r), &o, now);
+}
+
+void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now)
+{
+    list_each_safe(l, &p->busy)
+        stop(p, list_entry(l, struct slot, link), REASON_NONE, grace_ms, now);
+}
+
+int64_t pool_tick(struct pool *p, struct now now)
+{
+    for (struct slot *s; (s = slot_due_first(&p->due)) && s->due_ms <= now.mono_ms;)
+        on_due(p, s, now);
+    fill(p, now);
+    struct slot *first = slot_due_first(&p->due);
+    return min_i64(first ? first->due_ms : NEVER, p->n_waiting ? p->retry_at_ms : NEVER);
+}
+
+int pool_fd(const struct pool *p) { return p->ops->fd(p); }
+void pool_on_readable(struct pool *p, struct now now) { p->ops->on_readable(p, now); }
+
+/* ---- what is told ----------------------------------------------------------------------------- */
+
+struct pool_load pool_load(const struct pool *p)
+{
+    struct pool_load load;
+    record_init(RECORD_pool_load, &load);
+    load.pool = p->options.kind;
+    load.slots = p->n_idle + p->n_busy;
+    load.used = p->n_busy;
+    load.stuck = p->n_stuck;
+    load.waiting = p->n_waiting;
+    return load;
+}
+
+bool pool_is_spent(const struct pool *p) { return p->n_stuck > p->options.stuck_max; }
+
+static void dump_slot(const struct pool *p, const struct slot *s, struct now now)
+{
+    log_info("event=slot pool=%s slot=%zu state=%s job=%llu attempt=%llu handler=%.*s ms=%lld",
+             pool_name(p->options.kind), pool_slot_index(p, s), slot_state_name(s->state),
+             (unsigned long long)s->run->job.job, (unsigned long long)s->run->job.attempt,
+             (int)s->run->job.handler.n, s->run->job.handler.p ? s->run->job.handler.p : "",
+             (long long)(now.mono_ms - s->started_us / 1000));
+}
+
+void pool_dump(const struct pool *p, struct now now)
+{
+    log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu waiting=%zu", pool_name(p->options.kind),
+             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_waiting);
+    list_each(l, &p->busy)
+        dump_slot(p, list_entry(l, const struct slot, link), now);
+    list_each(l, &p->stuck)
+        dump_slot(p, list_entry(l, const struct slot, link), now);
+}

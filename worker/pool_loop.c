@@ -1,0 +1,266 @@
+/* pool_loop.c - the loop pool: one thread with a libuv loop, on which each job is a coroutine.
+ *
+ * The link's thread sends orders through a mailbox and uv_async_send; tasks that have ended come back through a mailbox with
+ * an eventfd. Nothing else is shared: `tasks` is the link's, `looper` the loop's. */
+#include "worker/pool_kind.h"
+
+#include "proto/base/log.h"
+#include "worker/loop_curl.h"
+#include "worker/loop_task.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define ORDERS_A_TURN 500u /* then timers and sockets have their turn */
+#define CLOSE_WAIT_MS 1000
+#define THREAD_STACK_BYTES (1u << 20)
+
+struct order {
+    struct mail mail; /* first */
+    enum { ORDER_BEGIN, ORDER_STOP, ORDER_CLOSE } what;
+    size_t number;          /* of the slot */
+    struct loop_task *task; /* ORDER_BEGIN: given to the loop */
+};
+
+struct pool_loop {
+    struct looper looper;
+    struct mailbox orders;    /* to the loop */
+    struct mail *orders_left; /* the loop's: taken, and yet to be done */
+    uv_async_t wake;
+    pthread_t thread;
+    int gone_fd;              /* eventfd: the thread is at its end */
+    struct loop_task **tasks; /* the link's: by number of their slot */
+    uint64_t named_job;       /* the link's: the last that it said to block the loop */
+};
+
+/* ---- on the loop's thread --------------------------------------------------------------------- */
+
+static void close_all(struct pool_loop *l)
+{
+    struct looper *k = &l->looper;
+    k->closing = true;
+    for (size_t i = 0; i < k->n_slots; i++)
+        if (k->running[i])
+            loop_task_tell_stop(k->running[i]);
+    for (size_t i = 0; i < k->n_slots; i++)
+        if (k->running[i])
+            loop_task_drop(k->running[i]);
+    loop_curl_close(TAKE(k->curl));
+    uv_close((uv_handle_t *)&l->wake, NULL);
+}
+
+static void follow(struct pool_loop *l, struct order *o)
+{
+    struct looper *k = &l->looper;
+    if (o->what == ORDER_BEGIN)
+        loop_task_begin(k, o->task);
+    else if (o->what == ORDER_STOP && k->running[o->number])
+        loop_task_tell_stop(k->running[o->number]);
+    else if (o->what == ORDER_CLOSE)
+        close_all(l);
+}
+
+static void on_wake(uv_async_t *h)
+{
+    struct pool_loop *l = h->data;
+    for (unsigned i = 0; i < ORDERS_A_TURN; i++) {
+        if (!l->orders_left)
+            l->orders_left = mailbox_take_all(&l->orders);
+        struct order *o = (struct order *)l->orders_left;
+        if (!o)
+            return;
+        l->orders_left = o->mail.next;
+        follow(l, o);
+        free(o);
+    }
+    if (!l->looper.closing)
+        uv_async_send(h);
+}
+
+static void *loop_main(void *arg)
+{
+    struct pool_loop *l = arg;
+    int r = uv_run(&l->looper.uv, UV_RUN_DEFAULT);
+    assert(r == 0);
+    coroutine_arena_free(TAKE(l->looper.arena));
+    (void)!write(l->gone_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    return NULL;
+}
+
+/* ---- on the link's thread --------------------------------------------------------------------- */
+
+static void send_order(struct pool_loop *l, struct order o)
+{
+    struct order *copy = xmalloc(sizeof *copy);
+    *copy = o;
+    mailbox_put(&l->orders, &copy->mail);
+    uv_async_send(&l->wake);
+}
+
+static int thread_start(struct pool_loop *l)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the thread */
+    int r = pthread_create(&l->thread, &attributes, loop_main, l);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (r == 0)
+        pthread_setname_np(l->thread, "tern-loop");
+    return -r;
+}
+
+static void free_all(struct pool_loop *l)
+{
+    coroutine_arena_free(l->looper.arena);
+    mailbox_close(&l->looper.ended);
+    mailbox_close(&l->orders);
+    closep(&l->gone_fd);
+    free(l->looper.running);
+    free(l->tasks);
+    free(l);
+}
+
+static int open_loop(struct pool_loop *l)
+{
+    int r = uv_loop_init(&l->looper.uv);
+    if (r < 0)
+        return r;
+    r = uv_async_init(&l->looper.uv, &l->wake, on_wake);
+    l->wake.data = l;
+    if (r == 0)
+        r = thread_start(l);
+    if (r == 0)
+        return 0;
+    if (l->wake.loop)
+        uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_run(&l->looper.uv, UV_RUN_DEFAULT);
+    uv_loop_close(&l->looper.uv);
+    return r;
+}
+
+static int loop_pool_open(struct pool *p)
+{
+    size_t n = p->options.slots + p->options.stuck_max;
+    struct pool_loop *l = xcalloc(1, sizeof *l);
+    l->looper.n_slots = n;
+    l->looper.running = xcalloc(n, sizeof(struct loop_task *));
+    l->tasks = xcalloc(n, sizeof(struct loop_task *));
+    l->looper.ended.fd = l->orders.fd = -1;
+    l->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = l->gone_fd < 0 ? -errno : 0;
+    if (r == 0)
+        r = mailbox_open(&l->looper.ended, true);
+    if (r == 0)
+        r = coroutine_arena_new(&l->looper.arena, n);
+    if (r == 0)
+        r = open_loop(l);
+    if (r < 0)
+        free_all(l);
+    else
+        p->state = l;
+    return r;
+}
+
+static void task_free(struct loop_task *t)
+{
+    task_fini(&t->task);
+    free(t);
+}
+
+/* A handler that never gives the thread back cannot be ended: then all of it is left behind. */
+static void loop_pool_close(struct pool *p)
+{
+    struct pool_loop *l = TAKE(p->state);
+    struct pollfd gone = { .fd = l->gone_fd, .events = POLLIN };
+    for (size_t i = 0; i < l->looper.n_slots; i++)
+        if (l->tasks[i])
+            call_tell_stop(&l->tasks[i]->task.call);
+    send_order(l, (struct order){ .what = ORDER_CLOSE });
+    if (poll(&gone, 1, CLOSE_WAIT_MS) <= 0) {
+        pthread_detach(l->thread);
+        return;
+    }
+    pthread_join(l->thread, NULL);
+    for (struct mail *m = mailbox_take_all(&l->looper.ended), *next; m; m = next) {
+        next = m->next;
+        task_free((struct loop_task *)m);
+    }
+    uv_loop_close(&l->looper.uv);
+    free_all(l);
+}
+
+/* Names a job that has the thread for too long while it still has it; once it gives it back, the loop says how long. */
+static void name_blocker(struct pool_loop *l)
+{
+    int64_t since_us = __atomic_load_n(&l->looper.busy_since_us, __ATOMIC_ACQUIRE);
+    uint64_t job = __atomic_load_n(&l->looper.busy_job, __ATOMIC_RELAXED);
+    if (!since_us || job == l->named_job || clock_mono_us() - since_us < LOOP_BLOCKED_US)
+        return;
+    l->named_job = job;
+    log_warning("event=loop-is-blocked job=%" PRIu64, job);
+}
+
+static int loop_pool_begin(struct pool *p, struct slot *s, struct now now)
+{
+    struct pool_loop *l = p->state;
+    struct loop_task *t = xcalloc(1, sizeof *t);
+    int r = task_init(&t->task, p, s, now);
+    if (r == 0 && !t->task.handler->async) {
+        task_fini(&t->task);
+        r = -EOPNOTSUPP;
+    }
+    if (r < 0) {
+        free(t);
+        return r;
+    }
+    assert(t->task.number < l->looper.n_slots && !l->tasks[t->task.number]);
+    l->tasks[t->task.number] = t;
+    send_order(l, (struct order){ .what = ORDER_BEGIN, .number = t->task.number, .task = t });
+    name_blocker(l);
+    return 0;
+}
+
+static void loop_pool_tell_stop(struct pool *p, struct slot *s)
+{
+    struct pool_loop *l = p->state;
+    size_t i = pool_slot_index(p, s);
+    name_blocker(l);
+    if (!l->tasks[i])
+        return;
+    call_tell_stop(&l->tasks[i]->task.call); /* at once, for a handler that asks */
+    send_order(l, (struct order){ .what = ORDER_STOP, .number = i });
+}
+
+static int loop_pool_fd(const struct pool *p) { return ((struct pool_loop *)p->state)->looper.ended.fd; }
+
+static void loop_pool_on_readable(struct pool *p, struct now now)
+{
+    struct pool_loop *l = p->state;
+    name_blocker(l);
+    for (struct mail *m = mailbox_take_all(&l->looper.ended), *next; m; m = next) {
+        next = m->next;
+        struct loop_task *t = (struct loop_task *)m;
+        struct outcome o;
+        call_outcome(&t->task.call, t->task.r, &o);
+        l->tasks[t->task.number] = NULL;
+        pool_slot_ended(p, t->task.slot, &o, now);
+        task_free(t);
+    }
+}
+
+const struct pool_kind_ops pool_loop_ops = {
+    .open = loop_pool_open,
+    .close = loop_pool_close,
+    .begin = loop_pool_begin,
+    .tell_stop = loop_pool_tell_stop,
+    .fd = loop_pool_fd,
+    .on_readable = loop_pool_on_readable,
+};

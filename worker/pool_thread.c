@@ -1,0 +1,281 @@
+/* pool_thread.c - the thread pool: threads started as work comes, up to the slots, that call blocking handlers.
+ *
+ * Threads are never cancelled: a handler that is told to stop and does not is abandoned, and its thread replaced. Tasks go to
+ * the threads through a queue under the one lock here, and come back through a mailbox with an eventfd. */
+#include "worker/pool_kind.h"
+
+#include "worker/task.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#define THREAD_STACK_BYTES (1u << 20) /* of a handler: no large locals */
+#define CLOSE_WAIT_MS 1000
+
+/* Freed by the last to leave: the pool, or a thread that was abandoned. */
+struct pool_thread {
+    pthread_mutex_t lock;   /* guards what follows up to the blank line */
+    pthread_cond_t changed; /* work, or too many threads, or closing */
+    struct link work;       /* tasks */
+    size_t n_work;
+    size_t n_threads, n_free; /* all; those that wait for work */
+    size_t n_wanted;          /* slots, and one for each replaced stuck thread */
+    unsigned n_started;       /* ever: for their names */
+    bool closing, abandoned;
+
+    struct mailbox ended; /* tasks, to the link's thread */
+    struct task **tasks;  /* the link's: by number of their slot */
+    size_t n_tasks;
+    size_t n_replaced;    /* the link's */
+};
+
+static void task_free(struct task *t)
+{
+    task_fini(t);
+    free(t);
+}
+
+static void free_all(struct pool_thread *s)
+{
+    for (struct link *l; (l = list_pop(&s->work));)
+        task_free(list_entry(l, struct task, link));
+    for (struct mail *m = mailbox_take_all(&s->ended), *next; m; m = next) {
+        next = m->next;
+        task_free((struct task *)m);
+    }
+    mailbox_close(&s->ended);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    free(s->tasks);
+    free(s);
+}
+
+/* ---- on the threads --------------------------------------------------------------------------- */
+
+static void call(struct task *t)
+{
+    int64_t cpu_us = task_thread_cpu_us(), at_us = clock_mono_us();
+    t->r = t->handler->blocking(&t->call);
+    t->call.measured.wall_us = clock_mono_us() - at_us;
+    t->call.measured.cpu_us = task_thread_cpu_us() - cpu_us;
+}
+
+/* The next task, or NULL: this thread is no longer wanted. With the lock held. */
+static struct task *next_task(struct pool_thread *s)
+{
+    s->n_free++;
+    while (!s->n_work && !s->closing && s->n_threads <= s->n_wanted)
+        pthread_cond_wait(&s->changed, &s->lock);
+    s->n_free--;
+    if (s->closing || s->n_threads > s->n_wanted || !s->n_work)
+        return NULL;
+    s->n_work--;
+    return list_entry(list_pop(&s->work), struct task, link);
+}
+
+static void name_thread(unsigned number)
+{
+    char name[16];
+    snprintf(name, sizeof name, "tern-thread-%u", number % 1000);
+    pthread_setname_np(pthread_self(), name);
+}
+
+static void *thread_main(void *arg)
+{
+    struct pool_thread *s = arg;
+    struct task *t;
+    pthread_mutex_lock(&s->lock);
+    name_thread(s->n_started++);
+    while ((t = next_task(s))) {
+        pthread_mutex_unlock(&s->lock);
+        call(t);
+        mailbox_put(&s->ended, &t->mail);
+        pthread_mutex_lock(&s->lock);
+    }
+    bool last = --s->n_threads == 0 && s->abandoned;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (last)
+        free_all(s);
+    return NULL;
+}
+
+/* ---- on the link's thread --------------------------------------------------------------------- */
+
+static int thread_start(struct pool_thread *s)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the thread */
+    int r = pthread_create(&thread, &attributes, thread_main, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -r;
+}
+
+static int thread_pool_open(struct pool *p)
+{
+    struct pool_thread *s = xcalloc(1, sizeof *s);
+    int r = mailbox_open(&s->ended, true);
+    if (r < 0) {
+        free(s);
+        return r;
+    }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&s->lock, NULL);
+    list_init(&s->work);
+    s->n_wanted = p->options.slots;
+    s->n_tasks = p->options.slots + p->options.stuck_max;
+    s->tasks = xcalloc(s->n_tasks, sizeof(struct task *));
+    p->state = s;
+    return 0;
+}
+
+/* Waits a little for what has been told to stop. With the lock held; true when all threads have left. */
+static bool wait_gone(struct pool_thread *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CLOSE_WAIT_MS / 1000;
+    int r = 0;
+    while (s->n_threads && r == 0)
+        r = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+    return s->n_threads == 0;
+}
+
+static void thread_pool_close(struct pool *p)
+{
+    struct pool_thread *s = TAKE(p->state);
+    for (size_t i = 0; i < s->n_tasks; i++)
+        if (s->tasks[i])
+            call_tell_stop(&s->tasks[i]->call);
+    pthread_mutex_lock(&s->lock);
+    s->closing = true;
+    pthread_cond_broadcast(&s->changed);
+    bool gone = wait_gone(s);
+    s->abandoned = !gone;
+    pthread_mutex_unlock(&s->lock);
+    if (gone)
+        free_all(s);
+}
+
+/* One more thread, where all that there are have work. Fine as long as there is any. */
+static int thread_add(struct pool_thread *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool wanted = s->n_free < s->n_work && s->n_threads < s->n_wanted;
+    s->n_threads += wanted;
+    pthread_mutex_unlock(&s->lock);
+    int r = wanted ? thread_start(s) : 0;
+    if (r == 0)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    bool any = --s->n_threads > 0;
+    pthread_mutex_unlock(&s->lock);
+    return any ? 0 : r;
+}
+
+static void give_work(struct pool_thread *s, struct task *t)
+{
+    pthread_mutex_lock(&s->lock);
+    list_add_tail(&s->work, &t->link);
+    s->n_work++;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Where no thread could be started: nobody else looks at the queue. */
+static void take_work_back(struct pool_thread *s, struct task *t)
+{
+    list_remove(&t->link);
+    s->n_work--;
+    s->tasks[t->number] = NULL;
+    task_free(t);
+}
+
+static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
+{
+    struct pool_thread *s = p->state;
+    struct task *t = xcalloc(1, sizeof *t);
+    int r = task_init(t, p, slot, now);
+    if (r == 0 && (!t->handler->blocking || t->handler->not_thread_safe)) {
+        task_fini(t);
+        r = -EOPNOTSUPP;
+    }
+    if (r < 0) {
+        free(t);
+        return r;
+    }
+    assert(t->number < s->n_tasks && !s->tasks[t->number]);
+    s->tasks[t->number] = t;
+    give_work(s, t);
+    r = thread_add(s);
+    if (r < 0)
+        take_work_back(s, t);
+    return r;
+}
+
+static void thread_pool_tell_stop(struct pool *p, struct slot *slot)
+{
+    struct pool_thread *s = p->state;
+    struct task *t = s->tasks[pool_slot_index(p, slot)];
+    if (t)
+        call_tell_stop(&t->call);
+}
+
+static int thread_pool_fd(const struct pool *p) { return ((struct pool_thread *)p->state)->ended.fd; }
+
+/* So many more threads than slots as there are stuck ones that were replaced. */
+static void set_replaced(struct pool *p, size_t n)
+{
+    struct pool_thread *s = p->state;
+    if (s->n_replaced == n)
+        return;
+    s->n_replaced = n;
+    pthread_mutex_lock(&s->lock);
+    s->n_wanted = p->options.slots + n;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void thread_pool_on_readable(struct pool *p, struct now now)
+{
+    struct pool_thread *s = p->state;
+    for (struct mail *m = mailbox_take_all(&s->ended), *next; m; m = next) {
+        next = m->next;
+        struct task *t = (struct task *)m;
+        struct outcome o;
+        call_outcome(&t->call, t->r, &o);
+        s->tasks[t->number] = NULL;
+        pool_slot_ended(p, t->slot, &o, now);
+        task_free(t);
+    }
+    set_replaced(p, min_size(s->n_replaced, p->n_stuck));
+}
+
+static int thread_pool_replace(struct pool *p)
+{
+    set_replaced(p, ((struct pool_thread *)p->state)->n_replaced + 1);
+    return 0;
+}
+
+const struct pool_kind_ops pool_thread_ops = {
+    .open = thread_pool_open,
+    .close = thread_pool_close,
+    .begin = thread_pool_begin,
+    .tell_stop = thread_pool_tell_stop,
+    .fd = thread_pool_fd,
+    .on_readable = thread_pool_on_readable,
+    .replace = thread_pool_replace,
+};

@@ -1,0 +1,35 @@
+/* task.c - one attempt on its way through the thread pool or the loop pool. */
+#include "worker/task.h"
+
+#include "worker/handlers.h"
+
+#include <time.h>
+
+int task_init(struct task *t, const struct pool *p, struct slot *s, struct now now)
+{
+    const struct tern_handler *h = handlers_find(s->run->job.handler);
+    if (!h)
+        return -ENOENT;
+    *t = (struct task){
+        .slot = s,
+        .number = pool_slot_index(p, s),
+        .run = run_new(&s->run->job, now),
+        .handler = h,
+    };
+    list_init(&t->link);
+    call_init(&t->call, &t->run->job, now);
+    return 0;
+}
+
+void task_fini(struct task *t)
+{
+    call_fini(&t->call);
+    run_free(TAKE(t->run));
+}
+
+int64_t task_thread_cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}

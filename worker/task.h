@@ -1,0 +1,30 @@
+/* task.h - one attempt on its way through the thread pool or the loop pool: made by the link thread, run by another, handed
+ * back, freed by the link thread.
+ *
+ * It has a copy of the job of its own, because the run is gone as soon as its slot is given up as stuck, while the
+ * handler still reads its payload. */
+#ifndef TERN_TASK_H
+#define TERN_TASK_H
+
+#include "worker/call.h"
+#include "worker/mailbox.h"
+#include "worker/pool_kind.h"
+
+struct task {
+    struct mail mail;                   /* first: a task in a mailbox is cast back from it */
+    struct link link;                   /* in a list of its pool's own */
+    struct slot *slot;                  /* borrowed; looked into by the link thread only */
+    size_t number;                      /* of the slot */
+    struct run *run;                    /* owned */
+    const struct tern_handler *handler; /* borrowed: fixed for life */
+    struct tern_job call;
+    int r;                              /* what the handler returned */
+};
+
+/* Fills in a task of the slot's run. -ENOENT: no such handler; t is untouched. */
+int task_init(struct task *t, const struct pool *p, struct slot *s, struct now now);
+void task_fini(struct task *t);
+/* CPU time of the calling thread. */
+int64_t task_thread_cpu_us(void);
+
+#endif

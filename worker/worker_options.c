@@ -1,0 +1,234 @@
+/* worker_options.c - one row an option: so on the command line, in worker.conf, in help and in the man page. */
+#include "worker/worker_options.h"
+
+#include "config.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "proto/base/parse.h"
+#include "proto/limits.h"
+#include "proto/socket.h"
+
+#define EXIT_USAGE 2
+#define EXIT_CONFIG 78
+
+#define AT(field) offsetof(struct worker_options, field)
+#define SLOTS_AT(pool) (offsetof(struct worker_options, slots) + (pool) * sizeof(int64_t))
+
+static const struct option_def table[] = {
+    { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT, AT(broker), 0, 0, NULL,
+      false },
+    { "name", "NAME", "what this worker is called (the host's name)", OPTION_TEXT, AT(name), 0, 0, NULL, false },
+    { "queues", "A,B", "take jobs of these queues only (all)", OPTION_TEXT, AT(queues), 0, 0, NULL, false },
+    { "process", "N", "slots of the process pool; 0: none (one for each core)", OPTION_NUMBER, SLOTS_AT(POOL_PROCESS), 0,
+      LIMIT_SLOTS, NULL, false },
+    { "thread", "N", "slots of the thread pool; 0: none (16)", OPTION_NUMBER, SLOTS_AT(POOL_THREAD), 0, LIMIT_SLOTS,
+      NULL, false },
+    { "loop", "N", "slots of the loop pool; 0: none (10000)", OPTION_NUMBER, SLOTS_AT(POOL_LOOP), 0, LIMIT_SLOTS, NULL,
+      false },
+    { "handlers", "LIST", "offer these handlers only (all)", OPTION_TEXT, AT(handlers), 0, 0, NULL, false },
+    { "no-exec", NULL, "run no commands", OPTION_FLAG, AT(no_exec), 0, 0, NULL, false },
+    { "http-allow", "LIST", "addresses that the handler http may reach though they are local: loopback, link-local",
+      OPTION_TEXT, AT(http_allow), 0, 0, NULL, false },
+    { "jobs-per-child", "N", "a process is replaced after so many jobs; 0: never (1000)", OPTION_NUMBER,
+      AT(jobs_per_child), 0, INT64_MAX / 2, NULL, false },
+    { "drain", "DUR", "on TERM, what runs may go on for so long (60s)", OPTION_DURATION, AT(drain), 0, INT64_MAX / 2,
+      NULL, false },
+    { "insecure-loopback", NULL, "allow tcp://127.0.0.1 without keys", OPTION_FLAG, AT(insecure_loopback), 0, 0, NULL,
+      false },
+    { "log-level", "LEVEL", "error, warning, info or debug (info)", OPTION_TEXT, AT(log_level), 0, 0, NULL, false },
+    { "config", "FILE", "read this configuration (" TERN_SYSCONFDIR "/worker.conf)", OPTION_TEXT, AT(config), 0, 0, NULL,
+      true },
+    { "help", NULL, "print this and exit", OPTION_FLAG, AT(help), 0, 0, NULL, true },
+    { "version", NULL, "print the version and exit", OPTION_FLAG, AT(version), 0, 0, NULL, true },
+    { 0 },
+};
+
+/* ---- defaults ---------------------------------------------------------------------------------- */
+
+static int64_t count_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN); /* more cores than a cpu_set_t knows */
+    return n > 0 ? n : 1;
+}
+
+static char *host_name(void)
+{
+    char name[256] = "";
+    if (gethostname(name, sizeof name - 1) < 0 || !name[0])
+        return xstrdup("localhost");
+    return xstrdup(name);
+}
+
+static void set_defaults(struct worker_options *o)
+{
+    *o = (struct worker_options){
+        .broker = xstrdup("ipc:///run/tern/broker.sock"),
+        .log_level = xstrdup("info"),
+        .slots = { [POOL_PROCESS] = min_i64(count_cores(), LIMIT_SLOTS), [POOL_THREAD] = 16, [POOL_LOOP] = 10000 },
+        .drain = 60000,
+        .jobs_per_child = 1000,
+        .host = host_name(),
+        .level = LOG_LEVEL_INFO,
+    };
+}
+
+void worker_options_fini(struct worker_options *o)
+{
+    options_fini(table, o);
+    free(TAKE(o->host));
+    free(TAKE(o->queue_list));
+}
+
+/* ---- checks ------------------------------------------------------------------------------------ */
+
+static int check_queues(struct worker_options *o, char **ret_error)
+{
+    for (const char *at = o->queues; at && *at; at += *at == ',') {
+        struct str name = { at, strcspn(at, ",") };
+        at += name.n;
+        int r = parse_name(name, "queue", LIMIT_NAME_BYTES, ret_error);
+        if (r < 0)
+            return r;
+        if (o->n_queues == LIMIT_QUEUES) {
+            *ret_error = xasprintf("--queues names more than %u queues", LIMIT_QUEUES);
+            return -EINVAL;
+        }
+        o->queue_list = xrealloc(o->queue_list, (o->n_queues + 1) * sizeof *o->queue_list);
+        o->queue_list[o->n_queues++] = name;
+    }
+    return 0;
+}
+
+static int check_name(struct worker_options *o, char **ret_error)
+{
+    if (!o->name)
+        o->name = xstrdup(o->host);
+    cleanup(freep) char *why = NULL;
+    if (parse_name(str_of(o->name), "worker", LIMIT_NAME_BYTES, &why) == 0)
+        return 0;
+    *ret_error = xasprintf("%s; choose another name with --name", why);
+    return -EINVAL;
+}
+
+static int check(struct worker_options *o, char **ret_error)
+{
+    *ret_error = address_check(o->broker, o->insecure_loopback);
+    if (*ret_error)
+        return -EINVAL;
+    int r = check_name(o, ret_error);
+    if (r >= 0)
+        r = check_queues(o, ret_error);
+    if (r < 0)
+        return r;
+    if (!o->slots[POOL_PROCESS] && !o->slots[POOL_THREAD] && !o->slots[POOL_LOOP]) {
+        *ret_error = xasprintf("--process, --thread and --loop are all 0: a worker needs a pool");
+        return -EINVAL;
+    }
+    int level = log_level_parse(o->log_level);
+    if (level < 0) {
+        *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s", o->log_level);
+        return -EINVAL;
+    }
+    o->level = (enum log_level)level;
+    return 0;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+/* The file that was named must be there; the default one may be missing. */
+static int load_config(const struct option_group *group, int argc, char *const *argv, char **ret_error)
+{
+    const char *named = options_peek(argc - 1, argv + 1, "config");
+    int r = options_load(group, 1, named ? named : TERN_SYSCONFDIR "/worker.conf", "worker", ret_error);
+    if (r == -ENOENT && !named) {
+        free(TAKE(*ret_error));
+        return 0;
+    }
+    return r;
+}
+
+/* options_parse moves the arguments around: it gets a copy. */
+static int parse_arguments(const struct option_group *group, int n, char *const *argv, char **ret_error)
+{
+    cleanup(freep) char **args = xcalloc((size_t)n + 1, sizeof *args);
+    memcpy(args, argv, (size_t)n * sizeof *args);
+    int operands = options_parse(group, 1, n, args, false, ret_error);
+    if (operands <= 0)
+        return operands;
+    *ret_error = xasprintf("unexpected argument %s", args[0]);
+    return -EINVAL;
+}
+
+static int read_all(struct worker_options *o, int argc, char *const *argv, int *ret_status, char **ret_error)
+{
+    struct option_group group = { table, o };
+    /* Once for nothing: wrong usage is told of, and help is given, even where the file is wrong. */
+    *ret_status = EXIT_USAGE;
+    int r = parse_arguments(&group, argc - 1, argv + 1, ret_error);
+    if (r < 0 || o->help || o->version)
+        return r;
+    worker_options_fini(o);
+    set_defaults(o);
+    *ret_status = EXIT_CONFIG;
+    r = load_config(&group, argc, argv, ret_error);
+    if (r < 0)
+        return r;
+    *ret_status = EXIT_USAGE;
+    r = parse_arguments(&group, argc - 1, argv + 1, ret_error);
+    return r < 0 ? r : check(o, ret_error);
+}
+
+int worker_options_read(struct worker_options *o, int argc, char *const *argv, int *ret_status)
+{
+    cleanup(freep) char *error = NULL;
+    set_defaults(o);
+    int r = read_all(o, argc, argv, ret_status, &error);
+    if (r < 0) {
+        fprintf(stderr, "tern-worker: %s\n", error);
+        if (*ret_status == EXIT_USAGE)
+            fprintf(stderr, "Try 'tern-worker --help'.\n");
+        return r;
+    }
+    if (o->help) {
+        printf("usage: tern-worker [OPTIONS]\n\nRuns jobs, in a pool of processes, a pool of threads and an async loop.\n\n");
+        options_print_help(stdout, table);
+    } else if (o->version) {
+        printf("tern-worker %s\n", PACKAGE_VERSION);
+    }
+    *ret_status = 0;
+    return !o->help && !o->version;
+}
+
+/* ---- the zygote -------------------------------------------------------------------------------- */
+
+char **worker_options_for_zygote(const struct worker_options *o)
+{
+    char **args = xcalloc(5, sizeof *args);
+    size_t n = 0;
+    if (o->handlers)
+        args[n++] = xasprintf("--handlers=%s", o->handlers);
+    if (o->no_exec)
+        args[n++] = xstrdup("--no-exec");
+    if (o->http_allow)
+        args[n++] = xasprintf("--http-allow=%s", o->http_allow);
+    args[n++] = xasprintf("--log-level=%s", o->log_level);
+    return args;
+}
+
+int worker_options_read_zygote(struct worker_options *o, int argc, char *const *argv)
+{
+    cleanup(freep) char *error = NULL;
+    struct option_group group = { table, o };
+    set_defaults(o);
+    int r = parse_arguments(&group, argc - 2, argv + 2, &error);
+    if (r >= 0)
+        r = check(o, &error);
+    if (r < 0)
+        fprintf(stderr, "tern-worker: %s\n", error);
+    return r;
+}

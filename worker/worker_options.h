@@ -1,0 +1,32 @@
+/* worker_options.h - the options of tern-worker, from its command line and its configuration file, checked. */
+#ifndef TERN_WORKER_OPTIONS_H
+#define TERN_WORKER_OPTIONS_H
+
+#include "proto/base/log.h"
+#include "proto/base/options.h"
+#include "proto/words.h"
+
+struct worker_options {
+    char *broker, *name, *queues, *handlers, *http_allow, *config, *log_level; /* owned */
+    int64_t slots[N_POOLS];
+    int64_t drain;          /* ms */
+    int64_t jobs_per_child; /* 0: never recycled */
+    bool no_exec, insecure_loopback, help, version;
+
+    /* made of the above */
+    char *host;             /* owned */
+    struct str *queue_list; /* owned; views into queues */
+    size_t n_queues;        /* 0: all */
+    enum log_level level;
+};
+
+/* The configuration file, then the command line. argv is left as it is. 1: go on; 0: help or version was printed;
+ * < 0: an error was printed, and *ret_status is the exit status: 2 wrong usage, 78 a wrong configuration file. */
+int worker_options_read(struct worker_options *o, int argc, char *const *argv, int *ret_status);
+/* In the zygote: what worker_options_for_zygote gave it, after its first argument. */
+int worker_options_read_zygote(struct worker_options *o, int argc, char *const *argv);
+/* The choice of handlers as arguments, NULL-terminated; owned by the caller: free each, and the array. */
+char **worker_options_for_zygote(const struct worker_options *o);
+void worker_options_fini(struct worker_options *o);
+
+#endif
