@@ -188,7 +188,7 @@ const struct head *class_head(struct class *c, struct store *s, int *ret_r)
     }
     if (!c->heads)
         c->heads = xmalloc(CLASS_HEADS * sizeof *c->heads);
-    int n = store_heads(s, c->id, INT64_MAX, 0, c->heads, CLASS_HEADS);
+    int n = store_heads(s, c->id, c->heads, CLASS_HEADS);
     if (n < 0) {
         *ret_r = n;
         return NULL;

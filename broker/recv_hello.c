@@ -8,7 +8,7 @@
 #include "broker/lease.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
-#include "proto/base/parse.h"
+#include "proto/name.h"
 
 /* An answer to somebody who is no peer (yet). */
 static void refuse(struct broker *b, const char *routing_id, enum error_code code, const char *text)
@@ -20,20 +20,14 @@ static void refuse(struct broker *b, const char *routing_id, enum error_code cod
     outbox_add(&b->outbox, routing_id, &m);
 }
 
-static bool is_name(struct str s)
-{
-    cleanup(freep) char *error = NULL;
-    return parse_name(s, "name", LIMIT_NAME_BYTES, &error) >= 0;
-}
-
 static const char *why_bad_worker(const struct msg_hello *h)
 {
-    if (!is_name(h->name))
+    if (name_check(h->name, "worker"))
         return "HELLO: a worker's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
     if (h->n_handlers > LIMIT_HANDLERS || h->n_queues > LIMIT_QUEUES || h->n_pools > N_POOLS)
         return "HELLO: too many handlers, queues or pools";
     for (size_t i = 0; i < h->n_handlers; i++)
-        if (!is_name(h->handlers[i].name))
+        if (name_check(h->handlers[i].name, "handler"))
             return "HELLO: a handler's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
     return NULL;
 }

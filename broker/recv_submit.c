@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
-#include "proto/base/parse.h"
+#include "proto/name.h"
 
 /* ---- what is wrong with a job: NULL, or a text in a static buffer ------------------------------- */
 
@@ -46,20 +46,11 @@ static const char *check_numbers(const struct job_spec *s)
     return bad;
 }
 
-static const char *check_name(struct str name, const char *what)
-{
-    cleanup(freep) char *error = NULL;
-    if (parse_name(name, what, LIMIT_NAME_BYTES, &error) >= 0)
-        return NULL;
-    snprintf(why, sizeof why, "%s", error);
-    return why;
-}
-
 static const char *check_texts(const struct job_spec *s)
 {
-    const char *bad = s->queue.p ? check_name(s->queue, "queue") : NULL;
+    const char *bad = s->queue.p ? name_check(s->queue, "queue") : NULL;
     if (!bad)
-        bad = check_name(s->handler, "handler");
+        bad = name_check(s->handler, "handler");
     if (!bad && s->program.n > LIMIT_NAME_BYTES)
         bad = "the program's name is too long";
     if (!bad && s->name.n > LIMIT_TEXT_BYTES)

@@ -8,8 +8,9 @@
  * Errors: -ENOSPC the disk is full: the turn is rolled back already, go on after store_rollback. -EIO, -EBADMSG
  * (corruption) and all else: end. store_error_text says more. One thread. All times: wall clock, ms since 1970, UTC.
  *
- * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (the life of a job),
- * store_class.c (classes, counters, queues), store_client.c (client sessions), store_upkeep.c (retention, disk), and for readers store_read.c. */
+ * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (submit, lease, attempts),
+ * store_move.c (all other moves), store_class.c (classes, counters, queues), store_peer.c (workers, client sessions),
+ * store_upkeep.c (retention, disk), and for the reader store_read.c. */
 #ifndef TERN_STORE_H
 #define TERN_STORE_H
 
@@ -95,13 +96,12 @@ uint64_t store_last_id(struct store *s);
 /* The number of an owner's text, 0 when no job was ever submitted by it. */
 int64_t store_owner(struct store *s, struct str owner);
 
-/* Heads of what waits: the next `max` QUEUED jobs of a class after (priority, id), best first. To begin: INT64_MAX, 0. */
+/* Heads of what waits: the first `max` QUEUED jobs of a class, best first. */
 struct head {
     int64_t priority;
     uint64_t id;
 };
-int store_heads(struct store *s, uint32_t class, int64_t after_priority, uint64_t after_id, struct head *ret,
-                size_t max);
+int store_heads(struct store *s, uint32_t class, struct head *ret, size_t max);
 
 /* QUEUED -> RUNNING, attempt + 1. */
 struct lease_order {

@@ -28,6 +28,8 @@ libproto_la_SOURCES = \
 	%D%/message.h \
 	%D%/output.c \
 	%D%/output.h \
+	%D%/name.c \
+	%D%/name.h \
 	%D%/socket.c \
 	%D%/socket.h \
 	%D%/validate.c \

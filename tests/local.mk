@@ -3,7 +3,15 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_command \
+	%D%/test_coroutine \
+	%D%/test_handlers \
 	%D%/test_link \
+	%D%/test_pool \
+	%D%/test_sha256 \
+	%D%/test_slot \
+	%D%/test_tree \
+	%D%/test_zygote \
 	$(END)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments

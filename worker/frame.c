@@ -93,6 +93,36 @@ int frames_put(struct frames *f, const struct message *m)
     return 0;
 }
 
+int frames_put_run(struct frames *f, const struct run_job *job)
+{
+    struct message m;
+    message_init(&m, MSG_RUN);
+    m.run.jobs = (struct run_job *)job;
+    m.run.n_jobs = 1;
+    return frames_put(f, &m);
+}
+
+int frames_put_stop(struct frames *f, uint64_t job, uint64_t attempt)
+{
+    struct attempt_ref ref = { .job = job, .attempt = attempt };
+    struct message m;
+    message_init(&m, MSG_STOP);
+    m.stop.attempts = &ref;
+    m.stop.n_attempts = 1;
+    return frames_put(f, &m);
+}
+
+const struct outcome *frames_outcome(const struct message *m)
+{
+    if (m->type != MSG_RESULT || m->result.n_outcomes != 1)
+        return NULL;
+    const struct outcome *o = m->result.outcomes;
+    bool sane = o->ending <= ENDING_FAILED && o->reason <= REASON_HANDLER_ERROR &&
+                o->result.n <= LIMIT_RESULT_BYTES && o->output.n <= LIMIT_RESULT_BYTES &&
+                o->error.n <= LIMIT_TEXT_BYTES && (o->ending != ENDING_DONE || o->reason == REASON_NONE);
+    return sane ? o : NULL;
+}
+
 int frames_flush(struct frames *f, bool wait)
 {
     if (f->fd < 0)

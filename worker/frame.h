@@ -22,8 +22,12 @@ void frames_fini(struct frames *f);
 ssize_t frames_read(struct frames *f, bool wait);
 /* The next whole message: 1, and it must be ended by message_fini before frames_read; 0: none yet; -EBADMSG: not one. */
 int frames_next(struct frames *f, struct message *ret);
+/* The one outcome of a RESULT, if it is one that a child may report; NULL otherwise. */
+const struct outcome *frames_outcome(const struct message *m);
 /* Adds a message to what is to be sent. -EMSGSIZE: too large. */
 int frames_put(struct frames *f, const struct message *m);
+int frames_put_run(struct frames *f, const struct run_job *job);
+int frames_put_stop(struct frames *f, uint64_t job, uint64_t attempt);
 /* Sends what can be sent; 0 when nothing is left, -EAGAIN when something is, -errno. */
 int frames_flush(struct frames *f, bool wait);
 static inline bool frames_to_flush(const struct frames *f) { return f->out.n > f->out_at; }

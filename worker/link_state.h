@@ -48,6 +48,7 @@ struct worker_link {
     int64_t welcome_by_ms;  /* GREETING */
     int64_t welcome_wait_ms, backoff_ms;
     bool ever_hello, ever_welcome, reopen;
+    bool complained;        /* that no broker answers; once each time */
 
     struct holding_table held;
     struct link unsent, sent; /* held, finished; sent: in order of time */
@@ -81,10 +82,14 @@ int link_send(struct worker_link *l, struct message *m);
 void link_leave(struct worker_link *l, int64_t wait_ms, struct now now);
 /* The next wait of the back-off, with jitter. */
 int64_t link_backoff(struct worker_link *l);
+/* ---- link_attempts.c --------------------------------------------------------------------------- */
+
 /* What a BEAT or HELLO says of a pool: no slots while nothing new may start. */
 struct pool_load link_load(struct worker_link *l, enum pool_kind pool);
 /* The loads of the pools that are on; returns how many. Remembers what was said. */
 size_t link_tell_loads(struct worker_link *l, struct pool_load ret[static N_POOLS]);
+/* Is there something that the broker should know of at once? */
+bool link_load_changed(struct worker_link *l);
 /* Puts a finished run among those to be said. */
 void link_finish(struct worker_link *l, struct holding *h);
 /* h is gone, and its outcome with it. */
@@ -98,6 +103,12 @@ bool link_take_waiting(struct worker_link *l, struct holding *h, struct run **re
 void link_stop(struct worker_link *l, struct holding *h, enum reason reason, int64_t grace_ms, struct now now);
 void link_add_given(struct worker_link *l, uint64_t job, uint64_t attempt, bool started, const char *text);
 void link_add_started(struct worker_link *l, uint64_t job, uint64_t attempt);
+
+/* ---- link_drain.c ------------------------------------------------------------------------------ */
+
+void link_stop_at_deadline(struct worker_link *l, struct now now);
+/* Once all has ended, and the broker knows of it or will not say so: leaves. */
+void link_end_when_drained(struct worker_link *l, struct now now);
 
 /* ---- one message, one file --------------------------------------------------------------------- */
 

@@ -3,17 +3,62 @@ noinst_LTLIBRARIES += libworker.la
 
 libworker_la_LIBADD = $(UV_LIBS) $(CURL_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS)
 libworker_la_SOURCES = \
+	%D%/call.c \
 	%D%/call.h \
+	%D%/capture.c \
+	%D%/capture.h \
+	%D%/child.c \
+	%D%/child.h \
+	%D%/command.c \
+	%D%/command.h \
+	%D%/command_spawn.c \
+	%D%/command_spawn.h \
+	%D%/commands.c \
+	%D%/commands.h \
+	%D%/coroutine.c \
+	%D%/coroutine.h \
+	%D%/coroutine_sanitizer.h \
+	%D%/frame.c \
+	%D%/frame.h \
+	%D%/handler_echo.c \
+	%D%/handler_exec.c \
+	%D%/handler_http.c \
+	%D%/handler_http_guard.c \
+	%D%/handler_http_guard.h \
+	%D%/handler_http_request.c \
+	%D%/handler_http_request.h \
+	%D%/handler_sha256.c \
+	%D%/handler_sleep.c \
+	%D%/handlers.c \
 	%D%/handlers.h \
 	%D%/holding.c \
 	%D%/holding.h \
+	%D%/job.c \
+	%D%/job_log.c \
+	%D%/job_log.h \
+	%D%/job_text.c \
+	%D%/job_text.h \
+	%D%/launcher.c \
+	%D%/launcher.h \
 	%D%/link.c \
 	%D%/link.h \
 	%D%/link_state.h \
 	%D%/loop.c \
 	%D%/loop.h \
+	%D%/loop_await.c \
+	%D%/loop_await.h \
+	%D%/loop_curl.c \
+	%D%/loop_curl.h \
+	%D%/loop_task.c \
+	%D%/loop_task.h \
+	%D%/mailbox.c \
+	%D%/mailbox.h \
+	%D%/pool.c \
 	%D%/pool.h \
 	%D%/pool_kind.h \
+	%D%/pool_loop.c \
+	%D%/pool_process.c \
+	%D%/pool_thread.c \
 	%D%/recv_beat.c \
 	%D%/recv_bye.c \
 	%D%/recv_drain.c \
@@ -24,6 +69,7 @@ libworker_la_SOURCES = \
 	%D%/recv_stop.c \
 	%D%/recv_take_back.c \
 	%D%/recv_welcome.c \
+	%D%/run.c \
 	%D%/run.h \
 	%D%/send_beat.c \
 	%D%/send_bye.c \
@@ -31,9 +77,20 @@ libworker_la_SOURCES = \
 	%D%/send_hello.c \
 	%D%/send_result.c \
 	%D%/send_started.c \
+	%D%/sha256.c \
+	%D%/sha256.h \
+	%D%/slot.c \
 	%D%/slot.h \
+	%D%/task.c \
+	%D%/task.h \
+	%D%/tree.c \
+	%D%/tree.h \
 	%D%/worker_options.c \
 	%D%/worker_options.h \
+	%D%/zygote.c \
+	%D%/zygote.h \
+	%D%/zygote_link.c \
+	%D%/zygote_wire.h \
 	$(END)
 
 sbin_PROGRAMS += tern-worker

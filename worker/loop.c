@@ -78,7 +78,19 @@ static void drain(struct worker_loop *l, struct now now)
     link_drain(l->link, now.mono_ms + l->options->drain, now);
 }
 
-/* What can change while the worker runs: the queues and the log level. */
+/* What can change while the worker runs: the queues, the drain time and the log level. The link borrows the rest. */
+static void take_over(struct worker_options *o, struct worker_options *fresh)
+{
+    struct worker_options old = *o;
+    o->queues = fresh->queues;
+    o->queue_list = fresh->queue_list;
+    o->n_queues = fresh->n_queues;
+    o->drain = fresh->drain;
+    o->level = fresh->level;
+    fresh->queues = old.queues;
+    fresh->queue_list = old.queue_list;
+}
+
 static void reload(struct worker_loop *l, struct now now)
 {
     struct worker_options fresh;
@@ -88,12 +100,11 @@ static void reload(struct worker_loop *l, struct now now)
         worker_options_fini(&fresh);
         return;
     }
-    link_set_queues(l->link, fresh.queue_list, fresh.n_queues, now);
-    log_init("tern-worker", fresh.level);
-    struct worker_options old = *l->options;
-    *l->options = fresh;
-    worker_options_fini(&old);
-    log_info("reloaded the queues and the log level; other options take effect when the worker is restarted");
+    take_over(l->options, &fresh);
+    link_set_queues(l->link, l->options->queue_list, l->options->n_queues, now);
+    log_init("tern-worker", l->options->level);
+    worker_options_fini(&fresh);
+    log_info("reloaded queues, drain and log-level; other options take effect when the worker is restarted");
 }
 
 static void dump(struct worker_loop *l, struct now now)

@@ -148,6 +148,19 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
+/* A socket that is not there, or that this user may not open, is no reason not to start: but it is worth a word. */
+static void look_for_broker(const char *address)
+{
+    const char *path = address_ipc_path(address);
+    if (!path || access(path, W_OK) == 0)
+        return;
+    if (errno == EACCES)
+        log_warning("this user may not connect to %s: run the worker as the broker's user, or let it into the socket's group",
+                    address);
+    else
+        log_warning("no broker at %s yet (%s); waiting for it", address, strerror(errno));
+}
+
 static int run_loop(struct worker_loop *l)
 {
     struct rng rng;
@@ -162,14 +175,13 @@ static int run_loop(struct worker_loop *l)
     log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name, l->options->broker,
              (long long)l->options->slots[POOL_PROCESS], (long long)l->options->slots[POOL_THREAD],
              (long long)l->options->slots[POOL_LOOP]);
+    look_for_broker(l->options->broker);
     sd_notify(0, "READY=1");
     return worker_loop_run(l);
 }
 
 static int serve(struct worker_loop *l)
 {
-    if (init_handlers(l->options) < 0)
-        return EXIT_USAGE;
     l->signals = open_signals();
     if (l->signals < 0)
         return fail("cannot make a signalfd", -errno);
@@ -189,7 +201,9 @@ static int run_worker(struct worker_options *o, int argc, char **argv)
     struct worker_loop l = { .options = o, .argc = argc, .argv = argv, .signals = -1 };
     char **args = NULL;
     log_init("tern-worker", o->level);
-    /* The zygote first: before any thread, and with the limits that commands get. */
+    if (init_handlers(o) < 0)
+        return EXIT_USAGE;
+    /* Before any thread, and while the limits are those that commands get. */
     int r = start_zygote(o, &l.zygote, &args);
     int status;
     if (r < 0) {

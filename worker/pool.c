@@ -346,14 +346,23 @@ static void fill(struct pool *p, struct now now)
 
 /* ---- what a kind says ------------------------------------------------------------------------- */
 
+/* Did it end because it was told to? What is done before a cancel takes effect is done; past its time limit nothing is, as
+ * in a thread. */
+static bool was_stopped(const struct slot *s, const struct outcome *o)
+{
+    if (s->state != SLOT_STOPPING && s->state != SLOT_KILLED)
+        return false;
+    return o->ending == ENDING_DONE ? s->stop_reason == REASON_TIME_LIMIT : o->reason != REASON_MEMORY_LIMIT;
+}
+
 static void end_run(struct pool *p, struct slot *s, const struct outcome *o, struct now now)
 {
     struct outcome told = *o;
     cleanup(freep) char *text = NULL;
-    bool told_stop = s->state == SLOT_STOPPING || s->state == SLOT_KILLED;
-    if (told_stop && o->ending != ENDING_DONE && o->reason != REASON_MEMORY_LIMIT) {
+    if (was_stopped(s, o)) {
         text = text_of_stop(s);
         outcome_stopped(&told, s->stop_reason, text);
+        told.wall_us = max_i64(told.wall_us, now.mono_ms * 1000 - s->started_us);
     }
     if (told.wall_us == UNSET)
         told.wall_us = now.mono_ms * 1000 - s->started_us;

@@ -191,7 +191,8 @@ static void loop_pool_close(struct pool *p)
     pthread_join(l->thread, NULL);
     for (struct mail *m = mailbox_take_all(&l->looper.ended), *next; m; m = next) {
         next = m->next;
-        task_free((struct loop_task *)m);
+        task_fini_run((struct task *)m);
+        free(m);
     }
     uv_loop_close(&l->looper.uv);
     free_all(l);

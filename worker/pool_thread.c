@@ -37,13 +37,19 @@ static void task_free(struct task *t)
     free(t);
 }
 
+static void task_free_run(struct task *t)
+{
+    task_fini_run(t);
+    free(t);
+}
+
 static void free_all(struct pool_thread *s)
 {
     for (struct link *l; (l = list_pop(&s->work));)
-        task_free(list_entry(l, struct task, link));
+        task_free_run(list_entry(l, struct task, link));
     for (struct mail *m = mailbox_take_all(&s->ended), *next; m; m = next) {
         next = m->next;
-        task_free((struct task *)m);
+        task_free_run((struct task *)m);
     }
     mailbox_close(&s->ended);
     pthread_cond_destroy(&s->changed);

@@ -17,8 +17,8 @@ static void take_times(struct worker_link *l, const struct msg_welcome *w)
 /* The broker has given the attempt up: whatever comes of it here is of no use any more. */
 static void drop(struct worker_link *l, struct holding *h, struct now now)
 {
-    log_info("job=%llu attempt=%llu is no longer this worker's and is dropped", (unsigned long long)h->job,
-             (unsigned long long)h->attempt);
+    log_debug("job=%llu attempt=%llu is no longer this worker's and is dropped", (unsigned long long)h->job,
+              (unsigned long long)h->attempt);
     struct run *r;
     if (h->finished) {
         link_forget(l, h);
@@ -40,6 +40,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->session = m->session;
     take_times(l, w);
     l->ever_welcome = true;
+    l->complained = false;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;
     l->welcome_wait_ms = LINK_WELCOME_WAIT_MS;
     l->beat_at_ms = now.mono_ms + l->heartbeat_ms;

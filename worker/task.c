@@ -13,7 +13,7 @@ int task_init(struct task *t, const struct pool *p, struct slot *s, struct now n
     *t = (struct task){
         .slot = s,
         .number = pool_slot_index(p, s),
-        .run = run_new(&s->run->job, now),
+        .run = s->run,
         .handler = h,
     };
     list_init(&t->link);
@@ -21,9 +21,11 @@ int task_init(struct task *t, const struct pool *p, struct slot *s, struct now n
     return 0;
 }
 
-void task_fini(struct task *t)
+void task_fini(struct task *t) { call_fini(&t->call); }
+
+void task_fini_run(struct task *t)
 {
-    call_fini(&t->call);
+    task_fini(t);
     run_free(TAKE(t->run));
 }
 

@@ -1,8 +1,5 @@
-/* task.h - one attempt on its way through the thread pool or the loop pool: made by the link thread, run by another, handed
- * back, freed by the link thread.
- *
- * It has a copy of the job of its own, because the run is gone as soon as its slot is given up as stuck, while the
- * handler still reads its payload. */
+/* task.h - one attempt on its way through the thread pool or the loop pool: made by the link's thread, run by another, handed
+ * back, freed by the link's thread. Its run stays with its slot for all that time, also when that is stuck. */
 #ifndef TERN_TASK_H
 #define TERN_TASK_H
 
@@ -15,7 +12,7 @@ struct task {
     struct link link;                   /* in a list of its pool's own */
     struct slot *slot;                  /* borrowed; looked into by the link thread only */
     size_t number;                      /* of the slot */
-    struct run *run;                    /* owned */
+    struct run *run;                    /* borrowed: the slot's */
     const struct tern_handler *handler; /* borrowed: fixed for life */
     struct tern_job call;
     int r;                              /* what the handler returned */
@@ -24,6 +21,8 @@ struct task {
 /* Fills in a task of the slot's run. -ENOENT: no such handler; t is untouched. */
 int task_init(struct task *t, const struct pool *p, struct slot *s, struct now now);
 void task_fini(struct task *t);
+/* After its pool's close: there is no slot any more, and the run goes too. */
+void task_fini_run(struct task *t);
 /* CPU time of the calling thread. */
 int64_t task_thread_cpu_us(void);
 

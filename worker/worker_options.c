@@ -8,6 +8,7 @@
 
 #include "proto/base/parse.h"
 #include "proto/limits.h"
+#include "proto/name.h"
 #include "proto/socket.h"
 
 #define EXIT_USAGE 2
@@ -91,9 +92,11 @@ static int check_queues(struct worker_options *o, char **ret_error)
     for (const char *at = o->queues; at && *at; at += *at == ',') {
         struct str name = { at, strcspn(at, ",") };
         at += name.n;
-        int r = parse_name(name, "queue", LIMIT_NAME_BYTES, ret_error);
-        if (r < 0)
-            return r;
+        const char *bad = name_check(name, "queue");
+        if (bad) {
+            *ret_error = xasprintf("--queues: %s", bad);
+            return -EINVAL;
+        }
         if (o->n_queues == LIMIT_QUEUES) {
             *ret_error = xasprintf("--queues names more than %u queues", LIMIT_QUEUES);
             return -EINVAL;
@@ -108,11 +111,22 @@ static int check_name(struct worker_options *o, char **ret_error)
 {
     if (!o->name)
         o->name = xstrdup(o->host);
-    cleanup(freep) char *why = NULL;
-    if (parse_name(str_of(o->name), "worker", LIMIT_NAME_BYTES, &why) == 0)
+    const char *why = name_check(str_of(o->name), "worker");
+    if (!why)
         return 0;
     *ret_error = xasprintf("%s; choose another name with --name", why);
     return -EINVAL;
+}
+
+static int check_level(struct worker_options *o, char **ret_error)
+{
+    int level = log_level_parse(o->log_level);
+    if (level < 0) {
+        *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s", o->log_level);
+        return -EINVAL;
+    }
+    o->level = (enum log_level)level;
+    return 0;
 }
 
 static int check(struct worker_options *o, char **ret_error)
@@ -129,13 +143,7 @@ static int check(struct worker_options *o, char **ret_error)
         *ret_error = xasprintf("--process, --thread and --loop are all 0: a worker needs a pool");
         return -EINVAL;
     }
-    int level = log_level_parse(o->log_level);
-    if (level < 0) {
-        *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s", o->log_level);
-        return -EINVAL;
-    }
-    o->level = (enum log_level)level;
-    return 0;
+    return check_level(o, ret_error);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
@@ -227,7 +235,7 @@ int worker_options_read_zygote(struct worker_options *o, int argc, char *const *
     set_defaults(o);
     int r = parse_arguments(&group, argc - 2, argv + 2, &error);
     if (r >= 0)
-        r = check(o, &error);
+        r = check_level(o, &error);
     if (r < 0)
         fprintf(stderr, "tern-worker: %s\n", error);
     return r;

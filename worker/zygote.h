@@ -45,6 +45,8 @@ int zygote_fork(struct zygote *z, size_t capacity, zygote_on_ended *on_ended, vo
 void zygote_signal(struct zygote *z, uint64_t child, int sig);
 /* Kills the child and all that descends from it. */
 void zygote_kill(struct zygote *z, uint64_t child);
+/* Kills it as well, and on_ended will not be called: its ctx goes away. */
+void zygote_abandon(struct zygote *z, uint64_t child);
 /* From now on the child with all that descends from it may have so much resident memory. */
 void zygote_limit(struct zygote *z, uint64_t child, int64_t bytes);
 /* 0 while there is none. */

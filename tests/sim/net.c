@@ -55,14 +55,13 @@ static void post(struct world *w, struct link *queue, const char *routing_id, st
     list_add_tail(queue, &l->link);
 }
 
-/* A lost message is a connection that broke: what follows it on the same connection may still have got through on the next. */
-static void post_or_lose(struct world *w, struct link *queue, const char *routing_id, struct str bytes)
+/* ZeroMQ loses a message only with its connection: all that is under way goes with it, and what follows comes by a new one. */
+static bool is_lost(struct world *w, size_t node)
 {
-    if (w->faults.drops && !w->calm && world_chance(w, 60))
-        return;
-    post(w, queue, routing_id, bytes);
-    if (w->faults.repeats && !w->calm && world_chance(w, 60))
-        post(w, queue, routing_id, bytes);
+    if (!w->faults.drops || w->calm || !world_chance(w, 60))
+        return false;
+    net_cut(w, node, 0);
+    return true;
 }
 
 int net_send_to_broker(struct world *w, size_t node, struct str bytes)
@@ -70,7 +69,11 @@ int net_send_to_broker(struct world *w, size_t node, struct str bytes)
     struct wire *wire = &w->wires[node];
     if (wire->down_until_ms > w->now.mono_ms || !w->broker)
         return -EAGAIN;
-    post_or_lose(w, &wire->to_broker, wire->routing_id, bytes);
+    if (is_lost(w, node))
+        return 0;
+    post(w, &wire->to_broker, wire->routing_id, bytes);
+    if (w->faults.repeats && !w->calm && world_chance(w, 60))
+        post(w, &wire->to_broker, wire->routing_id, bytes);
     return 0;
 }
 
@@ -79,7 +82,8 @@ int net_send_to_node(void *world, const char *routing_id, struct str bytes)
     struct world *w = world;
     for (size_t i = 0; i < N_NODES; i++)
         if (memcmp(w->wires[i].routing_id, routing_id, ROUTING_ID_BYTES) == 0) {
-            post_or_lose(w, &w->wires[i].to_node, routing_id, bytes);
+            if (!is_lost(w, i))
+                post(w, &w->wires[i].to_node, routing_id, bytes);
             return 0;
         }
     return -EHOSTUNREACH;

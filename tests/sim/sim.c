@@ -12,6 +12,20 @@
 #define CALM_MS 60000  /* then everything must end within so long */
 #define STEP_MS 3
 
+/* What the failed world looks like: for whoever repeats the seed. */
+static void print_state(const struct world *w)
+{
+    for (size_t i = 0; w->trace && i < N_WORKERS; i++)
+        sim_worker_print(w->workers[i]);
+    for (size_t i = 0; w->trace && w->broker && i < w->broker->classes.n; i++) {
+        const struct class *c = w->broker->classes.all[i];
+        fprintf(stderr, "class %s %s %s%s:", c->queue->name, c->handler, tag_name(c->tag), c->suspect ? " suspect" : "");
+        for (int s = 0; s < N_STATES; s++)
+            fprintf(stderr, " %s=%" PRIu64, state_name(s), c->jobs[s]);
+        fprintf(stderr, " leased=%" PRIu64 "\n", c->n_leased);
+    }
+}
+
 _Noreturn void world_fail(const struct world *w, const char *format, ...)
 {
     va_list ap;
@@ -20,6 +34,7 @@ _Noreturn void world_fail(const struct world *w, const char *format, ...)
     vfprintf(stderr, format, ap);
     fputc('\n', stderr);
     va_end(ap);
+    print_state(w);
     exit(1);
 }
 
@@ -146,7 +161,7 @@ static size_t run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    log_init("sim", getenv("SEED") ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR);
+    log_init("sim", getenv("SEED") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
     uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 200, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     if (getenv("SEED")) {
         first = strtoull(getenv("SEED"), NULL, 10);

@@ -187,7 +187,18 @@ void sim_worker_free(struct sim_worker *s)
     free(s);
 }
 
-size_t sim_worker_node(const struct sim_worker *s) { return s->node; }
+void sim_worker_print(const struct sim_worker *s)
+{
+    if (!s->link) {
+        fprintf(stderr, "%s: dead\n", s->name);
+        return;
+    }
+    struct link_view v = link_view(s->link);
+    fprintf(stderr, "%s: %s session=%lu held=%zu unfinished=%zu unrecorded=%zu wakes=%ld\n", s->name,
+            v.connected ? "connected" : "away", (unsigned long)v.session, v.held, v.unfinished, v.unrecorded, (long)s->wake_ms);
+    for (int k = 0; k < N_POOLS; k++)
+        fprintf(stderr, "  %s: waiting=%zu running=%zu\n", pool_name(k), s->pools[k].n_waiting, s->pools[k].n_running);
+}
 
 static void die(struct sim_worker *s)
 {

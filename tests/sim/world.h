@@ -91,7 +91,7 @@ void sim_broker_kill(struct world *w, int64_t down_ms);
 struct sim_worker *sim_worker_new(struct world *w, size_t node);
 void sim_worker_free(struct sim_worker *s);
 void sim_worker_turn(struct world *w, struct sim_worker *s);
-size_t sim_worker_node(const struct sim_worker *s);
+void sim_worker_print(const struct sim_worker *s);
 
 /* client.c */
 struct sim_client *sim_client_new(struct world *w, size_t node);

@@ -1,0 +1,314 @@
+/* store.c - one connection, opened once; turns; errors. */
+#include "broker/store_internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define X(name, hot, sql) sql,
+const char *const store_sql[N_STATEMENTS] = { STATEMENTS(X) };
+#undef X
+#define X(name, hot, sql) hot,
+const bool store_sql_is_hot[N_STATEMENTS] = { STATEMENTS(X) };
+#undef X
+
+#define WAL_PAGES_BACKSTOP 8000 /* the log is copied into the database inside a commit only past this */
+
+/* ---- errors ------------------------------------------------------------------------------------- */
+
+static int errno_of(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EBADMSG;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_CANTOPEN:
+        return -ENOENT;
+    case SQLITE_BUSY:
+        return -EBUSY;
+    default:
+        return -EIO;
+    }
+}
+
+static void free_ballast(struct store *s)
+{
+    if (s->ballast_freed || !s->ballast_bytes)
+        return;
+    cleanup(freep) char *path = xasprintf("%s.ballast", s->path);
+    s->ballast_freed = true;
+    unlink(path);
+}
+
+int store_error(struct store *s, int rc)
+{
+    int r = errno_of(rc);
+    if (r >= 0)
+        return 0;
+    snprintf(s->error, sizeof s->error, "%s (SQLite error %d)", sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db));
+    if (!s->failed)
+        s->failed = r;
+    if (r == -ENOSPC)
+        free_ballast(s);
+    return r;
+}
+
+const char *store_error_text(const struct store *s) { return s->error[0] ? s->error : "no error"; }
+uint64_t store_epoch(const struct store *s) { return s->epoch; }
+
+/* ---- statements ---------------------------------------------------------------------------------- */
+
+void sql_end(sqlite3_stmt *q)
+{
+    sqlite3_reset(q);
+    sqlite3_clear_bindings(q);
+}
+
+int sql_run(struct store *s, sqlite3_stmt *q)
+{
+    int rc = sqlite3_step(q);
+    while (rc == SQLITE_ROW)
+        rc = sqlite3_step(q);
+    int r = store_error(s, rc);
+    sql_end(q);
+    return r < 0 ? r : sqlite3_changes(s->db);
+}
+
+int sql_row(struct store *s, sqlite3_stmt *q)
+{
+    int rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW)
+        return 1;
+    int r = store_error(s, rc);
+    sql_end(q);
+    return r;
+}
+
+int64_t sql_number(struct store *s, sqlite3_stmt *q, int64_t when_none)
+{
+    int r = sql_row(s, q);
+    if (r <= 0)
+        return when_none;
+    int64_t v = sqlite3_column_type(q, 0) == SQLITE_NULL ? when_none : sqlite3_column_int64(q, 0);
+    sql_end(q);
+    return v;
+}
+
+int sql_exec(struct store *s, const char *text) { return store_error(s, sqlite3_exec(s->db, text, NULL, NULL, NULL)); }
+
+void bind_int(sqlite3_stmt *q, int at, int64_t v)
+{
+    if (v == UNSET)
+        sqlite3_bind_null(q, at);
+    else
+        sqlite3_bind_int64(q, at, v);
+}
+
+void bind_text(sqlite3_stmt *q, int at, struct str v)
+{
+    if (!v.p)
+        sqlite3_bind_null(q, at);
+    else
+        sqlite3_bind_text(q, at, v.p, (int)v.n, SQLITE_STATIC);
+}
+
+void bind_blob(sqlite3_stmt *q, int at, struct str v)
+{
+    if (!v.p)
+        sqlite3_bind_null(q, at);
+    else
+        sqlite3_bind_blob(q, at, v.n ? v.p : "", (int)v.n, SQLITE_STATIC);
+}
+
+int64_t column_int(sqlite3_stmt *q, int at)
+{
+    return sqlite3_column_type(q, at) == SQLITE_NULL ? UNSET : sqlite3_column_int64(q, at);
+}
+
+struct str column_text(sqlite3_stmt *q, int at)
+{
+    const char *p = (const char *)sqlite3_column_text(q, at);
+    return (struct str){ p, p ? (size_t)sqlite3_column_bytes(q, at) : 0 };
+}
+
+struct str column_blob(sqlite3_stmt *q, int at)
+{
+    if (sqlite3_column_type(q, at) == SQLITE_NULL)
+        return STR_UNSET;
+    const char *p = sqlite3_column_blob(q, at);
+    return (struct str){ p ? p : "", (size_t)sqlite3_column_bytes(q, at) };
+}
+
+/* ---- turns --------------------------------------------------------------------------------------- */
+
+int store_write(struct store *s)
+{
+    if (s->failed)
+        return s->failed;
+    if (s->in_turn)
+        return 0;
+    int r = sql_run(s, sql(s, SQL_BEGIN));
+    s->in_turn = r >= 0;
+    return r < 0 ? r : 0;
+}
+
+static int save_next_id(struct store *s)
+{
+    if (s->next_id == s->next_id_saved)
+        return 0;
+    sqlite3_stmt *q = sql(s, SQL_META_PUT);
+    bind_text(q, 1, str_of("next_id"));
+    bind_int(q, 2, (int64_t)s->next_id);
+    int r = sql_run(s, q);
+    return r < 0 ? r : 0;
+}
+
+int store_commit(struct store *s)
+{
+    if (s->failed)
+        return s->failed;
+    if (!s->in_turn)
+        return 0;
+    int r = counters_flush(s);
+    if (r >= 0)
+        r = save_next_id(s);
+    if (r >= 0)
+        r = sql_run(s, sql(s, SQL_COMMIT));
+    if (r < 0)
+        return r;
+    s->in_turn = false;
+    s->next_id_saved = s->next_id;
+    if (s->wal_pages > WAL_PAGES_BACKSTOP)
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return 0;
+}
+
+void store_rollback(struct store *s)
+{
+    if (!sqlite3_get_autocommit(s->db))
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    s->in_turn = false;
+    s->failed = 0;
+    counters_drop(s);
+    store_load_caches(s);
+}
+
+/* ---- open and close ------------------------------------------------------------------------------ */
+
+static int take_lock(struct store *s, char **ret_error)
+{
+    cleanup(freep) char *path = xasprintf("%s.lock", s->path);
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0) {
+        int error = errno;
+        *ret_error = xasprintf("cannot write %s: %s; the directory must exist and belong to the broker's user", path,
+                               strerror(error));
+        return -error;
+    }
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        char pid[24] = "";
+        ssize_t n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
+        *ret_error = xasprintf("another broker (pid %.*s) serves the database %s; stop it first, or choose another --db",
+                               n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", s->path);
+        return -EBUSY;
+    }
+    char pid[24];
+    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+        return 0; /* the lock holds all the same; only its text is missing */
+    return 0;
+}
+
+static int on_wal(void *store, sqlite3 *db, const char *name, int pages)
+{
+    (void)db;
+    (void)name;
+    ((struct store *)store)->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static int prepare_all(struct store *s)
+{
+    for (int i = 0; i < N_STATEMENTS; i++) {
+        int rc = sqlite3_prepare_v3(s->db, store_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL);
+        if (rc != SQLITE_OK)
+            return store_error(s, rc);
+    }
+    return 0;
+}
+
+static int count_epoch(struct store *s)
+{
+    sqlite3_stmt *q = sql(s, SQL_META_GET);
+    bind_text(q, 1, str_of("epoch"));
+    s->epoch = (uint64_t)sql_number(s, q, 0) + 1;
+    int r = store_write(s);
+    q = sql(s, SQL_META_PUT);
+    bind_text(q, 1, str_of("epoch"));
+    bind_int(q, 2, (int64_t)s->epoch);
+    if (r >= 0)
+        r = sql_run(s, q);
+    return r < 0 ? r : store_commit(s);
+}
+
+static int begin_life(struct store *s, char **ret_error)
+{
+    int r = prepare_all(s);
+    if (r >= 0)
+        r = store_load_caches(s);
+    if (r >= 0)
+        r = count_epoch(s);
+    if (r < 0)
+        *ret_error = xasprintf("cannot use the database %s: %s", s->path, store_error_text(s));
+    return r;
+}
+
+int store_open(struct store **ret, const struct store_options *o, char **ret_error)
+{
+    struct store *s = xcalloc(1, sizeof *s);
+    s->path = xstrdup(o->path);
+    s->lock_fd = -1;
+    s->ballast_bytes = o->ballast_bytes;
+    int r = take_lock(s, ret_error);
+    if (r >= 0)
+        r = schema_prepare_file(s, o, ret_error);
+    if (r >= 0)
+        r = schema_migrate(s, ret_error);
+    if (r >= 0)
+        r = begin_life(s, ret_error);
+    if (r < 0) {
+        store_close(s);
+        return r;
+    }
+    sqlite3_wal_hook(s->db, on_wal, s);
+    s->ballast_freed = true;
+    store_restore_ballast(s);
+    *ret = s;
+    return 0;
+}
+
+struct store *store_close(struct store *s)
+{
+    if (!s)
+        return NULL;
+    for (int i = 0; i < N_STATEMENTS; i++)
+        sqlite3_finalize(s->statements[i]);
+    sqlite3_close(s->db);
+    counters_drop(s);
+    strmap_fini(&s->owners);
+    free(s->deltas);
+    free(s->dirty);
+    free(s->path);
+    closep(&s->lock_fd);
+    free(s);
+    return NULL;
+}

@@ -1,0 +1,167 @@
+/* store_internal.h - what the store_*.c share: the connection, the statements, the turn. SQLite is known to them alone.
+ *
+ * Every statement is a constant, prepared once at open, and reset after each use: a statement left open would pin the log.
+ * HOT: runs in the turn; the tests ask EXPLAIN QUERY PLAN for each and fail on a scan or a sort. */
+#ifndef TERN_STORE_INTERNAL_H
+#define TERN_STORE_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "broker/store.h"
+#include "proto/base/clock.h"
+#include "proto/base/map.h"
+
+#define JOB_COLUMNS                                                                                \
+    "id, state, class, priority, attempt, failures, crashes, cancel, worker, pool, submitted_at, due_at, expire_at, "  \
+    "started_at, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, owner"
+
+#define HOT true
+#define COLD false
+
+/* X(name, hot, sql) */
+#define STATEMENTS(X)                                                                              \
+    X(BEGIN, COLD, "BEGIN IMMEDIATE")                                                              \
+    X(COMMIT, COLD, "COMMIT")                                                                      \
+    X(META_GET, HOT, "SELECT value FROM meta WHERE key = ?")                                       \
+    X(META_PUT, HOT, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value") \
+    X(CLASSES, COLD,                                                                               \
+      "SELECT id, queue, handler, program, tag, tag_unset, suspect, runs, mean_wall_us, mean_cpu_us FROM class ORDER BY id") \
+    X(CLASS_COUNTS, HOT, "SELECT state, n FROM counter WHERE class = ?")                           \
+    X(CLASS_ADD, COLD,                                                                             \
+      "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, runs, mean_wall_us, mean_cpu_us) "     \
+      "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, 0, 0, 0) RETURNING id")                 \
+    X(CLASS_MEASURES, HOT, "UPDATE class SET runs = ?, mean_wall_us = ?, mean_cpu_us = ? WHERE id = ?")                \
+    X(COUNTER_ADD, HOT,                                                                            \
+      "INSERT INTO counter (class, state, n) VALUES (?, ?, ?) ON CONFLICT (class, state) DO UPDATE SET n = n + excluded.n") \
+    X(FINISHED_COUNT, COLD, "SELECT coalesce(sum(n), 0) FROM counter WHERE state >= 4")            \
+    X(PAUSED, COLD, "SELECT name FROM queue WHERE paused = 1")                                     \
+    X(PAUSE, HOT, "INSERT INTO queue (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused") \
+    X(OWNER_FIND, HOT, "SELECT id FROM owner WHERE name = ?")                                      \
+    X(OWNER_ADD, HOT, "INSERT INTO owner (name) VALUES (?) RETURNING id")                          \
+    X(JOB_ADD, HOT,                                                                                \
+      "INSERT INTO job (id, state, class, priority, submitted_at, due_at, expire_at, owner, parent, timeout_ms, retries, " \
+      "backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, name) "           \
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                \
+    X(PAYLOAD_ADD, HOT, "INSERT INTO payload (job, body) VALUES (?, ?)")                           \
+    X(PAYLOAD_GET, HOT, "SELECT body FROM payload WHERE job = ?")                                  \
+    X(JOB_GET, HOT, "SELECT " JOB_COLUMNS " FROM job WHERE id = ?")                                \
+    X(JOB_SCAN, HOT, "SELECT " JOB_COLUMNS " FROM job WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?")                  \
+    X(JOB_LAST, HOT, "SELECT max(id) FROM job")                                                    \
+    X(HEADS, HOT,                                                                                  \
+      "SELECT priority, id FROM job WHERE state = 2 AND class = ? ORDER BY priority DESC, id LIMIT ?")                 \
+    X(LEASE, HOT,                                                                                  \
+      "UPDATE job SET state = 3, attempt = attempt + 1, worker = ?2, pool = ?3, started_at = ?4 WHERE id = ?1 AND state = 2 " \
+      "RETURNING " JOB_COLUMNS ", name")                                                           \
+    X(STARTED, HOT, "UPDATE job SET started_at = ?3 WHERE id = ?1 AND state = 3 AND attempt = ?2") \
+    X(ATTEMPT_END, HOT,                                                                            \
+      "UPDATE job SET state = ?3, due_at = coalesce(?4, due_at), failures = ?5, crashes = ?6, class = ?7, finished_at = ?8, " \
+      "started_at = ?9, cancel = 0 WHERE id = ?1 AND state = 3 AND attempt = ?2")                  \
+    X(ATTEMPT_ADD, HOT,                                                                            \
+      "INSERT INTO attempt (job, n, worker, pool, started_at, finished_at, ending, reason, exit_code, signal, wall_us, " \
+      "cpu_us, max_rss_kb, error, state, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
+    X(OUTPUT_ADD, HOT, "INSERT INTO output (job, attempt, kind, body) VALUES (?, ?, ?, ?)")        \
+    X(HAND_BACK, HOT,                                                                              \
+      "UPDATE job SET state = 2, worker = NULL, pool = NULL, started_at = NULL WHERE id = ?1 AND state = 3 AND attempt = ?2") \
+    X(END_WAITING, HOT,                                                                            \
+      "UPDATE job SET state = ?2, finished_at = ?3 WHERE id = ?1 AND state < 3")                   \
+    X(ASK_CANCEL, HOT, "UPDATE job SET cancel = 1 WHERE id = ? AND state = 3")                     \
+    X(RETRY, HOT,                                                                                  \
+      "UPDATE job SET state = 2, class = ?2, failures = 0, crashes = 0, cancel = 0, expire_at = NULL, due_at = NULL, "  \
+      "finished_at = NULL, worker = NULL, pool = NULL, started_at = NULL WHERE id = ?1 AND state > 4")                 \
+    X(REMOVE, HOT, "DELETE FROM job WHERE id = ?1 AND state >= 4")                                 \
+    X(REMOVE_PAYLOAD, HOT, "DELETE FROM payload WHERE job = ?")                                    \
+    X(REMOVE_ATTEMPTS, HOT, "DELETE FROM attempt WHERE job = ?")                                   \
+    X(REMOVE_OUTPUT, HOT, "DELETE FROM output WHERE job = ?")                                      \
+    X(REMOVE_EVENTS, HOT, "DELETE FROM event WHERE job = ?")                                       \
+    X(EVENT_ADD, HOT, "INSERT INTO event (job, attempt, at, event, worker, text) VALUES (?, ?, ?, ?, ?, ?)")           \
+    X(DUE, HOT, "SELECT id, class, priority FROM job WHERE state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?")         \
+    X(PROMOTE, HOT, "UPDATE job SET state = 2 WHERE id = ? AND state = 1")                         \
+    X(NEXT_DUE, HOT, "SELECT due_at FROM job WHERE state = 1 ORDER BY due_at LIMIT 1")             \
+    X(EXPIRED, HOT,                                                                                \
+      "SELECT id FROM job WHERE expire_at IS NOT NULL AND state < 3 AND expire_at <= ? ORDER BY expire_at LIMIT ?")    \
+    X(NEXT_EXPIRY, HOT,                                                                            \
+      "SELECT expire_at FROM job WHERE expire_at IS NOT NULL AND state < 3 ORDER BY expire_at LIMIT 1")                \
+    X(OLDEST, HOT, "SELECT submitted_at FROM job WHERE state = 2 AND class = ? ORDER BY priority DESC, id LIMIT 1")    \
+    X(LEASES, COLD, "SELECT " JOB_COLUMNS " FROM job WHERE state = 3 ORDER BY id")                 \
+    X(WORKER_FIND, HOT, "SELECT id FROM worker WHERE instance = ?")                                \
+    X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen) VALUES (?, ?, ?, ?) RETURNING id")       \
+    X(WORKER_GET, HOT, "SELECT instance, name FROM worker WHERE id = ?")                           \
+    X(SUBMIT_FIND, HOT, "SELECT first_id, count FROM submit WHERE owner = ? AND instance = ? AND seq = ?")             \
+    X(SUBMIT_LAST, HOT, "SELECT last_seq FROM client WHERE owner = ? AND instance = ?")            \
+    X(SUBMIT_ADD, HOT, "INSERT INTO submit (owner, instance, seq, first_id, count) VALUES (?, ?, ?, ?, ?)")            \
+    X(SUBMIT_TRIM, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ? AND seq <= ?")        \
+    X(CLIENT_PUT, HOT,                                                                             \
+      "INSERT INTO client (owner, instance, last_seq, last_used) VALUES (?, ?, ?, ?) ON CONFLICT (owner, instance) "   \
+      "DO UPDATE SET last_seq = max(last_seq, excluded.last_seq), last_used = excluded.last_used") \
+    X(CLIENT_REMOVE, HOT, "DELETE FROM client WHERE owner = ? AND instance = ?")                   \
+    X(SUBMITS_REMOVE, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ?")                  \
+    X(CLIENT_OLD, HOT, "SELECT owner, instance FROM client WHERE last_used < ? LIMIT 20")          \
+    X(FINISHED_OLDEST, HOT, "SELECT id FROM job WHERE state >= 4 AND finished_at < ? ORDER BY finished_at LIMIT ?")
+
+enum statement {
+#define X(name, hot, sql) SQL_##name,
+    STATEMENTS(X)
+#undef X
+    N_STATEMENTS
+};
+
+struct store {
+    sqlite3 *db;            /* owned */
+    sqlite3_stmt *statements[N_STATEMENTS]; /* owned */
+    char *path;             /* owned */
+    int lock_fd;
+    uint64_t epoch;
+    bool in_turn;           /* a transaction is open */
+    int failed;             /* the first error of this turn: nothing more is written until store_rollback */
+    char error[512];
+    uint64_t next_id, next_id_saved;
+    uint64_t n_finished;
+    struct strmap owners;   /* name -> number, as a pointer */
+    int64_t (*deltas)[N_STATES]; /* owned: of this turn, by class - 1 */
+    uint32_t *dirty;        /* owned: classes with deltas */
+    size_t n_dirty, cap_dirty, n_deltas;
+    int wal_pages;          /* in the log, as of the last commit */
+    int64_t ballast_bytes;
+    bool ballast_freed;
+};
+
+extern const char *const store_sql[N_STATEMENTS];
+extern const bool store_sql_is_hot[N_STATEMENTS];
+
+/* store_schema.c */
+int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error);
+int schema_migrate(struct store *s, char **ret_error);
+
+/* store.c: the only ways to run a statement. -errno; the error's text is kept. */
+int store_error(struct store *s, int rc);
+/* Opens the turn's transaction if it is not open yet. */
+int store_write(struct store *s);
+/* The statement, ready to be bound. */
+static inline sqlite3_stmt *sql(struct store *s, enum statement id) { return s->statements[id]; }
+/* Runs to the end, and resets. Returns the number of rows changed. */
+int sql_run(struct store *s, sqlite3_stmt *q);
+/* 1: a row, to be read and then reset by sql_end; 0: none, and it is reset. */
+int sql_row(struct store *s, sqlite3_stmt *q);
+void sql_end(sqlite3_stmt *q);
+/* One number out of a query of one row; when_none if there is no row, or it is NULL. */
+int64_t sql_number(struct store *s, sqlite3_stmt *q, int64_t when_none);
+/* Runs constant SQL that is not prepared. */
+int sql_exec(struct store *s, const char *text);
+
+void bind_int(sqlite3_stmt *q, int at, int64_t v); /* UNSET is NULL */
+void bind_text(sqlite3_stmt *q, int at, struct str v);
+void bind_blob(sqlite3_stmt *q, int at, struct str v);
+int64_t column_int(sqlite3_stmt *q, int at); /* NULL is UNSET */
+struct str column_text(sqlite3_stmt *q, int at);
+struct str column_blob(sqlite3_stmt *q, int at);
+
+/* store_class.c: counted now, written at the commit. */
+void counter_move(struct store *s, uint32_t class_from, int from, uint32_t class_to, int to);
+int counters_flush(struct store *s);
+void counters_drop(struct store *s);
+/* store_job.c */
+void read_job(sqlite3_stmt *q, struct job_row *ret);
+int store_owner_intern(struct store *s, struct str owner, int64_t *ret);
+int store_load_caches(struct store *s);
+
+#endif

@@ -1,0 +1,279 @@
+/* store_job.c - the life of a job, from its row to its attempts. Each statement says again which state it expects. */
+#include "broker/store_internal.h"
+
+#define KIND_RESULT 0
+#define KIND_OUTPUT 1
+
+void read_job(sqlite3_stmt *q, struct job_row *ret)
+{
+    *ret = (struct job_row){
+        .id = (uint64_t)column_int(q, 0), .state = (enum job_state)column_int(q, 1), .class = (uint32_t)column_int(q, 2),
+        .priority = column_int(q, 3), .attempt = (uint64_t)column_int(q, 4), .failures = (uint64_t)column_int(q, 5),
+        .crashes = (uint64_t)column_int(q, 6), .cancel_asked = column_int(q, 7) != 0,
+        .worker = (uint64_t)or_default(column_int(q, 8), 0), .pool = (enum pool_kind)or_default(column_int(q, 9), 0),
+        .submitted_ms = column_int(q, 10), .due_ms = column_int(q, 11), .expire_at_ms = column_int(q, 12),
+        .started_ms = column_int(q, 13), .timeout_ms = column_int(q, 14), .retries = column_int(q, 15),
+        .backoff_min_ms = column_int(q, 16), .backoff_max_ms = column_int(q, 17), .crash_limit = column_int(q, 18),
+        .memory_bytes = column_int(q, 19), .kill_grace_ms = column_int(q, 20), .owner = column_int(q, 21),
+    };
+}
+
+/* ---- caches ---------------------------------------------------------------------------------------- */
+
+int store_load_caches(struct store *s)
+{
+    strmap_fini(&s->owners);
+    sqlite3_stmt *q = sql(s, SQL_META_GET);
+    bind_text(q, 1, str_of("next_id"));
+    s->next_id = s->next_id_saved = (uint64_t)sql_number(s, q, 1);
+    s->n_finished = (uint64_t)sql_number(s, sql(s, SQL_FINISHED_COUNT), 0);
+    return s->failed;
+}
+
+int64_t store_owner(struct store *s, struct str owner)
+{
+    void *known = strmap_find(&s->owners, owner);
+    if (known)
+        return (int64_t)(intptr_t)known;
+    sqlite3_stmt *q = sql(s, SQL_OWNER_FIND);
+    bind_text(q, 1, owner);
+    int64_t id = sql_number(s, q, 0);
+    if (id > 0 && s->owners.n < LIMIT_PEERS)
+        strmap_put(&s->owners, owner, (void *)(intptr_t)id);
+    return id;
+}
+
+int store_owner_intern(struct store *s, struct str owner, int64_t *ret)
+{
+    *ret = store_owner(s, owner);
+    if (*ret > 0)
+        return 0;
+    int r = store_write(s);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *q = sql(s, SQL_OWNER_ADD);
+    bind_text(q, 1, owner);
+    *ret = sql_number(s, q, 0);
+    return s->failed;
+}
+
+/* ---- submit ---------------------------------------------------------------------------------------- */
+
+static int add_payload(struct store *s, uint64_t id, struct str payload)
+{
+    if (!payload.n)
+        return 0;
+    sqlite3_stmt *q = sql(s, SQL_PAYLOAD_ADD);
+    bind_int(q, 1, (int64_t)id);
+    bind_blob(q, 2, payload);
+    return sql_run(s, q);
+}
+
+static int add_job(struct store *s, uint64_t id, const struct new_job *j, int64_t owner, int64_t now_ms)
+{
+    const struct job_spec *spec = j->spec;
+    const int64_t values[] = {
+        (int64_t)id, j->state, j->class, or_default(spec->priority, 0), now_ms, j->due_ms, j->expire_at_ms, owner,
+        j->parent ? (int64_t)j->parent : UNSET, spec->timeout_ms, spec->retries, spec->backoff_min_ms,
+        spec->backoff_max_ms, spec->crash_limit, spec->memory_bytes, spec->kill_grace_ms,
+    };
+    sqlite3_stmt *q = sql(s, SQL_JOB_ADD);
+    for (size_t i = 0; i < ELEMENTS(values); i++)
+        bind_int(q, (int)i + 1, values[i]);
+    bind_text(q, (int)ELEMENTS(values) + 1, spec->name);
+    int r = sql_run(s, q);
+    if (r >= 0)
+        counter_move(s, 0, -1, j->class, (int)j->state);
+    return r < 0 ? r : add_payload(s, id, spec->payload);
+}
+
+int store_add_jobs(struct store *s, const struct new_job *jobs, size_t n, struct str owner, int64_t now_ms,
+                   uint64_t *ret_first)
+{
+    int64_t owner_id;
+    int r = store_write(s);
+    if (r >= 0)
+        r = store_owner_intern(s, owner, &owner_id);
+    uint64_t first = s->next_id;
+    for (size_t i = 0; i < n && r >= 0; i++)
+        r = add_job(s, s->next_id++, &jobs[i], owner_id, now_ms);
+    if (r >= 0)
+        *ret_first = first;
+    return r < 0 ? r : 0;
+}
+
+/* ---- reading --------------------------------------------------------------------------------------- */
+
+int store_get(struct store *s, uint64_t id, struct job_row *ret)
+{
+    sqlite3_stmt *q = sql(s, SQL_JOB_GET);
+    bind_int(q, 1, (int64_t)(id & INT64_MAX));
+    int r = sql_row(s, q);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    read_job(q, ret);
+    sql_end(q);
+    return 0;
+}
+
+int store_scan(struct store *s, uint64_t first, uint64_t last, struct job_row *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_JOB_SCAN);
+    bind_int(q, 1, first > INT64_MAX ? INT64_MAX : (int64_t)first);
+    bind_int(q, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
+    bind_int(q, 3, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0)
+        read_job(q, &ret[n++]);
+    return r < 0 ? r : n;
+}
+
+uint64_t store_last_id(struct store *s) { return (uint64_t)sql_number(s, sql(s, SQL_JOB_LAST), 0); }
+
+int store_heads(struct store *s, uint32_t class, struct head *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_HEADS);
+    bind_int(q, 1, class);
+    bind_int(q, 2, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0)
+        ret[n++] = (struct head){ column_int(q, 0), (uint64_t)column_int(q, 1) };
+    return r < 0 ? r : n;
+}
+
+int store_each_lease(struct store *s, void (*each)(void *ctx, const struct job_row *j), void *ctx)
+{
+    sqlite3_stmt *q = sql(s, SQL_LEASES);
+    int r;
+    while ((r = sql_row(s, q)) > 0) {
+        struct job_row j;
+        read_job(q, &j);
+        each(ctx, &j);
+    }
+    return r;
+}
+
+/* ---- attempts -------------------------------------------------------------------------------------- */
+
+/* Copies name and payload, for the RUN that follows. */
+static int keep_texts(struct store *s, struct lease_order *o, struct str name)
+{
+    sqlite3_stmt *q = sql(s, SQL_PAYLOAD_GET);
+    bind_int(q, 1, (int64_t)o->id);
+    int r = sql_row(s, q);
+    struct str payload = r > 0 ? column_blob(q, 0) : (struct str){ "", 0 };
+    char *p = xmalloc(name.n + payload.n);
+    if (name.n)
+        memcpy(p, name.p, name.n);
+    if (payload.n)
+        memcpy(p + name.n, payload.p, payload.n);
+    o->owned = p;
+    o->name = name.p ? (struct str){ p, name.n } : STR_UNSET;
+    o->payload = (struct str){ p + name.n, payload.n };
+    if (r > 0)
+        sql_end(q);
+    return r < 0 ? r : 0;
+}
+
+static int lease_one(struct store *s, struct lease_order *o, int64_t now_ms)
+{
+    sqlite3_stmt *q = sql(s, SQL_LEASE);
+    bind_int(q, 1, (int64_t)o->id);
+    bind_int(q, 2, (int64_t)o->worker);
+    bind_int(q, 3, o->pool);
+    bind_int(q, 4, now_ms);
+    int r = sql_row(s, q);
+    o->leased = r > 0;
+    if (r <= 0)
+        return r;
+    read_job(q, &o->job);
+    r = keep_texts(s, o, column_text(q, 22));
+    int rc = sqlite3_step(q); /* an UPDATE with RETURNING holds on until it is done */
+    sql_end(q);
+    counter_move(s, o->job.class, STATE_QUEUED, o->job.class, STATE_RUNNING);
+    return r < 0 ? r : store_error(s, rc);
+}
+
+int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms)
+{
+    int r = store_write(s);
+    for (size_t i = 0; i < n && r >= 0; i++)
+        r = lease_one(s, &orders[i], now_ms);
+    return r < 0 ? r : 0;
+}
+
+int store_started(struct store *s, uint64_t id, uint64_t attempt, int64_t started_ms)
+{
+    int r = store_write(s);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *q = sql(s, SQL_STARTED);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, (int64_t)attempt);
+    bind_int(q, 3, started_ms);
+    r = sql_run(s, q);
+    return r < 0 ? r : 0;
+}
+
+static int move_on(struct store *s, const struct attempt_end *e)
+{
+    sqlite3_stmt *q = sql(s, SQL_ATTEMPT_END);
+    const int64_t values[] = {
+        (int64_t)e->id, (int64_t)e->attempt, e->to, e->due_ms, (int64_t)e->failures, (int64_t)e->crashes, e->class,
+        state_is_terminal(e->to) ? e->finished_ms : UNSET, state_is_terminal(e->to) ? e->started_ms : UNSET,
+    };
+    for (size_t i = 0; i < ELEMENTS(values); i++)
+        bind_int(q, (int)i + 1, values[i]);
+    return sql_run(s, q);
+}
+
+static int add_attempt(struct store *s, const struct attempt_end *e)
+{
+    const struct outcome *o = e->outcome;
+    const int64_t values[] = {
+        (int64_t)e->id, (int64_t)e->attempt, (int64_t)e->worker, e->pool, e->started_ms, e->finished_ms,
+        (int64_t)o->ending, (int64_t)o->reason, o->exit_code, o->signal, o->wall_us, o->cpu_us, o->max_rss_kb,
+    };
+    sqlite3_stmt *q = sql(s, SQL_ATTEMPT_ADD);
+    for (size_t i = 0; i < ELEMENTS(values); i++)
+        bind_int(q, (int)i + 1, values[i]);
+    struct str error = o->error;
+    error.n = min_size(error.n, LIMIT_TEXT_BYTES);
+    bind_text(q, 14, error);
+    bind_int(q, 15, e->to);
+    bind_int(q, 16, e->to == STATE_SCHEDULED ? e->due_ms : UNSET);
+    return sql_run(s, q);
+}
+
+static int add_output(struct store *s, const struct attempt_end *e, int kind, struct str body)
+{
+    if (!body.n)
+        return 0;
+    sqlite3_stmt *q = sql(s, SQL_OUTPUT_ADD);
+    bind_int(q, 1, (int64_t)e->id);
+    bind_int(q, 2, (int64_t)e->attempt);
+    bind_int(q, 3, kind);
+    bind_blob(q, 4, body);
+    return sql_run(s, q);
+}
+
+static int end_attempt(struct store *s, struct attempt_end *e)
+{
+    int r = move_on(s, e);
+    e->recorded = r == 1;
+    if (r <= 0)
+        return r;
+    counter_move(s, e->from_class, STATE_RUNNING, e->class, (int)e->to);
+    r = add_attempt(s, e);
+    if (r >= 0)
+        r = add_output(s, e, KIND_RESULT, e->outcome->result);
+    return r < 0 ? r : add_output(s, e, KIND_OUTPUT, e->outcome->output);
+}
+
+int store_end_attempts(struct store *s, struct attempt_end *ends, size_t n)
+{
+    int r = store_write(s);
+    for (size_t i = 0; i < n && r >= 0; i++)
+        r = end_attempt(s, &ends[i]);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,147 @@
+/* store_move.c - the moves of a job that no attempt's end makes: handed back, cancelled, expired, due, retried, removed. */
+#include "broker/store_internal.h"
+
+int store_event(struct store *s, uint64_t id, uint64_t attempt, const char *event, struct str worker, struct str text,
+                int64_t now_ms)
+{
+    int r = store_write(s);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *q = sql(s, SQL_EVENT_ADD);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, attempt ? (int64_t)attempt : UNSET);
+    bind_int(q, 3, now_ms);
+    bind_text(q, 4, str_of(event));
+    bind_text(q, 5, worker);
+    bind_text(q, 6, text);
+    r = sql_run(s, q);
+    return r < 0 ? r : 0;
+}
+
+/* The class and state that a job is in; -ENOENT. */
+static int where(struct store *s, uint64_t id, struct job_row *ret)
+{
+    int r = store_write(s);
+    return r < 0 ? r : store_get(s, id, ret);
+}
+
+int store_hand_back(struct store *s, uint64_t id, uint64_t attempt, const char *why, struct str worker, int64_t now_ms)
+{
+    struct job_row j;
+    int r = where(s, id, &j);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    sqlite3_stmt *q = sql(s, SQL_HAND_BACK);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, (int64_t)attempt);
+    r = sql_run(s, q);
+    if (r <= 0)
+        return r;
+    counter_move(s, j.class, STATE_RUNNING, j.class, STATE_QUEUED);
+    r = store_event(s, id, attempt, "handed-back", worker, str_of(why), now_ms);
+    return r < 0 ? r : 1;
+}
+
+int store_end_waiting(struct store *s, uint64_t id, enum job_state to, int64_t now_ms)
+{
+    struct job_row j;
+    int r = where(s, id, &j);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    sqlite3_stmt *q = sql(s, SQL_END_WAITING);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, to);
+    bind_int(q, 3, now_ms);
+    r = sql_run(s, q);
+    if (r > 0)
+        counter_move(s, j.class, (int)j.state, j.class, (int)to);
+    return r;
+}
+
+int store_ask_cancel(struct store *s, uint64_t id, int64_t now_ms)
+{
+    struct job_row j;
+    int r = where(s, id, &j);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    sqlite3_stmt *q = sql(s, SQL_ASK_CANCEL);
+    bind_int(q, 1, (int64_t)id);
+    int changed = sql_run(s, q);
+    if (changed > 0)
+        r = store_event(s, id, j.attempt, "cancel-asked", STR_UNSET, STR_UNSET, now_ms);
+    return r < 0 ? r : changed;
+}
+
+int store_retry(struct store *s, uint64_t id, uint32_t class, int64_t now_ms)
+{
+    struct job_row j;
+    int r = where(s, id, &j);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    sqlite3_stmt *q = sql(s, SQL_RETRY);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, class);
+    int changed = sql_run(s, q);
+    if (changed <= 0)
+        return changed;
+    counter_move(s, j.class, (int)j.state, class, STATE_QUEUED);
+    r = store_event(s, id, 0, "retried", STR_UNSET, str_of(state_name(j.state)), now_ms);
+    return r < 0 ? r : 1;
+}
+
+int store_remove(struct store *s, uint64_t id)
+{
+    static const enum statement parts[] = { SQL_REMOVE_PAYLOAD, SQL_REMOVE_ATTEMPTS, SQL_REMOVE_OUTPUT, SQL_REMOVE_EVENTS };
+    struct job_row j;
+    int r = where(s, id, &j);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    bind_int(sql(s, SQL_REMOVE), 1, (int64_t)id);
+    int changed = sql_run(s, sql(s, SQL_REMOVE));
+    if (changed <= 0)
+        return changed;
+    for (size_t i = 0; i < ELEMENTS(parts) && r >= 0; i++) {
+        bind_int(sql(s, parts[i]), 1, (int64_t)id);
+        r = sql_run(s, sql(s, parts[i]));
+    }
+    counter_move(s, j.class, (int)j.state, 0, -1);
+    return r < 0 ? r : 1;
+}
+
+int store_promote_due(struct store *s, int64_t now_ms, struct due_job *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_DUE);
+    bind_int(q, 1, now_ms);
+    bind_int(q, 2, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0)
+        ret[n++] = (struct due_job){ (uint64_t)column_int(q, 0), (uint32_t)column_int(q, 1), column_int(q, 2) };
+    if (r >= 0 && n)
+        r = store_write(s);
+    for (int i = 0; i < n && r >= 0; i++) {
+        bind_int(sql(s, SQL_PROMOTE), 1, (int64_t)ret[i].id);
+        r = sql_run(s, sql(s, SQL_PROMOTE));
+        counter_move(s, ret[i].class, STATE_SCHEDULED, ret[i].class, STATE_QUEUED);
+    }
+    return r < 0 ? r : n;
+}
+
+int store_find_expired(struct store *s, int64_t now_ms, uint64_t *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_EXPIRED);
+    bind_int(q, 1, now_ms);
+    bind_int(q, 2, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0)
+        ret[n++] = (uint64_t)column_int(q, 0);
+    return r < 0 ? r : n;
+}
+
+int64_t store_next_due(struct store *s) { return sql_number(s, sql(s, SQL_NEXT_DUE), NEVER); }
+int64_t store_next_expiry(struct store *s) { return sql_number(s, sql(s, SQL_NEXT_EXPIRY), NEVER); }
+
+int64_t store_oldest(struct store *s, uint32_t class)
+{
+    bind_int(sql(s, SQL_OLDEST), 1, class);
+    return sql_number(s, sql(s, SQL_OLDEST), UNSET);
+}

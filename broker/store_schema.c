@@ -1,0 +1,196 @@
+/* store_schema.c - the file and its tables. A database that is corrupt, newer, read-only or on a network is refused
+ * before anything is written to it. */
+#include "broker/store_internal.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "proto/base/log.h"
+
+#define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x7465726e /* "tern" */
+#define CHECK_UP_TO_BYTES (64 << 20)
+
+/* States are literals in the indexes (words.h): 0 blocked, 1 scheduled, 2 queued, 3 running, from 4 on terminal. The row of
+ * job is small and often written; payloads, attempts, output and events stand apart. */
+static const char schema_1[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE class (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, handler TEXT NOT NULL, program TEXT,"
+    "  tag INTEGER NOT NULL, tag_unset INTEGER NOT NULL, suspect INTEGER NOT NULL, runs REAL NOT NULL,"
+    "  mean_wall_us REAL NOT NULL, mean_cpu_us REAL NOT NULL) STRICT;"
+    "CREATE TABLE counter (class INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,"
+    "  PRIMARY KEY (class, state)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE queue (name TEXT PRIMARY KEY, paused INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+    "CREATE TABLE worker (id INTEGER PRIMARY KEY, instance BLOB NOT NULL UNIQUE, name TEXT NOT NULL, host TEXT,"
+    "  first_seen INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE job (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, class INTEGER NOT NULL, priority INTEGER NOT NULL,"
+    "  attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,"
+    "  cancel INTEGER NOT NULL DEFAULT 0, worker INTEGER, pool INTEGER, submitted_at INTEGER NOT NULL, due_at INTEGER,"
+    "  expire_at INTEGER, started_at INTEGER, finished_at INTEGER, owner INTEGER NOT NULL, parent INTEGER,"
+    "  timeout_ms INTEGER, retries INTEGER, backoff_min_ms INTEGER, backoff_max_ms INTEGER, crash_limit INTEGER,"
+    "  memory_bytes INTEGER, kill_grace_ms INTEGER, name TEXT) STRICT;"
+    "CREATE INDEX job_ready ON job (class, priority DESC, id) WHERE state = 2;"
+    "CREATE INDEX job_due ON job (due_at) WHERE state = 1;"
+    "CREATE INDEX job_expiry ON job (expire_at) WHERE expire_at IS NOT NULL AND state < 3;"
+    "CREATE INDEX job_running ON job (id) WHERE state = 3;"
+    "CREATE INDEX job_finished ON job (finished_at) WHERE state >= 4;"
+    "CREATE TABLE payload (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
+    "CREATE TABLE attempt (job INTEGER NOT NULL, n INTEGER NOT NULL, worker INTEGER, pool INTEGER, started_at INTEGER,"
+    "  finished_at INTEGER NOT NULL, ending INTEGER NOT NULL, reason INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,"
+    "  wall_us INTEGER, cpu_us INTEGER, max_rss_kb INTEGER, error TEXT, state INTEGER NOT NULL, due_at INTEGER,"
+    "  PRIMARY KEY (job, n)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE output (job INTEGER NOT NULL, attempt INTEGER NOT NULL, kind INTEGER NOT NULL, body BLOB NOT NULL,"
+    "  PRIMARY KEY (job, attempt, kind)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE event (id INTEGER PRIMARY KEY, job INTEGER NOT NULL, attempt INTEGER, at INTEGER NOT NULL,"
+    "  event TEXT NOT NULL, worker TEXT, text TEXT) STRICT;"
+    "CREATE INDEX event_job ON event (job);"
+    "CREATE TABLE client (owner TEXT NOT NULL, instance BLOB NOT NULL, last_seq INTEGER NOT NULL,"
+    "  last_used INTEGER NOT NULL, PRIMARY KEY (owner, instance)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX client_used ON client (last_used);"
+    "CREATE TABLE submit (owner TEXT NOT NULL, instance BLOB NOT NULL, seq INTEGER NOT NULL, first_id INTEGER NOT NULL,"
+    "  count INTEGER NOT NULL, PRIMARY KEY (owner, instance, seq)) STRICT, WITHOUT ROWID;";
+
+/* ---- the file system ------------------------------------------------------------------------------ */
+
+static const struct {
+    unsigned long magic;
+    const char *name;
+    bool refused;
+} file_systems[] = {
+    { 0x6969, "NFS", true },       { 0xff534d42, "CIFS", true },  { 0xfe534d42, "SMB", true }, { 0x517b, "SMB", true },
+    { 0x65735546, "FUSE", true },  { 0x01021997, "9p", true },    { 0x5346414f, "AFS", true }, { 0x00c36400, "Ceph", true },
+    { 0x794c7630, "overlayfs", false }, { 0x01021994, "tmpfs", false },
+};
+
+static int check_file_system(const struct store_options *o, char **ret_error)
+{
+    cleanup(freep) char *copy = xstrdup(o->path);
+    struct statfs f;
+    if (statfs(dirname(copy), &f) < 0)
+        return 0; /* opening it will say why */
+    for (size_t i = 0; i < ELEMENTS(file_systems); i++) {
+        if ((unsigned long)f.f_type != file_systems[i].magic)
+            continue;
+        if (file_systems[i].refused) {
+            *ret_error = xasprintf("the database %s is on a network file system (%s), where its locks and syncs cannot be "
+                                   "trusted; choose a --db on a local disk", o->path, file_systems[i].name);
+            return -ENOTSUP;
+        }
+        if (!o->quiet)
+            log_warning("the database %s is on %s: it may not survive a restart of this machine", o->path,
+                        file_systems[i].name);
+    }
+    return 0;
+}
+
+/* ---- opening -------------------------------------------------------------------------------------- */
+
+static int refuse(struct store *s, int r, char **ret_error)
+{
+    const char *what = r == -EBADMSG ? "it is no database, or corrupt; restore a backup, or move it away to begin with an empty one"
+                       : r == -EROFS ? "it is read-only: check its owner, its mode and the file system's mount options"
+                       : r == -ENOENT ? "it cannot be opened: the directory must exist and be writable for the broker's user"
+                                      : "";
+    *ret_error = xasprintf("cannot use the database %s: %s%s%s", s->path, store_error_text(s), *what ? "; " : "", what);
+    return r;
+}
+
+static int64_t pragma_number(struct store *s, const char *text)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(s->db, text, -1, &q, NULL);
+    int64_t v = -1;
+    if (rc == SQLITE_OK)
+        v = sql_number(s, q, -1);
+    else
+        store_error(s, rc);
+    sqlite3_finalize(q);
+    return v;
+}
+
+static int check_sanity(struct store *s)
+{
+    struct stat st;
+    if (stat(s->path, &st) < 0 || st.st_size == 0 || st.st_size > CHECK_UP_TO_BYTES)
+        return s->failed;
+    sqlite3_stmt *q = NULL;
+    int r = store_error(s, sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL));
+    if (r >= 0)
+        r = sql_row(s, q);
+    if (r > 0 && !str_is(column_text(q, 0), "ok")) {
+        snprintf(s->error, sizeof s->error, "%.400s", (const char *)sqlite3_column_text(q, 0));
+        r = -EBADMSG;
+    }
+    sqlite3_finalize(q);
+    return r < 0 ? r : 0;
+}
+
+static int check_version(struct store *s, char **ret_error)
+{
+    int64_t version = pragma_number(s, "PRAGMA user_version");
+    int64_t application = pragma_number(s, "PRAGMA application_id");
+    int64_t tables = pragma_number(s, "SELECT count(*) FROM sqlite_schema");
+    if (s->failed)
+        return refuse(s, s->failed, ret_error);
+    if (version > SCHEMA_VERSION) {
+        *ret_error = xasprintf("the database %s was written by a newer tern (schema %lld, this one knows %d); install that "
+                               "release, or choose another --db", s->path, (long long)version, SCHEMA_VERSION);
+        return -EPROTO;
+    }
+    if (tables > 0 && application != APPLICATION_ID) {
+        *ret_error = xasprintf("%s is a database, but not one of tern's; choose another --db", s->path);
+        return -EPROTO;
+    }
+    return 0;
+}
+
+static const char *const settings[] = {
+    "PRAGMA auto_vacuum = INCREMENTAL", /* before WAL and the first table, or it is silently ignored */
+    "PRAGMA journal_mode = WAL",  "PRAGMA synchronous = FULL",      "PRAGMA secure_delete = FAST",
+    "PRAGMA temp_store = MEMORY", "PRAGMA cache_size = -16384",     "PRAGMA mmap_size = 0",
+    "PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON",   "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA foreign_keys = OFF",
+};
+
+int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error)
+{
+    int r = check_file_system(o, ret_error);
+    if (r < 0)
+        return r;
+    struct stat st;
+    if (stat(o->path, &st) == 0 && access(o->path, W_OK) < 0) {
+        *ret_error = xasprintf("cannot use the database %s: it is read-only for this user; check its owner and mode", o->path);
+        return -EROFS;
+    }
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    mode_t before = umask(0077);
+    r = store_error(s, sqlite3_open_v2(o->path, &s->db, flags, o->vfs));
+    umask(before);
+    if (r < 0)
+        return refuse(s, r, ret_error);
+    sqlite3_busy_timeout(s->db, 5000);
+    r = check_version(s, ret_error);
+    if (r < 0)
+        return r;
+    if ((r = check_sanity(s)) < 0)
+        return refuse(s, r, ret_error);
+    for (size_t i = 0; i < ELEMENTS(settings) && r >= 0; i++)
+        r = sql_exec(s, settings[i]);
+    sqlite3_wal_autocheckpoint(s->db, 0);
+    return r < 0 ? refuse(s, r, ret_error) : 0;
+}
+
+int schema_migrate(struct store *s, char **ret_error)
+{
+    int r = 0;
+    if (pragma_number(s, "PRAGMA user_version") == 0) {
+        cleanup(freep) char *text = xasprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+                                              schema_1, APPLICATION_ID, SCHEMA_VERSION);
+        r = sql_exec(s, text);
+    }
+    return r < 0 || s->failed ? refuse(s, s->failed, ret_error) : 0;
+}

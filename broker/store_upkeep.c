@@ -1,0 +1,94 @@
+/* store_upkeep.c - retention in small slices, the log, the space, the ballast. */
+#include "broker/store_internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define CLIENT_KEPT_MS (24ll * 3600 * 1000)
+#define WAL_PAGES_TIDY 1000
+#define FREE_PAGES_TIDY 1000
+
+static int sweep_clients(struct store *s, int64_t now_ms)
+{
+    bind_int(sql(s, SQL_CLIENT_OLD), 1, now_ms - CLIENT_KEPT_MS);
+    int r = sql_row(s, sql(s, SQL_CLIENT_OLD));
+    if (r <= 0)
+        return r;
+    cleanup(freep) char *owner = xstrndup(column_text(sql(s, SQL_CLIENT_OLD), 0));
+    struct str seen = column_blob(sql(s, SQL_CLIENT_OLD), 1);
+    char instance[64];
+    size_t n = min_size(seen.n, sizeof instance);
+    memcpy(instance, seen.p, n);
+    sql_end(sql(s, SQL_CLIENT_OLD));
+    return store_forget_client(s, str_of(owner), (struct str){ instance, n });
+}
+
+int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_ms, size_t max)
+{
+    int r = sweep_clients(s, now_ms);
+    bool too_many = s->n_finished > keep;
+    if (too_many)
+        max = min_size(max, s->n_finished - keep);
+    cleanup(freep) uint64_t *ids = xcalloc(max, sizeof *ids);
+    sqlite3_stmt *q = sql(s, SQL_FINISHED_OLDEST);
+    bind_int(q, 1, too_many ? INT64_MAX : before_ms);
+    bind_int(q, 2, (int64_t)max);
+    int n = 0;
+    while (r >= 0 && (r = sql_row(s, q)) > 0)
+        ids[n++] = (uint64_t)column_int(q, 0);
+    for (int i = 0; i < n && r >= 0; i++)
+        r = store_remove(s, ids[i]);
+    return r < 0 ? r : n;
+}
+
+static int64_t free_pages(struct store *s)
+{
+    sqlite3_stmt *q = NULL;
+    if (sqlite3_prepare_v2(s->db, "PRAGMA freelist_count", -1, &q, NULL) != SQLITE_OK)
+        return 0;
+    int64_t n = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+    sqlite3_finalize(q);
+    return n;
+}
+
+int store_tidy(struct store *s)
+{
+    if (s->in_turn || s->failed)
+        return 0;
+    if (s->wal_pages > WAL_PAGES_TIDY) {
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        s->wal_pages = 0;
+    }
+    if (free_pages(s) < FREE_PAGES_TIDY)
+        return 0;
+    sqlite3_exec(s->db, "PRAGMA incremental_vacuum(200)", NULL, NULL, NULL);
+    return 1;
+}
+
+int store_disk_used(const struct store *s)
+{
+    struct statvfs v;
+    if (statvfs(s->path, &v) < 0)
+        return -errno;
+    uint64_t used = v.f_blocks - v.f_bfree, all = used + v.f_bavail;
+    return all ? (int)((used * 100 + all - 1) / all) : 0;
+}
+
+void store_restore_ballast(struct store *s)
+{
+    if (!s->ballast_freed || !s->ballast_bytes)
+        return;
+    struct statvfs v;
+    if (statvfs(s->path, &v) < 0 || (int64_t)(v.f_bavail * v.f_frsize) < 4 * s->ballast_bytes)
+        return;
+    cleanup(freep) char *path = xasprintf("%s.ballast", s->path);
+    cleanup(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    if (posix_fallocate(fd, 0, s->ballast_bytes) == 0)
+        s->ballast_freed = false;
+    else
+        unlink(path);
+}

@@ -1,0 +1,168 @@
+/* libtern_request.c - one question to the broker, kept until it has its answer.
+ *
+ * A new session (the broker was started again, or forgot us) sends every open request once more, in order. `busy` sends
+ * the same one again after a back-off. The bytes are kept as they were encoded: a request may outlive what it was made
+ * of. */
+#include "client/libtern.h"
+
+#define BUSY_FIRST_MS 50
+#define BUSY_MOST_MS 1000
+
+static int errno_of(uint64_t code)
+{
+    switch (code) {
+    case CODE_USAGE:
+        return -EINVAL;
+    case CODE_NOT_FOUND:
+        return -ENOENT;
+    case CODE_REFUSED:
+        return -EPERM;
+    case CODE_BUSY:
+        return -EBUSY;
+    case CODE_NOT_ALLOWED:
+        return -EACCES;
+    default:
+        return -EPROTO;
+    }
+}
+
+static int encode(struct tern_client *c, struct request *r, struct message *m)
+{
+    m->epoch = c->epoch;
+    m->session = c->session;
+    r->encoded_in = c->generation;
+    buf_clear(&r->bytes);
+    return message_encode(&r->bytes, m);
+}
+
+int request_open(struct tern_client *c, struct request *r, struct message *m)
+{
+    *r = (struct request){ .req = c->next_req++ };
+    list_init(&r->link);
+    buf_init(&r->bytes, LIMIT_MESSAGE_BYTES);
+    m->ok.req = r->req; /* every request begins with its number */
+    int e = encode(c, r, m);
+    if (e < 0)
+        return client_fail(c, e, "the request is larger than a message may be (%u bytes)", LIMIT_MESSAGE_BYTES);
+    list_add_tail(&c->open, &r->link);
+    return 0;
+}
+
+void request_fini(struct request *r)
+{
+    list_remove(&r->link);
+    buf_fini(&r->bytes);
+    if (r->frame.owned) {
+        message_fini(&r->answer);
+        frame_fini(&r->frame);
+    }
+}
+
+/* Our own bytes once more, with the session of now. */
+static void encode_again(struct tern_client *c, struct request *r)
+{
+    struct message m;
+    const char *why;
+    cleanup(freep) char *before = xmalloc(r->bytes.n);
+    memcpy(before, r->bytes.p, r->bytes.n);
+    int e = message_decode(&m, before, r->bytes.n, &why);
+    assert(e >= 0);
+    e = encode(c, r, &m);
+    assert(e >= 0);
+    message_fini(&m);
+}
+
+static int send_one(struct tern_client *c, struct request *r)
+{
+    if (r->encoded_in != c->generation)
+        encode_again(c, r);
+    int e = socket_send(c->socket, buf_str(&r->bytes));
+    if (e >= 0)
+        r->sent_in = c->generation;
+    return e;
+}
+
+int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
+{
+    list_each(l, &c->open) {
+        struct request *r = list_entry(l, struct request, link);
+        if (r->sent_in == c->generation)
+            continue;
+        if (r->due_ms > now_ms) {
+            until_ms = min_i64(until_ms, r->due_ms);
+            continue;
+        }
+        /* No connection, or its queue is full: soon again, and those behind it wait for their turn. */
+        if (send_one(c, r) == -EAGAIN)
+            return min_i64(until_ms, now_ms + 5);
+    }
+    return until_ms;
+}
+
+static struct request *find(struct tern_client *c, uint64_t req)
+{
+    list_each(l, &c->open) {
+        struct request *r = list_entry(l, struct request, link);
+        if (r->req == req)
+            return r;
+    }
+    return NULL;
+}
+
+static void finish(struct request *r, int result)
+{
+    r->done = true;
+    r->result = result;
+    list_remove(&r->link);
+}
+
+/* Later again, or enough of it. */
+static bool try_again(struct tern_client *c, struct request *r)
+{
+    int64_t now = client_mono_ms();
+    if (!r->busy_ms)
+        r->busy_ms = now;
+    if (now - r->busy_ms >= c->broker_timeout_ms)
+        return false;
+    int64_t most = min_i64(BUSY_MOST_MS, (int64_t)BUSY_FIRST_MS << min_i64(r->busy_times, 8));
+    r->busy_times++;
+    r->due_ms = now + most / 2 + (int64_t)rng_below(&c->rng, (uint64_t)most / 2 + 1);
+    r->sent_in = 0;
+    return true;
+}
+
+bool requests_answer(struct tern_client *c, struct message *m, struct frame *f)
+{
+    struct request *r = find(c, m->ok.req);
+    if (!r)
+        return false;
+    if (m->type == MSG_ERROR && m->error.code == CODE_BUSY && try_again(c, r))
+        return false;
+    finish(r, m->type == MSG_ERROR ? errno_of(m->error.code) : 0);
+    r->answer = *m;
+    r->frame = *f;
+    return true;
+}
+
+static int result_of(struct tern_client *c, const struct request *r, enum message_type want)
+{
+    if (r->result < 0)
+        return client_fail(c, r->result, "%.*s", (int)r->answer.error.text.n,
+                           r->answer.error.text.p ? r->answer.error.text.p : "");
+    if (r->answer.type != want)
+        return client_fail(c, -EPROTO, "the broker answered with %s instead of %s", message_name(r->answer.type),
+                           message_name(want));
+    return 0;
+}
+
+int request_call(struct tern_client *c, struct request *r, struct message *m, enum message_type want,
+                 int64_t until_ms)
+{
+    int e = request_open(c, r, m);
+    while (e >= 0 && !r->done) {
+        e = session_turn(c, until_ms, c->interrupt_fd);
+        if (e >= 0 && !r->done && client_mono_ms() >= until_ms)
+            e = client_fail(c, -ETIMEDOUT, "timed out");
+    }
+    return e < 0 ? e : result_of(c, r, want);
+}
