@@ -1,6 +1,14 @@
 # Manual pages: the number at the end is the section they are installed in.
 dist_man_MANS += \
+	%D%/tern-broker.8 \
+	%D%/tern-worker.8 \
+	%D%/tern.1 \
+	%D%/tern.conf.5 \
 	$(END)
 
 EXTRA_DIST += \
+	%D%/style.md \
+	CHANGELOG.md \
+	README.md \
+	proto/PROTOCOL.md \
 	$(END)

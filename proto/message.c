@@ -125,10 +125,13 @@ static bool is_text(const unsigned char *p, size_t n)
     return true;
 }
 
+/* For an empty text, msgpack-c's pointer can be NULL, which would mean: not given. */
+static struct str view(const char *p, size_t n) { return (struct str){ n ? p : "", n }; }
+
 static struct str text_of(struct source *from, const msgpack_object *o)
 {
     if (o->type == MSGPACK_OBJECT_STR && is_text((const unsigned char *)o->via.str.ptr, o->via.str.size))
-        return (struct str){ o->via.str.ptr, o->via.str.size };
+        return view(o->via.str.ptr, o->via.str.size);
     from->why = "a field that must be UTF-8 text without NUL is not";
     return STR_UNSET;
 }
@@ -145,7 +148,7 @@ static struct str get_bin(struct source *from)
     if (!o)
         return STR_UNSET;
     if (o->type == MSGPACK_OBJECT_BIN)
-        return (struct str){ o->via.bin.ptr, o->via.bin.size };
+        return view(o->via.bin.ptr, o->via.bin.size);
     from->why = "a field that must be bytes (bin) is not";
     return STR_UNSET;
 }

@@ -32,6 +32,7 @@ FLOW_TESTS = \
 # Static checks: scripts that read the tree.
 STATIC_TESTS = \
 	%D%/house.sh \
+	%D%/protocol_doc.sh \
 	$(END)
 
 EXTRA_DIST += \

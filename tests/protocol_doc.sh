@@ -135,9 +135,9 @@ if [ -s "$work/found" ]; then
     cat "$work/found"
     exit 1
 fi
-spoil proto/PROTOCOL.md '/^\| `kill_grace_ms` \|/d'
+spoil proto/PROTOCOL.md '/^\| .kill_grace_ms. \|/d'
 spoil proto/PROTOCOL.md 's/^### WHY = 27/### WHY = 37/'
-spoil proto/PROTOCOL.md 's/^\| `first` \| U64/| `first` | I64/'
+spoil proto/PROTOCOL.md 's/^(\| .first. \| )U64/\1I64/'
 spoil proto/PROTOCOL.md 's/^\| 5 \| dead/| 5 | failed/'
 spoil proto/message.h 's/F\(STR, cwd, \)/F(STR, cwd, ) F(U64, nice, )/'
 spoil proto/message.h 's/M\(STOP, 46/M(STOP, 47/'

@@ -1,4 +1,5 @@
-/* test_link.c - the worker's side of sessions, leases and draining, driven with pools, a clock and a broker that are made of arrays. */
+/* test_link.c - the worker's side of sessions, leases and draining, driven with pools, a clock and
+ * a broker that are made of arrays. */
 #include "worker/link.h"
 
 #include <setjmp.h>
@@ -8,7 +9,7 @@
 
 #include "proto/base/log.h"
 
-/* ---- the fixture ------------------------------------------------------------------------------- */
+/* ---- the fixture ----------------------------------------------------------------------------- */
 
 #define MOST 128
 
@@ -32,7 +33,7 @@ struct fixture {
     struct message said[MOST];
     struct buf bytes[MOST];
     size_t n_said;
-    bool refuse;   /* the socket takes nothing */
+    bool refuse; /* the socket takes nothing */
     size_t refused;
     size_t reopened;
     uint64_t epoch, session; /* of the broker that we play */
@@ -87,8 +88,8 @@ static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
     return p->n_waiting ? take_at(p->waiting, &p->n_waiting, p->n_waiting - 1) : NULL;
 }
 
-static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
-                 struct now now)
+static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason,
+                 int64_t grace_ms, struct now now)
 {
     (void)now;
     struct fake_pool *p = &((struct fixture *)ctx)->pools[pool];
@@ -164,7 +165,8 @@ static size_t count_said(struct fixture *f, enum message_type type)
     return n;
 }
 
-/* Passes time in small turns until the link says such a message; NULL when it does not within ms. */
+/* Passes time in small turns until the link says such a message; NULL when it does not within
+ * ms. */
 static const struct message *await(struct fixture *f, enum message_type type, int64_t ms)
 {
     int64_t end_ms = f->now.mono_ms + ms;
@@ -195,7 +197,8 @@ static void tell(struct fixture *f, struct message *m)
     turn(f);
 }
 
-static void tell_run_in(struct fixture *f, uint64_t job, uint64_t attempt, uint64_t pool, const char *handler)
+static void tell_run_in(struct fixture *f, uint64_t job, uint64_t attempt, uint64_t pool,
+                        const char *handler)
 {
     struct run_job j;
     struct message m;
@@ -266,8 +269,8 @@ static void restart_broker(struct fixture *f)
     f->session = 1;
 }
 
-static void finish_as(struct fixture *f, uint64_t job, uint64_t attempt, enum ending ending, enum reason reason,
-                      const char *result)
+static void finish_as(struct fixture *f, uint64_t job, uint64_t attempt, enum ending ending,
+                      enum reason reason, const char *result)
 {
     struct fake_pool *p = &f->pools[POOL_THREAD];
     size_t i = index_of(p->running, p->n_running, job, attempt);
@@ -314,9 +317,18 @@ static int set_up(void **state)
     f->pools[POOL_THREAD].slots = 2;
     f->pools[POOL_PROCESS].slots = 1;
     f->options = (struct link_options){
-        .name = "w1", .host = "here", .software = "tern 0", .pid = 42, .instance = "sixteen bytes!!", .queues = queues,
-        .n_queues = 1, .handlers = handlers, .n_handlers = 2, .pool_on = { [POOL_THREAD] = true, [POOL_PROCESS] = true },
-        .pools = { f, give, take_waiting, take_any_waiting, stop, load }, .rng = &f->rng,
+        .name = "w1",
+        .host = "here",
+        .software = "tern 0",
+        .pid = 42,
+        .instance = "sixteen bytes!!",
+        .queues = queues,
+        .n_queues = 1,
+        .handlers = handlers,
+        .n_handlers = 2,
+        .pool_on = { [POOL_THREAD] = true, [POOL_PROCESS] = true },
+        .pools = { f, give, take_waiting, take_any_waiting, stop, load },
+        .rng = &f->rng,
     };
     f->link = link_new(&f->options, f->now);
     *state = f;
@@ -347,7 +359,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- sessions ---------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 static void hello_says_who_the_worker_is(void **state)
 {
@@ -581,7 +593,7 @@ static void the_brokers_goodbye_ends_the_session_and_nothing_else(void **state)
     assert_non_null(await(f, MSG_HELLO, 1500));
 }
 
-/* ---- runs and results -------------------------------------------------------------------------- */
+/* ---- runs and results ------------------------------------------------------------------------ */
 
 static void a_run_starts_and_is_reported(void **state)
 {
@@ -858,9 +870,11 @@ static void a_pool_that_is_off_fails_with_a_text(void **state)
 {
     struct fixture *f = *state;
     tell_run_in(f, 1, 1, POOL_LOOP, "echo");
-    assert_true(str_is(find_said(f, MSG_RESULT)->result.outcomes[0].error, "worker w1 has no loop pool"));
+    assert_true(
+        str_is(find_said(f, MSG_RESULT)->result.outcomes[0].error, "worker w1 has no loop pool"));
     tell_run_in(f, 2, 1, 1234567, "echo");
-    assert_true(str_is(find_said(f, MSG_RESULT)->result.outcomes[0].error, "worker w1 has no ? pool"));
+    assert_true(
+        str_is(find_said(f, MSG_RESULT)->result.outcomes[0].error, "worker w1 has no ? pool"));
 }
 
 static void take_back_of_what_waits_is_given(void **state)
@@ -925,7 +939,7 @@ static void a_crash_is_a_result_and_not_given_back(void **state)
     assert_int_equal(find_said(f, MSG_RESULT)->result.outcomes[0].ending, ENDING_LOST);
 }
 
-/* ---- quiet and drain --------------------------------------------------------------------------- */
+/* ---- quiet and drain ------------------------------------------------------------------------- */
 
 static void a_quiet_worker_gives_back_what_waits_and_takes_nothing(void **state)
 {
@@ -1086,7 +1100,7 @@ static void what_was_given_back_between_hello_and_welcome_is_given_after_it(void
     assert_int_equal(find_said(f, MSG_GIVEN)->given.attempts[0].job, 3);
 }
 
-/* ---- anything at all --------------------------------------------------------------------------- */
+/* ---- anything at all ------------------------------------------------------------------------- */
 
 static void tell_anything(struct fixture *f, struct rng *rng)
 {
@@ -1105,7 +1119,8 @@ static void tell_anything(struct fixture *f, struct rng *rng)
         break;
     case 3:
     case 4:
-        tell_run_in(f, ref.job, ref.attempt, rng_below(rng, 4), rng_below(rng, 9) ? "echo" : "nobody");
+        tell_run_in(f, ref.job, ref.attempt, rng_below(rng, 4),
+                    rng_below(rng, 9) ? "echo" : "nobody");
         break;
     case 5:
         tell_bare(f, (enum message_type)(1 + rng_below(rng, 2) * 33));
@@ -1121,8 +1136,8 @@ static void finish_anything(struct fixture *f, struct rng *rng)
     if (!p->n_running)
         return;
     struct run *r = p->running[rng_below(rng, p->n_running)];
-    finish_as(f, r->job.job, r->job.attempt, (enum ending)rng_below(rng, 5), rng_below(rng, 2) ? REASON_NONE : REASON_EXIT,
-              "result");
+    finish_as(f, r->job.job, r->job.attempt, (enum ending)rng_below(rng, 5),
+              rng_below(rng, 2) ? REASON_NONE : REASON_EXIT, "result");
 }
 
 static void no_order_of_messages_loses_count_of_what_is_held(void **state)

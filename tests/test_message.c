@@ -343,6 +343,20 @@ static void an_empty_message_comes_back_empty(void **state)
     }
 }
 
+static void empty_text_is_not_taken_for_text_that_is_not_given(void **state)
+{
+    (void)state;
+    struct message m, got;
+    const char *why = NULL;
+    message_init(&m, MSG_BYE);
+    m.bye.text = str_of("");
+    struct buf b = encoded(&m);
+    assert_int_equal(message_decode(&got, b.p, b.n, &why), 0);
+    assert_same_message(&m, &got, SIZE_MAX);
+    message_fini(&got);
+    buf_fini(&b);
+}
+
 static void a_shorter_array_leaves_the_rest_not_given(void **state)
 {
     (void)state;
@@ -452,12 +466,12 @@ static void a_record_over_the_ceiling_leaves_the_buffer_unchanged(void **state)
     record_init(RECORD_command, &c);
     c.argv = argv;
     c.n_argv = 2;
-    for (size_t max = 3; max < 3 + 16; max++) {
+    for (size_t room = 0; room <= 16; room++) {
         struct buf b;
-        buf_init(&b, max);
+        buf_init(&b, 3 + room);
         assert_int_equal(buf_add(&b, "abc", 3), 0);
-        assert_int_equal(record_encode(&b, RECORD_command, &c), max < 3 + 16 - 1 ? -EMSGSIZE : 0);
-        assert_int_equal(b.n, max < 3 + 16 - 1 ? 3 : max);
+        assert_int_equal(record_encode(&b, RECORD_command, &c), room < 16 ? -EMSGSIZE : 0);
+        assert_int_equal(b.n, room < 16 ? 3 : 3 + 16);
         buf_fini(&b);
     }
 }
@@ -802,6 +816,7 @@ int main(void)
         cmocka_unit_test(every_message_comes_back_as_it_went),
         cmocka_unit_test(every_record_comes_back_as_it_went),
         cmocka_unit_test(an_empty_message_comes_back_empty),
+        cmocka_unit_test(empty_text_is_not_taken_for_text_that_is_not_given),
         cmocka_unit_test(a_shorter_array_leaves_the_rest_not_given),
         cmocka_unit_test(elements_behind_the_last_known_field_are_ignored),
         cmocka_unit_test(records_may_be_shorter_and_longer_too),

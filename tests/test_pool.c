@@ -232,7 +232,10 @@ static void give_id(struct rig *g, uint64_t id, const char *handler)
 static void turn(struct rig *g, int64_t until_ms)
 {
     struct now now = clock_now();
+    size_t n_before = g->n_finished;
     int64_t due_ms = min_i64(pool_tick(g->pool, now), until_ms);
+    if (g->n_finished > n_before)
+        return;
     struct pollfd fds[] = {
         { .fd = pool_fd(g->pool), .events = POLLIN },
         { .fd = zygote_fd(zygote), .events = POLLIN },

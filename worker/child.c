@@ -215,15 +215,15 @@ static void flush_frames(struct child *c)
         commands_watch(&c->commands, c->frames.fd, r == -EAGAIN);
 }
 
+/* Outcomes leave before anything is waited for. */
 _Noreturn static void serve(struct child *c)
 {
     while (!c->done) {
+        int64_t until_ms = c->commands.n ? commands_tick(&c->commands) : NEVER;
+        flush_frames(c);
+        if (c->commands.n)
+            commands_wait(&c->commands, until_ms);
         read_frames(c, c->commands.n == 0);
-        flush_frames(c);
-        if (c->commands.n == 0)
-            continue;
-        commands_turn(&c->commands);
-        flush_frames(c);
     }
     frames_flush(&c->frames, true);
     _exit(EXIT_SUCCESS);

@@ -312,7 +312,7 @@ static int prepare(struct start *s, const struct run_job *job, struct now now)
     if (r < 0)
         return fail(s, 0, EBADMSG, xstrdup("the payload is not a command"));
     for (size_t i = 0; i < command.n_argv; i++)
-        texts_add(&s->argv, xstrndup(command.argv[i]));
+        texts_add(&s->argv, xstrndup(command.argv[i].p ? command.argv[i] : str_of("")));
     s->environ = environ_of(job, command.env, command.n_env, s->ground, now);
     r = s->argv.n ? 0 : fail(s, 0, EINVAL, xstrdup("the command is empty"));
     r = r < 0 ? r : enter(s, command.cwd);

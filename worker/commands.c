@@ -321,8 +321,9 @@ static void on_events(struct commands *s, const struct epoll_event *events, int 
         on_sigchld(s, now);
 }
 
-static int64_t tick(struct commands *s, struct now now)
+int64_t commands_tick(struct commands *s)
 {
+    struct now now = clock_now();
     if (s->n_limited && now.mono_ms >= s->sample_at_ms)
         sample(s);
     if (s->signals)
@@ -331,14 +332,10 @@ static int64_t tick(struct commands *s, struct now now)
     return s->n_limited ? min_i64(next, s->sample_at_ms) : next;
 }
 
-void commands_turn(struct commands *s)
+void commands_wait(struct commands *s, int64_t until_ms)
 {
     struct epoll_event events[64];
-    struct now now = clock_now();
-    int64_t next = tick(s, now);
-    if (s->n == 0)
-        return;
-    int n = epoll_wait(s->epoll, events, ELEMENTS(events), timeout_until(next, now));
+    int n = epoll_wait(s->epoll, events, ELEMENTS(events), timeout_until(until_ms, clock_now()));
     if (n > 0)
         on_events(s, events, n, clock_now());
 }

@@ -30,7 +30,9 @@ void commands_watch(struct commands *s, int fd, bool to_write);
 void commands_begin(struct commands *s, const struct run_job *job, struct now now);
 /* Tells one to end, or kills it if it has been told before. */
 void commands_stop(struct commands *s, uint64_t job, uint64_t attempt);
-/* Waits for something to happen and does what is due. */
-void commands_turn(struct commands *s);
+/* Does what is due; the time (monotonic, ms) to wait for an event at most, or NEVER. */
+int64_t commands_tick(struct commands *s);
+/* Waits for an event and reads what there is. */
+void commands_wait(struct commands *s, int64_t until_ms);
 
 #endif

@@ -1,4 +1,5 @@
-/* holding.c - the table of held attempts: a map by job, each with a short chain of attempts, and a list of all. */
+/* holding.c - the table of held attempts: a map by job, each with a short chain of attempts, and a
+ * list of all. */
 #include "worker/holding.h"
 
 #define DEFAULT_KILL_GRACE_MS 5000

@@ -1,4 +1,5 @@
-/* holding.h - the attempts that a worker holds, from RUN until RECORDED or GIVEN, by (job, attempt). */
+/* holding.h - the attempts that a worker holds, from RUN until RECORDED or GIVEN, by (job,
+ * attempt). */
 #ifndef TERN_HOLDING_H
 #define TERN_HOLDING_H
 

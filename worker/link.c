@@ -1,9 +1,10 @@
-/* link.c - the link's sessions and its turn. What each message does stands in recv_*.c and send_*.c. */
+/* link.c - the link's sessions and its turn. What each message does stands in recv_*.c and
+ * send_*.c. */
 #include "worker/link_state.h"
 
 #include "proto/base/log.h"
 
-/* ---- the outbox -------------------------------------------------------------------------------- */
+/* ---- the outbox ------------------------------------------------------------------------------ */
 
 struct letter {
     struct link link;
@@ -45,12 +46,17 @@ static void empty_outbox(struct worker_link *l)
         buf_fini(&bytes);
 }
 
-/* ---- sessions ---------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+int64_t link_wait_max(const struct worker_link *l, int64_t ms)
+{
+    return min_i64(ms, l->lost_after_ms / 4);
+}
 
 int64_t link_backoff(struct worker_link *l)
 {
     int64_t half = l->backoff_ms / 2;
-    l->backoff_ms = min_i64(l->backoff_ms * 2, LINK_BACKOFF_MAX_MS);
+    l->backoff_ms = min_i64(l->backoff_ms * 2, link_wait_max(l, LINK_BACKOFF_MAX_MS));
     return half + (int64_t)rng_below(l->o.rng, (uint64_t)half + 1);
 }
 
@@ -77,7 +83,8 @@ void link_leave(struct worker_link *l, int64_t wait_ms, struct now now)
 void link_on_unsent(struct worker_link *l, struct now now)
 {
     if (l->state == LINK_IN)
-        log_warning("no connection to the broker any more; trying again until it is back, held=%zu", l->held.n);
+        log_warning("no connection to the broker any more; trying again until it is back, held=%zu",
+                    l->held.n);
     if (l->state != LINK_AWAY)
         link_leave(l, link_backoff(l), now);
 }
@@ -95,8 +102,8 @@ bool link_take_reopen(struct worker_link *l)
     return reopen;
 }
 
-/* After a long standstill of our own (SIGSTOP, a suspended machine) what the broker said meanwhile is still to be
- * read: it is not taken for silent. */
+/* After a long standstill of our own (SIGSTOP, a suspended machine) what the broker said meanwhile
+ * is still to be read: it is not taken for silent. */
 static void forgive_standstill(struct worker_link *l, struct now now)
 {
     if (now.mono_ms - l->ticked_ms > l->lost_after_ms / 2)
@@ -107,12 +114,14 @@ static void forgive_standstill(struct worker_link *l, struct now now)
 static void complain(struct worker_link *l, int64_t silent_ms)
 {
     if (l->state == LINK_IN || !l->complained)
-        log_warning("the broker has been silent for %lld ms; trying again until it answers, held=%zu", (long long)silent_ms,
-                    l->held.n);
+        log_warning("the broker has been silent for %lld ms; trying again until it answers, "
+                    "held=%zu",
+                    (long long)silent_ms, l->held.n);
     l->complained = true;
 }
 
-/* While away nothing is expected: the next HELLO comes when the back-off says so, and has a time limit of its own. */
+/* While away nothing is expected: the next HELLO comes when the back-off says so, and has a time
+ * limit of its own. */
 static void judge_broker(struct worker_link *l, struct now now)
 {
     int64_t silent_ms = now.mono_ms - l->heard_ms;
@@ -123,7 +132,7 @@ static void judge_broker(struct worker_link *l, struct now now)
     if (silent_ms >= l->lost_after_ms)
         complain(l, silent_ms);
     if (unanswered)
-        l->welcome_wait_ms = min_i64(l->welcome_wait_ms * 2, l->lost_after_ms);
+        l->welcome_wait_ms = link_wait_max(l, l->welcome_wait_ms * 2);
     reopen(l, now);
 }
 
@@ -135,7 +144,7 @@ void link_set_queues(struct worker_link *l, const struct str *queues, size_t n, 
         link_leave(l, 0, now);
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------- */
+/* ---- the turn -------------------------------------------------------------------------------- */
 
 struct receiver {
     link_recv_fn *recv;
@@ -160,8 +169,8 @@ void link_recv(struct worker_link *l, const struct message *m, struct now now)
     const struct receiver *to = &receivers[m->type % MESSAGE_TYPES];
     bool current = l->state == LINK_IN && m->epoch == l->epoch && m->session == l->session;
     if (!to->recv || (!to->any_session && !current)) {
-        log_debug("dropped %s of epoch %llu session %llu", message_name(m->type), (unsigned long long)m->epoch,
-                  (unsigned long long)m->session);
+        log_debug("dropped %s of epoch %llu session %llu", message_name(m->type),
+                  (unsigned long long)m->epoch, (unsigned long long)m->session);
         return;
     }
     l->heard_ms = now.mono_ms;
@@ -202,11 +211,13 @@ static void say(struct worker_link *l, struct now now)
 
 static int64_t when(const struct worker_link *l)
 {
-    int64_t due = l->state == LINK_AWAY       ? l->hello_at_ms
-                  : l->state == LINK_GREETING ? l->welcome_by_ms
-                                              : min_i64(l->beat_at_ms, l->heard_ms + l->lost_after_ms);
-    if (!list_empty(&l->sent))
-        due = min_i64(due, list_entry(l->sent.next, struct holding, said)->sent_ms + LINK_REPEAT_MS);
+    int64_t due = min_i64(l->beat_at_ms, l->heard_ms + l->lost_after_ms);
+    if (l->state != LINK_IN)
+        due = l->state == LINK_AWAY ? l->hello_at_ms : l->welcome_by_ms;
+    if (!list_empty(&l->sent)) {
+        const struct holding *oldest = list_entry(l->sent.next, struct holding, said);
+        due = min_i64(due, oldest->sent_ms + LINK_REPEAT_MS);
+    }
     if (l->draining && !l->stopped_all)
         due = min_i64(due, l->drain_at_ms);
     if (l->ended_ms != NEVER)
@@ -226,7 +237,7 @@ int64_t link_flush(struct worker_link *l, struct now now)
     return when(l);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 bool link_is_over(const struct worker_link *l, int *ret_status)
 {

@@ -1,24 +1,28 @@
 /* link.h - the worker's side of the talk with the broker, without any I/O.
  *
- * Nothing in here knows a socket, a clock, a descriptor or a thread: time is a parameter, randomness and pools are passed in,
- * messages come decoded and leave encoded. One owner, one thread. A turn of the owner is, in this order:
+ * Nothing in here knows a socket, a clock, a descriptor or a thread: time is a parameter,
+ * randomness and pools are passed in, messages come decoded and leave encoded. One owner, one
+ * thread. A turn of the owner is, in this order:
  *
- *     link_recv         each message that has arrived
- *     (the pools)       report through link_on_started and link_on_finished, also from inside the verbs of link_pools
- *     link_tick         does what is due
- *     link_flush        says what there is to say; tells when to come back
- *     link_take_message until there is none; each goes to the socket. Where the socket refuses one: link_on_unsent,
- *                       then link_flush once more, for the time of the next turn
- *     link_take_reopen  true: close the socket and connect anew; what was under way on the old one must never arrive
- *     link_is_over      true: leave
+ *      link_recv         each message that has arrived
+ *      (the pools)       report through link_on_started and link_on_finished, also from inside the
+ *                        verbs of link_pools
+ *      link_tick         does what is due
+ *      link_flush        says what there is to say; tells when to come back
+ *      link_take_message until there is none; each goes to the socket. Where the socket refuses
+ *                        one: link_on_unsent, then link_flush again for the next time
+ *      link_take_reopen  true: close the socket and connect anew; what was under way on the old one
+ *                        must never arrive
+ *      link_is_over      true: leave
  *
- * Turns must come as often as link_flush asks: a longer gap is taken for a standstill of the worker itself, and the silence of the
- * broker during it is forgiven.
+ * Turns must come as often as link_flush asks: a longer gap is taken for a standstill of the
+ * worker itself, and the silence of the broker during it is forgiven.
  *
- * Sessions: HELLO lists all that is held; WELCOME brings a new (epoch, session). There is one HELLO at a time on a connection, so
- * that its WELCOME is known to be the answer. Messages of another session are dropped. Whenever a message could not
- * be sent, the session is over and the next HELLO tells the broker how things are: so no message but RESULT is ever
- * kept to be sent again, and a RESULT is made anew from the outcome, which is held until RECORDED. */
+ * Sessions: HELLO lists all that is held; WELCOME brings a new (epoch, session). There is one
+ * HELLO at a time on a connection, so that its WELCOME is known to be the answer. Messages of
+ * another session are dropped. Whenever a message could not be sent, the session is over and the
+ * next HELLO tells the broker how things are: so no message but RESULT is ever kept to be sent
+ * again, and a RESULT is made anew from the outcome, which is held until RECORDED. */
 #ifndef TERN_LINK_H
 #define TERN_LINK_H
 
@@ -53,20 +57,22 @@ struct link_options {
 };
 
 struct worker_link *link_new(const struct link_options *o, struct now now);
-/* Frees what it owns: finished attempts. Waiting and running ones belong to their pools. NULL is fine; returns NULL. */
+/* Frees what it owns: finished attempts. Waiting and running ones belong to their pools. NULL is
+ * fine; returns NULL. */
 struct worker_link *link_free(struct worker_link *l);
 
-/* ---- in --------------------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 void link_recv(struct worker_link *l, const struct message *m, struct now now);
 /* A pool has begun r, which stays the pool's. */
 void link_on_started(struct worker_link *l, struct run *r);
-/* r is finished, its outcome set; the link owns it from here on. ENDING_LOST with REASON_NONE: handed back. */
+/* r is finished, its outcome set; the link owns it from here on. ENDING_LOST with REASON_NONE:
+ * handed back. */
 void link_on_finished(struct worker_link *l, struct run *r);
 /* The socket refused a message: it is not connected, or its queue is full. */
 void link_on_unsent(struct worker_link *l, struct now now);
-/* Nothing new starts, what waits is given back; what runs at deadline_ms (monotonic; NEVER) is told to stop and given
- * back as it ends. Again: the earlier deadline counts. */
+/* Nothing new starts, what waits is given back; what runs at deadline_ms (monotonic; NEVER) is
+ * told to stop and given back as it ends. Again: the earlier deadline counts. */
 void link_drain(struct worker_link *l, int64_t deadline_ms, struct now now);
 /* Drains, and all that runs is stopped without grace. */
 void link_drain_at_once(struct worker_link *l, struct now now);
@@ -79,9 +85,10 @@ void link_tick(struct worker_link *l, struct now now);
 /* Returns the monotonic time in ms when it wants the next turn, at the latest. */
 int64_t link_flush(struct worker_link *l, struct now now);
 
-/* ---- out -------------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
-/* Moves the oldest message into *ret, which the caller frees (buf_fini). False when there is none. */
+/* Moves the oldest message into *ret, which the caller frees (buf_fini). False when there is
+ * none. */
 bool link_take_message(struct worker_link *l, struct buf *ret);
 /* True once each time it is wanted. */
 bool link_take_reopen(struct worker_link *l);

@@ -65,7 +65,8 @@ bool link_take_waiting(struct worker_link *l, struct holding *h, struct run **re
     return r != NULL;
 }
 
-void link_stop(struct worker_link *l, struct holding *h, enum reason reason, int64_t grace_ms, struct now now)
+void link_stop(struct worker_link *l, struct holding *h, enum reason reason, int64_t grace_ms,
+               struct now now)
 {
     l->o.pools.stop(l->o.pools.ctx, h->pool, h->job, h->attempt, reason, grace_ms, now);
 }
@@ -77,7 +78,8 @@ void link_add_started(struct worker_link *l, uint64_t job, uint64_t attempt)
     s->at[s->n++] = (struct attempt_ref){ job, attempt };
 }
 
-void link_add_given(struct worker_link *l, uint64_t job, uint64_t attempt, bool started, const char *text)
+void link_add_given(struct worker_link *l, uint64_t job, uint64_t attempt, bool started,
+                    const char *text)
 {
     struct givens *g = &l->given;
     g->at = grow_array(g->at, &g->cap, g->n + 1, sizeof *g->at);

@@ -1,5 +1,5 @@
-/* link_drain.c - quiet and drain: nothing new starts, what waits is given back, and the worker leaves once the broker
- * knows of all that it did. */
+/* link_drain.c - quiet and drain: nothing new starts, what waits is given back, and the worker
+ * leaves once the broker knows of all that it did. */
 #include "worker/link_state.h"
 
 #include "proto/base/log.h"
@@ -58,7 +58,8 @@ static void log_lost(struct worker_link *l)
 {
     list_each(i, &l->held.all) {
         struct holding *h = list_entry(i, struct holding, all);
-        log_warning("job=%llu attempt=%llu its result (%s) was not recorded and is lost with this worker; it will run again",
+        log_warning("job=%llu attempt=%llu its result (%s) was not recorded and is lost with this "
+                    "worker; it will run again",
                     (unsigned long long)h->job, (unsigned long long)h->attempt,
                     ending_name((int64_t)h->run->outcome.ending));
     }

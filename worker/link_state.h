@@ -1,4 +1,5 @@
-/* link_state.h - the inside of struct worker_link, for link.c and the recv_*.c and send_*.c alone. */
+/* link_state.h - the inside of struct worker_link, for link.c and the recv_*.c and send_*.c
+ * alone. */
 #ifndef TERN_LINK_STATE_H
 #define TERN_LINK_STATE_H
 
@@ -10,17 +11,17 @@
 #define LINK_HELLO_SPACING_MS 100   /* HELLO_AGAIN gets no HELLO sooner than this after the last */
 #define LINK_BACKOFF_MIN_MS 20
 #define LINK_BACKOFF_MAX_MS 1000
-#define LINK_WELCOME_WAIT_MS 1000   /* at first; doubles up to lost_after_ms */
+#define LINK_WELCOME_WAIT_MS 1000   /* at first; doubles up to a quarter of lost_after_ms */
 #define LINK_REPEAT_MS 10000        /* a RESULT without RECORDED is sent again */
 #define LINK_LAST_WAIT_MS 5000      /* drained: how long the last results wait for RECORDED */
 #define LINK_RESULT_BYTES (4u << 20)  /* of one RESULT message, about */
-#define LINK_WINDOW_BYTES (64u << 20) /* of results that are sent and not recorded; the rest waits here */
+#define LINK_WINDOW_BYTES (64u << 20) /* of results not recorded yet; the rest waits here */
 
 /*
  *            HELLO goes out               WELCOME
  *    AWAY -------------------> GREETING -----------> IN
  *      ^                          | no WELCOME in time |
- *      `--------------------------+--------------------'  refused by the socket, HELLO_AGAIN, BYE, silence
+ *      `--------------------------+--------------------'  refused, HELLO_AGAIN, BYE, silence
  */
 enum link_state { LINK_AWAY, LINK_GREETING, LINK_IN };
 
@@ -58,7 +59,7 @@ struct worker_link {
 
     int64_t beat_at_ms;
     uint64_t beat_req;        /* of the last BEAT that went out in this session */
-    uint64_t sure_req;        /* the BEAT that went out after the last GIVEN; 0: the broker knows of all */
+    uint64_t sure_req;        /* the BEAT after the last GIVEN; 0: the broker knows of all */
     bool say_beat;
     struct pool_load told[N_POOLS]; /* what the last BEAT or HELLO said */
 
@@ -72,17 +73,24 @@ struct worker_link {
     struct link out;          /* of struct letter */
 };
 
-static inline bool link_takes_jobs(const struct worker_link *l) { return !l->quiet && !l->draining; }
+static inline bool link_takes_jobs(const struct worker_link *l)
+{
+    return !l->quiet && !l->draining;
+}
 
-/* ---- link.c ------------------------------------------------------------------------------------ */
+/* ---- link.c ---------------------------------------------------------------------------------- */
 
-/* Encodes m under the current session and puts it into the outbox; m's lists stay the caller's. -EMSGSIZE. */
+/* Encodes m under the current session and puts it into the outbox; m's lists stay the caller's.
+ * -EMSGSIZE. */
 int link_send(struct worker_link *l, struct message *m);
 /* The session is over; the next HELLO goes out after wait_ms. */
 void link_leave(struct worker_link *l, int64_t wait_ms, struct now now);
+/* No wait may be so long that a live worker is taken for lost: several tries must fit in before
+ * that. */
+int64_t link_wait_max(const struct worker_link *l, int64_t ms);
 /* The next wait of the back-off, with jitter. */
 int64_t link_backoff(struct worker_link *l);
-/* ---- link_attempts.c --------------------------------------------------------------------------- */
+/* ---- link_attempts.c ------------------------------------------------------------------------- */
 
 /* What a BEAT or HELLO says of a pool: no slots while nothing new may start. */
 struct pool_load link_load(struct worker_link *l, enum pool_kind pool);
@@ -100,21 +108,24 @@ void link_discard(struct worker_link *l, struct holding *h, struct run *r);
 void link_give_back(struct worker_link *l, struct holding *h, struct run *r, const char *text);
 /* Takes a run that has not started out of its pool. False when it has started. */
 bool link_take_waiting(struct worker_link *l, struct holding *h, struct run **ret);
-void link_stop(struct worker_link *l, struct holding *h, enum reason reason, int64_t grace_ms, struct now now);
-void link_add_given(struct worker_link *l, uint64_t job, uint64_t attempt, bool started, const char *text);
+void link_stop(struct worker_link *l, struct holding *h, enum reason reason, int64_t grace_ms,
+               struct now now);
+void link_add_given(struct worker_link *l, uint64_t job, uint64_t attempt, bool started,
+                    const char *text);
 void link_add_started(struct worker_link *l, uint64_t job, uint64_t attempt);
 
-/* ---- link_drain.c ------------------------------------------------------------------------------ */
+/* ---- link_drain.c ---------------------------------------------------------------------------- */
 
 void link_stop_at_deadline(struct worker_link *l, struct now now);
 /* Once all has ended, and the broker knows of it or will not say so: leaves. */
 void link_end_when_drained(struct worker_link *l, struct now now);
 
-/* ---- one message, one file --------------------------------------------------------------------- */
+/* ---- one message, one file ------------------------------------------------------------------- */
 
 typedef void link_recv_fn(struct worker_link *l, const struct message *m, struct now now);
-link_recv_fn link_recv_welcome, link_recv_hello_again, link_recv_bye, link_recv_beat, link_recv_error, link_recv_drain,
-    link_recv_run, link_recv_recorded, link_recv_take_back, link_recv_stop;
+link_recv_fn link_recv_welcome, link_recv_hello_again, link_recv_bye, link_recv_beat,
+    link_recv_error, link_recv_drain, link_recv_run, link_recv_recorded, link_recv_take_back,
+    link_recv_stop;
 
 void link_send_hello(struct worker_link *l, struct now now);
 void link_send_started(struct worker_link *l);

@@ -42,6 +42,8 @@ libworker_la_SOURCES = \
 	%D%/launcher.h \
 	%D%/link.c \
 	%D%/link.h \
+	%D%/link_attempts.c \
+	%D%/link_drain.c \
 	%D%/link_state.h \
 	%D%/loop.c \
 	%D%/loop.h \

@@ -1,4 +1,5 @@
-/* loop.c - a turn: read what has arrived, let the pools report, decide, say it. The clock is read once a turn. */
+/* loop.c - a turn: read what has arrived, let the pools report, decide, say it. The clock is read
+ * once a turn. */
 #include "worker/loop.h"
 
 #include <poll.h>
@@ -15,7 +16,7 @@
 #define LAST_WORD_MS 50 /* for BYE to leave */
 #define EXIT_SPENT 1
 
-/* ---- the link's verbs on the pools ------------------------------------------------------------- */
+/* ---- the link's verbs on the pools ----------------------------------------------------------- */
 
 static struct pool *pool_of(void *ctx, enum pool_kind pool)
 {
@@ -44,17 +45,26 @@ static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt,
     pool_stop(pool_of(ctx, pool), job, attempt, reason, grace_ms, now);
 }
 
-static struct pool_load load(void *ctx, enum pool_kind pool) { return pool_load(pool_of(ctx, pool)); }
+static struct pool_load load(void *ctx, enum pool_kind pool)
+{
+    return pool_load(pool_of(ctx, pool));
+}
 
 struct link_pools worker_loop_pools(struct worker_loop *l)
 {
     return (struct link_pools){ l, give, take_waiting, take_any_waiting, stop, load };
 }
 
-void worker_loop_on_started(void *ctx, struct run *r) { link_on_started(((struct worker_loop *)ctx)->link, r); }
-void worker_loop_on_finished(void *ctx, struct run *r) { link_on_finished(((struct worker_loop *)ctx)->link, r); }
+void worker_loop_on_started(void *ctx, struct run *r)
+{
+    link_on_started(((struct worker_loop *)ctx)->link, r);
+}
+void worker_loop_on_finished(void *ctx, struct run *r)
+{
+    link_on_finished(((struct worker_loop *)ctx)->link, r);
+}
 
-/* ---- signals ----------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 void worker_loop_signals(sigset_t *ret)
 {
@@ -78,7 +88,8 @@ static void drain(struct worker_loop *l, struct now now)
     link_drain(l->link, now.mono_ms + l->options->drain, now);
 }
 
-/* What can change while the worker runs: the queues, the drain time and the log level. The link borrows the rest. */
+/* What can change while the worker runs: the queues, the drain time and the log level. The link
+ * borrows the rest. */
 static void take_over(struct worker_options *o, struct worker_options *fresh)
 {
     struct worker_options old = *o;
@@ -104,15 +115,17 @@ static void reload(struct worker_loop *l, struct now now)
     link_set_queues(l->link, l->options->queue_list, l->options->n_queues, now);
     log_init("tern-worker", l->options->level);
     worker_options_fini(&fresh);
-    log_info("reloaded queues, drain and log-level; other options take effect when the worker is restarted");
+    log_info("reloaded queues, drain and log-level; other options take effect when the worker is "
+             "restarted");
 }
 
 static void dump(struct worker_loop *l, struct now now)
 {
     struct link_view v = link_view(l->link);
-    log_info("event=state connected=%d epoch=%llu session=%llu quiet=%d draining=%d held=%zu unfinished=%zu unrecorded=%zu",
-             v.connected, (unsigned long long)v.epoch, (unsigned long long)v.session, v.quiet, v.draining, v.held,
-             v.unfinished, v.unrecorded);
+    log_info("event=state connected=%d epoch=%llu session=%llu quiet=%d draining=%d held=%zu "
+             "unfinished=%zu unrecorded=%zu",
+             v.connected, (unsigned long long)v.epoch, (unsigned long long)v.session, v.quiet,
+             v.draining, v.held, v.unfinished, v.unrecorded);
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         if (l->pools[pool])
             pool_dump(l->pools[pool], now);
@@ -148,7 +161,7 @@ static void read_signals(struct worker_loop *l, struct now now)
         on_signal(l, (int)info.ssi_signo, now);
 }
 
-/* ---- the socket -------------------------------------------------------------------------------- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 static void recv_one(struct worker_loop *l, const struct frame *f, struct now now)
 {
@@ -181,7 +194,8 @@ static bool recv_batch(struct worker_loop *l, struct now now)
     return true;
 }
 
-/* What the socket does not take is dropped, and the link begins a new session, whose HELLO says how things are. */
+/* What the socket does not take is dropped, and the link begins a new session, whose HELLO says
+ * how things are. */
 static bool send_all(struct worker_loop *l, struct now now)
 {
     struct buf bytes;
@@ -209,7 +223,7 @@ static void reopen(struct worker_loop *l)
     l->socket = fresh;
 }
 
-/* ---- systemd ----------------------------------------------------------------------------------- */
+/* ---- systemd --------------------------------------------------------------------------------- */
 
 static void add_status(struct buf *b, const struct worker_loop *l)
 {
@@ -217,8 +231,8 @@ static void add_status(struct buf *b, const struct worker_loop *l)
         if (!l->pools[pool])
             continue;
         struct pool_load load = pool_load(l->pools[pool]);
-        buf_addf(b, "%c %s %llu/%llu", pool ? ',' : ';', pool_name(pool), (unsigned long long)load.used,
-                 (unsigned long long)load.slots);
+        buf_addf(b, "%c %s %llu/%llu", pool ? ',' : ';', pool_name(pool),
+                 (unsigned long long)load.used, (unsigned long long)load.slots);
         if (load.stuck)
             buf_addf(b, " (%llu stuck)", (unsigned long long)load.stuck);
     }
@@ -234,8 +248,9 @@ static void tell_systemd(struct worker_loop *l, struct now now)
     buf_addf(&b, "WATCHDOG=1\n");
     if (l->drain_asked)
         buf_addf(&b, "EXTEND_TIMEOUT_USEC=%d\n", 4 * TELL_MS * 1000);
-    buf_addf(&b, "STATUS=%s%s %s", v.draining ? "draining; " : v.quiet ? "quiet; " : "",
-             v.connected ? "connected to" : "waiting for the broker at", l->options->broker);
+    const char *mode = v.draining ? "draining; " : v.quiet ? "quiet; " : "";
+    const char *verb = v.connected ? "connected to" : "waiting for the broker at";
+    buf_addf(&b, "STATUS=%s%s %s", mode, verb, l->options->broker);
     add_status(&b, l);
     sd_notifyf(0, "%.*s", (int)b.n, b.p);
     buf_fini(&b);
@@ -248,7 +263,7 @@ static int64_t watchdog_interval_ms(void)
     return sd_watchdog_enabled(0, &us) > 0 ? max_i64((int64_t)(us / 2000), 1) : NEVER;
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------- */
+/* ---- the turn -------------------------------------------------------------------------------- */
 
 #define FDS_MAX (3 + N_POOLS)
 
@@ -283,12 +298,14 @@ static void read_fds(struct worker_loop *l, const struct pollfd fds[static FDS_M
             pool_on_readable(l->pools[pool], now);
 }
 
-/* More of its slots are stuck than may be replaced: what can finish does, then a new process takes over. */
+/* More of its slots are stuck than may be replaced: what can finish does, then a new process takes
+ * over. */
 static void leave_when_spent(struct worker_loop *l, enum pool_kind pool, struct now now)
 {
     if (l->spent || !pool_is_spent(l->pools[pool]))
         return;
-    log_error("too many slots of the %s pool are stuck in handlers that do not return; draining, to be started anew",
+    log_error("too many slots of the %s pool are stuck in handlers that do not return; draining, "
+              "to be started anew",
               pool_name(pool));
     l->spent = true;
     link_drain(l->link, now.mono_ms + l->options->drain, now);

@@ -1,5 +1,5 @@
-/* loop.h - the worker's loop: the socket, the signals and the pools around the link. One thread; nothing in it blocks, so
- * that no handler can hold up a heartbeat. */
+/* loop.h - the worker's loop: the socket, the signals and the pools around the link. One thread;
+ * nothing in it blocks, so that no handler can hold up a heartbeat. */
 #ifndef TERN_WORKER_LOOP_H
 #define TERN_WORKER_LOOP_H
 

@@ -25,7 +25,7 @@ static int fail(const char *what, int r)
     return EXIT_FAILED;
 }
 
-/* ---- before anything else ---------------------------------------------------------------------- */
+/* ---- before anything else -------------------------------------------------------------------- */
 
 static int start_zygote(const struct worker_options *o, struct zygote **ret, char ***ret_args)
 {
@@ -48,7 +48,8 @@ static int init_handlers(const struct worker_options *o)
         return -EINVAL;
     }
     if (o->http_allow && handlers_allow_http(o->http_allow) < 0) {
-        log_error("--http-allow %s: must be loopback, link-local, or both with a comma between", o->http_allow);
+        log_error("--http-allow %s: must be loopback, link-local, or both with a comma between",
+                  o->http_allow);
         return -EINVAL;
     }
     return 0;
@@ -63,7 +64,8 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* The soft limit up to the hard one; and no more coroutines than descriptors, for each may hold one. */
+/* The soft limit up to the hard one; and no more coroutines than descriptors, for each may hold
+ * one. */
 static void fit_descriptors(struct worker_options *o)
 {
     struct rlimit limit;
@@ -73,17 +75,19 @@ static void fit_descriptors(struct worker_options *o)
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         getrlimit(RLIMIT_NOFILE, &limit);
     int64_t most = limit.rlim_cur < INT32_MAX ? (int64_t)limit.rlim_cur : INT32_MAX;
-    int64_t left = most - FDS_OWN - FDS_THREAD * o->slots[POOL_THREAD] - FDS_PROCESS * o->slots[POOL_PROCESS];
+    int64_t left = most - FDS_OWN - FDS_THREAD * o->slots[POOL_THREAD] -
+                   FDS_PROCESS * o->slots[POOL_PROCESS];
     if (o->slots[POOL_LOOP] <= left || !o->slots[POOL_LOOP])
         return;
     int64_t fits = max_i64(left, 1);
-    log_warning("the loop pool gets %lld slots, not %lld: this process may open %lld descriptors only; raise its hard "
+    log_warning("the loop pool gets %lld slots, not %lld: this process may open %lld descriptors "
+                "only; raise its hard "
                 "limit (LimitNOFILE=, ulimit -Hn)",
                 (long long)fits, (long long)o->slots[POOL_LOOP], (long long)most);
     o->slots[POOL_LOOP] = fits;
 }
 
-/* ---- the parts --------------------------------------------------------------------------------- */
+/* ---- the parts ------------------------------------------------------------------------------- */
 
 static int open_pool(struct worker_loop *l, enum pool_kind pool)
 {
@@ -133,8 +137,14 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
 {
     const struct worker_options *o = l->options;
     struct link_options link = {
-        .name = o->name, .host = o->host, .software = "tern-worker " PACKAGE_VERSION, .pid = (uint64_t)getpid(),
-        .queues = o->queue_list, .n_queues = o->n_queues, .pools = worker_loop_pools(l), .rng = rng,
+        .name = o->name,
+        .host = o->host,
+        .software = "tern-worker " PACKAGE_VERSION,
+        .pid = (uint64_t)getpid(),
+        .queues = o->queue_list,
+        .n_queues = o->n_queues,
+        .pools = worker_loop_pools(l),
+        .rng = rng,
     };
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         link.pool_on[pool] = l->pools[pool] != NULL;
@@ -146,16 +156,18 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
     return link;
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-/* A socket that is not there, or that this user may not open, is no reason not to start: but it is worth a word. */
+/* A socket that is not there, or that this user may not open, is no reason not to start: but it is
+ * worth a word. */
 static void look_for_broker(const char *address)
 {
     const char *path = address_ipc_path(address);
     if (!path || access(path, W_OK) == 0)
         return;
     if (errno == EACCES)
-        log_warning("this user may not connect to %s: run the worker as the broker's user, or let it into the socket's group",
+        log_warning("this user may not connect to %s: run the worker as the broker's user, or let "
+                    "it into the socket's group",
                     address);
     else
         log_warning("no broker at %s yet (%s); waiting for it", address, strerror(errno));
@@ -172,9 +184,9 @@ static int run_loop(struct worker_loop *l)
         return EXIT_USAGE;
     }
     l->link = link_new(&link, clock_now());
-    log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name, l->options->broker,
-             (long long)l->options->slots[POOL_PROCESS], (long long)l->options->slots[POOL_THREAD],
-             (long long)l->options->slots[POOL_LOOP]);
+    log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name,
+             l->options->broker, (long long)l->options->slots[POOL_PROCESS],
+             (long long)l->options->slots[POOL_THREAD], (long long)l->options->slots[POOL_LOOP]);
     look_for_broker(l->options->broker);
     sd_notify(0, "READY=1");
     return worker_loop_run(l);

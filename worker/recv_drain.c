@@ -1,4 +1,5 @@
-/* recv_drain.c - `tern drain`: finish what runs, however long that takes, take nothing new, leave. */
+/* recv_drain.c - `tern drain`: finish what runs, however long that takes, take nothing new,
+ * leave. */
 #include "worker/link_state.h"
 
 #include "proto/base/log.h"

@@ -1,5 +1,5 @@
-/* recv_error.c - the broker refuses something. A worker that may not come in leaves, unless it was let in before: then
- * it goes on with what it runs and asks again. */
+/* recv_error.c - the broker refuses something. A worker that may not come in leaves, unless it was
+ * let in before: then it goes on with what it runs and asks again. */
 #include "worker/link_state.h"
 
 #include "proto/base/log.h"

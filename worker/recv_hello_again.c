@@ -1,5 +1,5 @@
-/* recv_hello_again.c - the broker does not know our session: HELLO again, soon but not in a storm. While a HELLO is under way
- * this is still the answer to something older. */
+/* recv_hello_again.c - the broker does not know our session: HELLO again, soon but not in a storm.
+ * While a HELLO is under way this is still the answer to something older. */
 #include "worker/link_state.h"
 
 void link_recv_hello_again(struct worker_link *l, const struct message *m, struct now now)

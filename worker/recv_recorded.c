@@ -1,4 +1,5 @@
-/* recv_recorded.c - outcomes that the broker has committed, or has no use for: they need not be kept any longer. */
+/* recv_recorded.c - outcomes that the broker has committed, or has no use for: they need not be
+ * kept any longer. */
 #include "worker/link_state.h"
 
 void link_recv_recorded(struct worker_link *l, const struct message *m, struct now now)

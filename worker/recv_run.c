@@ -10,12 +10,14 @@ static char *refusal(const struct worker_link *l, const struct run_job *job)
         return xasprintf("worker %s has no %s pool", l->o.name, pool_name((int64_t)job->pool));
     if (!strmap_find(&l->handlers, job->handler))
         return xasprintf("worker %s has no handler %.*s", l->o.name,
-                         (int)min_size(job->handler.n, LIMIT_NAME_BYTES), job->handler.p ? job->handler.p : "");
+                         (int)min_size(job->handler.n, LIMIT_NAME_BYTES),
+                         job->handler.p ? job->handler.p : "");
     return NULL;
 }
 
 /* Held like any other outcome, so that it too arrives in the end. */
-static void refuse(struct worker_link *l, const struct run_job *job, const char *why, struct now now)
+static void refuse(struct worker_link *l, const struct run_job *job, const char *why,
+                   struct now now)
 {
     log_warning("job=%llu attempt=%llu refused: %s", (unsigned long long)job->job,
                 (unsigned long long)job->attempt, why);
@@ -51,7 +53,8 @@ void link_recv_run(struct worker_link *l, const struct message *m, struct now no
         if (h || l->held.n >= LIMIT_HELD)
             link_add_given(l, job->job, job->attempt, false, "worker holds too much");
         else if (!link_takes_jobs(l))
-            link_add_given(l, job->job, job->attempt, false, l->draining ? "worker drained" : "worker is quiet");
+            link_add_given(l, job->job, job->attempt, false,
+                           l->draining ? "worker drained" : "worker is quiet");
         else
             take(l, job, now);
     }

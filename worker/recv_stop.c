@@ -1,4 +1,5 @@
-/* recv_stop.c - cancelled: what waits ends at once, what runs is told to stop and killed after its grace. */
+/* recv_stop.c - cancelled: what waits ends at once, what runs is told to stop and killed after its
+ * grace. */
 #include "worker/link_state.h"
 
 static void end_waiting(struct worker_link *l, struct holding *h, struct run *r, struct now now)

@@ -1,5 +1,5 @@
-/* recv_take_back.c - the broker wants back what has not started: GIVEN, or STARTED where it is too late. Of finished and
- * unknown ones the broker hears, or has heard, by other messages. */
+/* recv_take_back.c - the broker wants back what has not started: GIVEN, or STARTED where it is too
+ * late. Of finished and unknown ones the broker hears, or has heard, by other messages. */
 #include "worker/link_state.h"
 
 void link_recv_take_back(struct worker_link *l, const struct message *m, struct now now)

@@ -8,7 +8,8 @@
 
 static void take_times(struct worker_link *l, const struct msg_welcome *w)
 {
-    int64_t beat = (int64_t)(w->heartbeat_ms < HEARTBEAT_MAX_MS ? w->heartbeat_ms : HEARTBEAT_MAX_MS);
+    int64_t beat = (int64_t)(w->heartbeat_ms < HEARTBEAT_MAX_MS ? w->heartbeat_ms
+                                                                : HEARTBEAT_MAX_MS);
     int64_t lost = (int64_t)(w->lost_after_ms < INT32_MAX ? w->lost_after_ms : INT32_MAX);
     l->heartbeat_ms = beat ? max_i64(beat, HEARTBEAT_MIN_MS) : LINK_HEARTBEAT_MS;
     l->lost_after_ms = max_i64(lost ? lost : LINK_LOST_AFTER_MS, 3 * l->heartbeat_ms);
@@ -17,8 +18,8 @@ static void take_times(struct worker_link *l, const struct msg_welcome *w)
 /* The broker has given the attempt up: whatever comes of it here is of no use any more. */
 static void drop(struct worker_link *l, struct holding *h, struct now now)
 {
-    log_debug("job=%llu attempt=%llu is no longer this worker's and is dropped", (unsigned long long)h->job,
-              (unsigned long long)h->attempt);
+    log_debug("job=%llu attempt=%llu is no longer this worker's and is dropped",
+              (unsigned long long)h->job, (unsigned long long)h->attempt);
     struct run *r;
     if (h->finished) {
         link_forget(l, h);
@@ -42,7 +43,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->ever_welcome = true;
     l->complained = false;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;
-    l->welcome_wait_ms = LINK_WELCOME_WAIT_MS;
+    l->welcome_wait_ms = link_wait_max(l, LINK_WELCOME_WAIT_MS);
     l->beat_at_ms = now.mono_ms + l->heartbeat_ms;
     l->beat_req = l->sure_req = 0;
     for (size_t i = 0; i < w->n_gone; i++) {
@@ -50,6 +51,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
         if (h)
             drop(l, h, now);
     }
-    log_info("connected: epoch=%llu session=%llu held=%zu unrecorded=%zu gone=%zu", (unsigned long long)l->epoch,
-             (unsigned long long)l->session, l->held.n, l->held.n_finished, w->n_gone);
+    log_info("connected: epoch=%llu session=%llu held=%zu unrecorded=%zu gone=%zu",
+             (unsigned long long)l->epoch, (unsigned long long)l->session, l->held.n,
+             l->held.n_finished, w->n_gone);
 }

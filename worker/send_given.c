@@ -1,5 +1,5 @@
-/* send_given.c - attempts handed back to the broker. Nobody acknowledges GIVEN: a worker that is about to leave sends a BEAT after
- * it, whose answer says that both have arrived. */
+/* send_given.c - attempts handed back to the broker. Nobody acknowledges GIVEN: a worker that is
+ * about to leave sends a BEAT after it, whose answer says that both have arrived. */
 #include "worker/link_state.h"
 
 void link_send_given(struct worker_link *l)

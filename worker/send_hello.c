@@ -1,5 +1,5 @@
-/* send_hello.c - who this worker is and all that it holds. What a message of an older session would have said is in there:
- * what has started, and by its absence what was given back. */
+/* send_hello.c - who this worker is and all that it holds. What a message of an older session
+ * would have said is in there: what has started, and by its absence what was given back. */
 #include "worker/link_state.h"
 
 static uint64_t held_state(const struct holding *h)
@@ -41,7 +41,7 @@ void link_send_hello(struct worker_link *l, struct now now)
     m.hello.n_held = list_held(l, held);
     m.hello.draining = l->draining;
     int r = link_send(l, &m);
-    assert(r == 0); /* names, queues, handlers and held attempts are bounded far below a message's limit */
+    assert(r == 0); /* all of it is bounded far below a message's limit */
     l->state = LINK_GREETING;
     l->started.n = l->given.n = 0;
     l->ever_hello = true;

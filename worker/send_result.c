@@ -1,4 +1,5 @@
-/* send_result.c - outcomes, in batches, as many bytes at a time as the window allows; each is kept until RECORDED. */
+/* send_result.c - outcomes, in batches, as many bytes at a time as the window allows; each is kept
+ * until RECORDED. */
 #include "worker/link_state.h"
 
 static struct outcome as_sent(const struct run *r, struct now now)
@@ -37,7 +38,8 @@ static void send_without_bytes(struct worker_link *l, struct outcome *o)
 }
 
 /* The next message: at most LIMIT_BATCH outcomes, and no more after LINK_RESULT_BYTES. */
-static void send_next(struct worker_link *l, struct outcome outcomes[static LIMIT_BATCH], struct now now)
+static void send_next(struct worker_link *l, struct outcome outcomes[static LIMIT_BATCH],
+                      struct now now)
 {
     size_t n = 0, bytes = 0;
     while (!list_empty(&l->unsent) && n < LIMIT_BATCH) {

@@ -1,4 +1,5 @@
-/* send_started.c - what has begun to run in this turn; what has ended in the same turn is in RESULT already. */
+/* send_started.c - what has begun to run in this turn; what has ended in the same turn is in
+ * RESULT already. */
 #include "worker/link_state.h"
 
 static size_t still_running(struct worker_link *l)

@@ -1,4 +1,5 @@
-/* worker_options.c - one row an option: so on the command line, in worker.conf, in help and in the man page. */
+/* worker_options.c - one row an option: so on the command line, in worker.conf, in help and in the
+ * man page. */
 #include "worker/worker_options.h"
 
 #include "config.h"
@@ -18,35 +19,40 @@
 #define SLOTS_AT(pool) (offsetof(struct worker_options, slots) + (pool) * sizeof(int64_t))
 
 static const struct option_def table[] = {
-    { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT, AT(broker), 0, 0, NULL,
+    { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT,
+      AT(broker), 0, 0, NULL, false },
+    { "name", "NAME", "what this worker is called (the host's name)", OPTION_TEXT, AT(name), 0, 0,
+      NULL, false },
+    { "queues", "A,B", "take jobs of these queues only (all)", OPTION_TEXT, AT(queues), 0, 0, NULL,
       false },
-    { "name", "NAME", "what this worker is called (the host's name)", OPTION_TEXT, AT(name), 0, 0, NULL, false },
-    { "queues", "A,B", "take jobs of these queues only (all)", OPTION_TEXT, AT(queues), 0, 0, NULL, false },
-    { "process", "N", "slots of the process pool; 0: none (one for each core)", OPTION_NUMBER, SLOTS_AT(POOL_PROCESS), 0,
+    { "process", "N", "slots of the process pool; 0: none (one for each core)", OPTION_NUMBER,
+      SLOTS_AT(POOL_PROCESS), 0, LIMIT_SLOTS, NULL, false },
+    { "thread", "N", "slots of the thread pool; 0: none (16)", OPTION_NUMBER, SLOTS_AT(POOL_THREAD),
+      0, LIMIT_SLOTS, NULL, false },
+    { "loop", "N", "slots of the loop pool; 0: none (10000)", OPTION_NUMBER, SLOTS_AT(POOL_LOOP), 0,
       LIMIT_SLOTS, NULL, false },
-    { "thread", "N", "slots of the thread pool; 0: none (16)", OPTION_NUMBER, SLOTS_AT(POOL_THREAD), 0, LIMIT_SLOTS,
-      NULL, false },
-    { "loop", "N", "slots of the loop pool; 0: none (10000)", OPTION_NUMBER, SLOTS_AT(POOL_LOOP), 0, LIMIT_SLOTS, NULL,
+    { "handlers", "LIST", "offer these handlers only (all)", OPTION_TEXT, AT(handlers), 0, 0, NULL,
       false },
-    { "handlers", "LIST", "offer these handlers only (all)", OPTION_TEXT, AT(handlers), 0, 0, NULL, false },
     { "no-exec", NULL, "run no commands", OPTION_FLAG, AT(no_exec), 0, 0, NULL, false },
-    { "http-allow", "LIST", "addresses that the handler http may reach though they are local: loopback, link-local",
+    { "http-allow", "LIST",
+      "addresses that the handler http may reach though they are local: loopback, link-local",
       OPTION_TEXT, AT(http_allow), 0, 0, NULL, false },
-    { "jobs-per-child", "N", "a process is replaced after so many jobs; 0: never (1000)", OPTION_NUMBER,
-      AT(jobs_per_child), 0, INT64_MAX / 2, NULL, false },
-    { "drain", "DUR", "on TERM, what runs may go on for so long (60s)", OPTION_DURATION, AT(drain), 0, INT64_MAX / 2,
-      NULL, false },
-    { "insecure-loopback", NULL, "allow tcp://127.0.0.1 without keys", OPTION_FLAG, AT(insecure_loopback), 0, 0, NULL,
-      false },
-    { "log-level", "LEVEL", "error, warning, info or debug (info)", OPTION_TEXT, AT(log_level), 0, 0, NULL, false },
-    { "config", "FILE", "read this configuration (" TERN_SYSCONFDIR "/worker.conf)", OPTION_TEXT, AT(config), 0, 0, NULL,
-      true },
+    { "jobs-per-child", "N", "a process is replaced after so many jobs; 0: never (1000)",
+      OPTION_NUMBER, AT(jobs_per_child), 0, INT64_MAX / 2, NULL, false },
+    { "drain", "DUR", "on TERM, what runs may go on for so long (60s)", OPTION_DURATION, AT(drain),
+      0, INT64_MAX / 2, NULL, false },
+    { "insecure-loopback", NULL, "allow tcp://127.0.0.1 without keys", OPTION_FLAG,
+      AT(insecure_loopback), 0, 0, NULL, false },
+    { "log-level", "LEVEL", "error, warning, info or debug (info)", OPTION_TEXT, AT(log_level), 0,
+      0, NULL, false },
+    { "config", "FILE", "read this configuration (" TERN_SYSCONFDIR "/worker.conf)", OPTION_TEXT,
+      AT(config), 0, 0, NULL, true },
     { "help", NULL, "print this and exit", OPTION_FLAG, AT(help), 0, 0, NULL, true },
     { "version", NULL, "print the version and exit", OPTION_FLAG, AT(version), 0, 0, NULL, true },
     { 0 },
 };
 
-/* ---- defaults ---------------------------------------------------------------------------------- */
+/* ---- defaults -------------------------------------------------------------------------------- */
 
 static int64_t count_cores(void)
 {
@@ -70,7 +76,9 @@ static void set_defaults(struct worker_options *o)
     *o = (struct worker_options){
         .broker = xstrdup("ipc:///run/tern/broker.sock"),
         .log_level = xstrdup("info"),
-        .slots = { [POOL_PROCESS] = min_i64(count_cores(), LIMIT_SLOTS), [POOL_THREAD] = 16, [POOL_LOOP] = 10000 },
+        .slots = { [POOL_PROCESS] = min_i64(count_cores(), LIMIT_SLOTS),
+                   [POOL_THREAD] = 16,
+                   [POOL_LOOP] = 10000 },
         .drain = 60000,
         .jobs_per_child = 1000,
         .host = host_name(),
@@ -85,7 +93,7 @@ void worker_options_fini(struct worker_options *o)
     free(TAKE(o->queue_list));
 }
 
-/* ---- checks ------------------------------------------------------------------------------------ */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static int check_queues(struct worker_options *o, char **ret_error)
 {
@@ -122,7 +130,8 @@ static int check_level(struct worker_options *o, char **ret_error)
 {
     int level = log_level_parse(o->log_level);
     if (level < 0) {
-        *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s", o->log_level);
+        *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s",
+                               o->log_level);
         return -EINVAL;
     }
     o->level = (enum log_level)level;
@@ -146,13 +155,15 @@ static int check(struct worker_options *o, char **ret_error)
     return check_level(o, ret_error);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* The file that was named must be there; the default one may be missing. */
-static int load_config(const struct option_group *group, int argc, char *const *argv, char **ret_error)
+static int load_config(const struct option_group *group, int argc, char *const *argv,
+                       char **ret_error)
 {
     const char *named = options_peek(argc - 1, argv + 1, "config");
-    int r = options_load(group, 1, named ? named : TERN_SYSCONFDIR "/worker.conf", "worker", ret_error);
+    int r = options_load(group, 1, named ? named : TERN_SYSCONFDIR "/worker.conf", "worker",
+                         ret_error);
     if (r == -ENOENT && !named) {
         free(TAKE(*ret_error));
         return 0;
@@ -161,7 +172,8 @@ static int load_config(const struct option_group *group, int argc, char *const *
 }
 
 /* options_parse moves the arguments around: it gets a copy. */
-static int parse_arguments(const struct option_group *group, int n, char *const *argv, char **ret_error)
+static int parse_arguments(const struct option_group *group, int n, char *const *argv,
+                           char **ret_error)
 {
     cleanup(freep) char **args = xcalloc((size_t)n + 1, sizeof *args);
     memcpy(args, argv, (size_t)n * sizeof *args);
@@ -172,7 +184,8 @@ static int parse_arguments(const struct option_group *group, int n, char *const 
     return -EINVAL;
 }
 
-static int read_all(struct worker_options *o, int argc, char *const *argv, int *ret_status, char **ret_error)
+static int read_all(struct worker_options *o, int argc, char *const *argv, int *ret_status,
+                    char **ret_error)
 {
     struct option_group group = { table, o };
     /* Once for nothing: wrong usage is told of, and help is given, even where the file is wrong. */
@@ -203,7 +216,8 @@ int worker_options_read(struct worker_options *o, int argc, char *const *argv, i
         return r;
     }
     if (o->help) {
-        printf("usage: tern-worker [OPTIONS]\n\nRuns jobs, in a pool of processes, a pool of threads and an async loop.\n\n");
+        printf("usage: tern-worker [OPTIONS]\n\nRuns jobs, in a pool of processes, a pool of "
+               "threads and an async loop.\n\n");
         options_print_help(stdout, table);
     } else if (o->version) {
         printf("tern-worker %s\n", PACKAGE_VERSION);
@@ -212,7 +226,7 @@ int worker_options_read(struct worker_options *o, int argc, char *const *argv, i
     return !o->help && !o->version;
 }
 
-/* ---- the zygote -------------------------------------------------------------------------------- */
+/* ---- the zygote ------------------------------------------------------------------------------ */
 
 char **worker_options_for_zygote(const struct worker_options *o)
 {

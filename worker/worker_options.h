@@ -1,4 +1,5 @@
-/* worker_options.h - the options of tern-worker, from its command line and its configuration file, checked. */
+/* worker_options.h - the options of tern-worker, from its command line and its configuration file,
+ * checked. */
 #ifndef TERN_WORKER_OPTIONS_H
 #define TERN_WORKER_OPTIONS_H
 
@@ -20,12 +21,14 @@ struct worker_options {
     enum log_level level;
 };
 
-/* The configuration file, then the command line. argv is left as it is. 1: go on; 0: help or version was printed;
- * < 0: an error was printed, and *ret_status is the exit status: 2 wrong usage, 78 a wrong configuration file. */
+/* The configuration file, then the command line. argv is left as it is. 1: go on; 0: help or
+ * version was printed; < 0: an error was printed, and *ret_status is the exit status: 2 wrong
+ * usage, 78 a wrong configuration file. */
 int worker_options_read(struct worker_options *o, int argc, char *const *argv, int *ret_status);
 /* In the zygote: what worker_options_for_zygote gave it, after its first argument. */
 int worker_options_read_zygote(struct worker_options *o, int argc, char *const *argv);
-/* The choice of handlers as arguments, NULL-terminated; owned by the caller: free each, and the array. */
+/* The choice of handlers as arguments, NULL-terminated; owned by the caller: free each, and the
+ * array. */
 char **worker_options_for_zygote(const struct worker_options *o);
 void worker_options_fini(struct worker_options *o);
 

@@ -1,0 +1,121 @@
+/* cli.c - what the commands of `tern` share. */
+#include "client/cli.h"
+
+#include <stdarg.h>
+
+#include "client/address.h"
+#include "client/selector.h"
+
+const struct option_def cli_options[] = {
+    { .name = "broker", .value = "ADDRESS", .help = "the broker's address (else TERN_BROKER, tern.conf, `tern up`)",
+      .type = OPTION_TEXT, .offset = offsetof(struct cli, broker) },
+    { .name = "broker-timeout", .value = "DUR", .help = "how long to look for a broker that was lost (30s)",
+      .type = OPTION_DURATION, .offset = offsetof(struct cli, broker_timeout_ms) },
+    { .name = "config", .value = "FILE", .help = "read this configuration instead of tern.conf",
+      .type = OPTION_TEXT, .offset = offsetof(struct cli, config), .not_a_key = true },
+    { .name = "json", .help = "print one JSON object a line", .type = OPTION_FLAG, .offset = offsetof(struct cli, json),
+      .not_a_key = true },
+    { .name = "help", .help = "say how to use the command", .type = OPTION_FLAG, .offset = offsetof(struct cli, help),
+      .not_a_key = true },
+    { 0 },
+};
+
+static void say(const char *format, va_list ap) printf_like(1, 0);
+static void say(const char *format, va_list ap)
+{
+    fflush(stdout);
+    fputs("tern: ", stderr);
+    vfprintf(stderr, format, ap);
+    fputc('\n', stderr);
+}
+
+int cli_fail(int status, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    say(format, ap);
+    va_end(ap);
+    return status;
+}
+
+void cli_notice(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    say(format, ap);
+    va_end(ap);
+}
+
+int cli_broken(struct cli *cli, int result)
+{
+    return cli_fail(tern_exit_status(result), "%s", tern_client_error(cli->client));
+}
+
+int cli_connect(struct cli *cli)
+{
+    if (cli->client)
+        return 0;
+    char *error = NULL;
+    int r = address_find(cli->broker, cli->config, &cli->address, &error);
+    if (r < 0) {
+        cli_notice("%s", error);
+        free(error);
+        return STATUS_USAGE;
+    }
+    cli->client = tern_client_new();
+    tern_client_set_timeouts(cli->client, min_i64(5000, cli->broker_timeout_ms), cli->broker_timeout_ms);
+    r = tern_client_connect(cli->client, cli->address);
+    return r < 0 ? cli_broken(cli, r) : 0;
+}
+
+static int take_newest(void *context, const struct tern_job_view *job)
+{
+    *(uint64_t *)context = job->id;
+    return 1;
+}
+
+static int resolve_last(struct cli *cli, struct selector *sel)
+{
+    uint64_t id = 0;
+    struct tern_filter newest = { .own = true, .newest_first = true, .limit = 1 };
+    int r = tern_client_list(cli->client, &newest, take_newest, &id);
+    if (r < 0)
+        return cli_broken(cli, r);
+    if (!id)
+        return cli_fail(STATUS_NOT_FOUND, "last: you have submitted no job yet");
+    selector_add_range(sel, id, id);
+    return 0;
+}
+
+int cli_select(struct cli *cli, int n, char **args, struct selector *sel)
+{
+    char *error = NULL;
+    int r = n > 0 ? 0 : -EINVAL;
+    if (n == 0)
+        error = xstrdup("which job? Name an id, a range 5-9, a list 5,7,12-20, `last` or `all`");
+    for (int i = 0; r >= 0 && i < n; i++)
+        r = selector_add(sel, args[i], &error);
+    if (r < 0) {
+        cli_notice("%s", error);
+        free(error);
+        return STATUS_USAGE;
+    }
+    int status = cli_connect(cli);
+    if (status == 0 && sel->last)
+        status = resolve_last(cli, sel);
+    if (status == 0 && selector_compact(sel) < 0)
+        return cli_fail(STATUS_USAGE, "too many ranges of jobs at once: name fewer, or a wider range");
+    return status;
+}
+
+int cli_no_operands(int n, char **args)
+{
+    return n ? cli_fail(STATUS_USAGE, "unexpected \"%s\"", args[0]) : 0;
+}
+
+int cli_one_operand(int n, char **args, const char *what)
+{
+    if (n == 0)
+        return cli_fail(STATUS_USAGE, "which %s?", what);
+    return n > 1 ? cli_fail(STATUS_USAGE, "unexpected \"%s\": one %s at a time", args[1], what) : 0;
+}

@@ -1,0 +1,224 @@
+/* json.c - writes JSON. By hand, since a number must keep its three decimals. */
+#include "client/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/base64.h"
+#include "proto/base/parse.h"
+
+/* A line may hold a result in base64, and a text of the same, escaped. */
+#define LINE_BYTES (SIZE_MAX / 4)
+
+static void raw(struct json *j, const char *s)
+{
+    int r = buf_add(&j->b, s, strlen(s));
+    assert(r >= 0);
+}
+
+/* Length of the UTF-8 sequence at p, 0 where there is none (Unicode 15, table 3-7). */
+static size_t sequence(const unsigned char *p, size_t n)
+{
+    size_t want = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (want > n)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+               (p[0] == 0xf4 && p[1] > 0x8f);
+    return bad ? 0 : want;
+}
+
+bool json_is_text(struct str s)
+{
+    for (size_t i = 0, n; i < s.n; i += n) {
+        n = sequence((const unsigned char *)s.p + i, s.n - i);
+        if (!n || !s.p[i])
+            return false;
+    }
+    return true;
+}
+
+static void escape(struct json *j, unsigned char c)
+{
+    static const char *const names[] = { ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
+                                         ['\r'] = "\\r" };
+    if (c == '"' || c == '\\')
+        buf_addf(&j->b, "\\%c", c);
+    else if (c < ELEMENTS(names) && names[c])
+        raw(j, names[c]);
+    else
+        buf_addf(&j->b, "\\u%04x", c);
+}
+
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
+static void quoted(struct json *j, struct str s)
+{
+    raw(j, "\"");
+    for (size_t i = 0; i < s.n;) {
+        const unsigned char *p = (const unsigned char *)s.p + i;
+        size_t n = 0;
+        while (i + n < s.n && is_plain(p[n]))
+            n++;
+        if (!n && *p >= 0x80)
+            n = sequence(p, s.n - i);
+        if (n)
+            buf_add(&j->b, p, n);
+        else if (*p >= 0x80)
+            raw(j, "\\ufffd");
+        else
+            escape(j, *p);
+        i += n ? n : 1;
+    }
+    raw(j, "\"");
+}
+
+static void comma(struct json *j)
+{
+    if (j->comma)
+        raw(j, ",");
+    j->comma = true;
+}
+
+static void key(struct json *j, const char *name)
+{
+    comma(j);
+    quoted(j, str_of(name));
+    raw(j, ":");
+}
+
+void json_begin(struct json *j)
+{
+    *j = (struct json){ 0 };
+    buf_init(&j->b, LINE_BYTES);
+    raw(j, "{");
+    json_number(j, "v", 1);
+}
+
+void json_bytes(struct json *j, const char *name, struct str bytes)
+{
+    key(j, name);
+    if (bytes.p)
+        quoted(j, bytes);
+    else
+        raw(j, "null");
+}
+
+void json_text(struct json *j, const char *name, const char *text) { json_bytes(j, name, str_of(text)); }
+
+void json_base64(struct json *j, const char *name, struct str bytes)
+{
+    cleanup(freep) char *text = bytes.p ? base64_encode(bytes) : NULL;
+    json_text(j, name, text);
+}
+
+void json_number(struct json *j, const char *name, int64_t v)
+{
+    key(j, name);
+    if (v == TERN_UNSET)
+        raw(j, "null");
+    else
+        buf_addf(&j->b, "%" PRId64, v);
+}
+
+void json_count(struct json *j, const char *name, uint64_t v)
+{
+    key(j, name);
+    buf_addf(&j->b, "%" PRIu64, v);
+}
+
+void json_bool(struct json *j, const char *name, bool v)
+{
+    key(j, name);
+    raw(j, v ? "true" : "false");
+}
+
+void json_us(struct json *j, const char *name, int64_t us)
+{
+    key(j, name);
+    if (us == TERN_UNSET)
+        raw(j, "null");
+    else
+        buf_addf(&j->b, "%s%" PRId64 ".%03d", us < 0 ? "-" : "", (us < 0 ? -us : us) / 1000,
+                 (int)((us < 0 ? -us : us) % 1000));
+}
+
+void json_ms(struct json *j, const char *name, int64_t ms)
+{
+    int64_t us;
+    json_us(j, name, ms == TERN_UNSET || __builtin_mul_overflow(ms, 1000, &us) ? TERN_UNSET : us);
+}
+
+void json_time(struct json *j, const char *name, int64_t ms)
+{
+    char text[FORMAT_BYTES];
+    json_text(j, name, ms == TERN_UNSET ? NULL : format_time(ms, text));
+}
+
+void json_texts(struct json *j, const char *name, const char *const *texts)
+{
+    key(j, name);
+    if (!texts) {
+        raw(j, "null");
+        return;
+    }
+    raw(j, "[");
+    j->comma = false;
+    for (; *texts; texts++) {
+        comma(j);
+        quoted(j, str_of(*texts));
+    }
+    raw(j, "]");
+    j->comma = true;
+}
+
+void json_open(struct json *j, const char *name)
+{
+    key(j, name);
+    raw(j, "{");
+    j->comma = false;
+}
+
+void json_close(struct json *j)
+{
+    raw(j, "}");
+    j->comma = true;
+}
+
+void json_list(struct json *j, const char *name)
+{
+    key(j, name);
+    raw(j, "[");
+    j->comma = false;
+}
+
+void json_item(struct json *j)
+{
+    comma(j);
+    raw(j, "{");
+    j->comma = false;
+}
+
+void json_list_end(struct json *j)
+{
+    raw(j, "]");
+    j->comma = true;
+}
+
+struct str json_end(struct json *j)
+{
+    raw(j, "}");
+    return buf_str(&j->b);
+}
+
+void json_print(struct json *j)
+{
+    struct str line = json_end(j);
+    fwrite(line.p, 1, line.n, stdout);
+    putchar('\n');
+    json_fini(j);
+}
+
+void json_fini(struct json *j) { buf_fini(&j->b); }
