@@ -25,6 +25,8 @@ libbroker_la_SOURCES = \
 	%D%/peer.h \
 	%D%/ranges.c \
 	%D%/ranges.h \
+	%D%/reader.c \
+	%D%/reader.h \
 	%D%/rebalance.c \
 	%D%/rebalance.h \
 	%D%/recv.h \
@@ -40,7 +42,18 @@ libbroker_la_SOURCES = \
 	%D%/retry.h \
 	%D%/route.c \
 	%D%/route.h \
+	%D%/store.c \
 	%D%/store.h \
+	%D%/store_class.c \
+	%D%/store_internal.h \
+	%D%/store_job.c \
+	%D%/store_move.c \
+	%D%/store_peer.c \
+	%D%/store_read.c \
+	%D%/store_schema.c \
+	%D%/store_upkeep.c \
+	%D%/store_view.c \
+	%D%/store_view.h \
 	%D%/wait.c \
 	%D%/wait.h \
 	%D%/worker.c \
