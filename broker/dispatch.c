@@ -159,14 +159,21 @@ static void heap_init(struct broker *b, struct heap *h)
         sift_down(h, i);
 }
 
-/* The top has a new head, or none any more. */
-static void settle_top(struct broker *b, struct heap *h)
+static void drop_top(struct heap *h)
+{
+    h->at[0] = h->at[--h->n];
+    sift_down(h, 0);
+}
+
+/* A top whose look-ahead is used up reads on, or goes. */
+static void refill_top(struct broker *b, struct heap *h)
 {
     int r;
     if (!class_head(h->at[0], b->store, &r))
-        h->at[0] = h->at[--h->n];
+        drop_top(h);
+    else
+        sift_down(h, 0);
     broker_failed(b, r);
-    sift_down(h, 0);
 }
 
 /* ---- leasing ---------------------------------------------------------------------------------- */
@@ -178,17 +185,18 @@ struct batch {
     size_t n;
 };
 
-/* Takes heads off the heap into the batch. Room is counted down at once, so that no worker is chosen beyond it. */
+/* Takes heads off the heap into the batch, until it is full or the look-ahead of the class on top is used up: what the batch
+ * holds is still QUEUED in the store, and would be read again. Room is counted down at once, so that no worker is chosen
+ * beyond it. */
 static void fill(struct broker *b, struct heap *h, struct batch *batch)
 {
-    while (h->n && batch->n < LEASES_A_BATCH && !b->failed) {
+    while (h->n && h->at[0]->n_heads && batch->n < LEASES_A_BATCH) {
         struct class *c = h->at[0];
         enum pool_kind pool;
         struct worker *w = choose_worker(c, &pool);
         if (!w) {
             park(b, c);
-            h->at[0] = h->at[--h->n];
-            sift_down(h, 0);
+            drop_top(h);
             continue;
         }
         size_t i = batch->n++;
@@ -198,7 +206,8 @@ static void fill(struct broker *b, struct heap *h, struct batch *batch)
         w->pools[pool].leased++;
         c->n_leased++;
         class_pop_head(c);
-        settle_top(b, h);
+        if (c->n_heads)
+            sift_down(h, 0);
     }
 }
 
@@ -208,8 +217,10 @@ static struct lease *note(struct broker *b, struct batch *batch, size_t i, struc
     struct lease_order *o = &batch->orders[i];
     batch->workers[i]->pools[o->pool].leased--; /* lease_add counts it */
     batch->classes[i]->n_leased--;
-    if (!o->leased)
+    if (!o->leased) {
+        b->credit_changes++; /* the room that was counted down is there again */
         return NULL;
+    }
     class_move(batch->classes[i], STATE_QUEUED, batch->classes[i], STATE_RUNNING);
     struct lease *l = lease_add(b, &o->job, batch->workers[i], false, now);
     if (o->job.expire_at_ms == UNSET || o->job.expire_at_ms > now.wall_ms)
@@ -295,6 +306,8 @@ void dispatch(struct broker *b, struct now now)
         fill(b, &h, batch);
         leased += batch->n;
         lease_batch(b, batch, now);
+        if (h.n && !h.at[0]->n_heads && !b->failed)
+            refill_top(b, &h);
     }
     b->dispatch_on = h.n > 0;
     free(batch);

@@ -89,7 +89,8 @@ static const char *take_object(struct walk *w)
 
 bool msgpack_is_sane(const void *bytes, size_t n, const char **ret_why)
 {
-    struct walk w = { .p = bytes, .end = (const unsigned char *)bytes + n };
+    const unsigned char *p = n ? bytes : (const unsigned char *)""; /* of no bytes, bytes may be NULL */
+    struct walk w = { .p = p, .end = p + n };
     const char *why = NULL;
     w.owed[0] = 1;
     while (!why) {

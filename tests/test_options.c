@@ -17,7 +17,7 @@ static const struct option_def table[] = {
     { "json", NULL, "one object a line", OPTION_FLAG, offsetof(struct values, json), 0, 0, NULL, false },
     { "queue", "NAME", "the line", OPTION_TEXT, offsetof(struct values, queue), 0, 0, NULL, false },
     { "retries", "N", "again", OPTION_NUMBER, offsetof(struct values, retries), 0, 100, NULL, false },
-    { "timeout", "DUR", "at most", OPTION_DURATION, offsetof(struct values, timeout_ms), 0, 0, NULL, false },
+    { "timeout", "DUR", "at most", OPTION_DURATION, offsetof(struct values, timeout_ms), 10, 3600000, NULL, false },
     { "config", "FILE", "this file", OPTION_TEXT, offsetof(struct values, config), 0, 0, NULL, true },
     { NULL, NULL, NULL, OPTION_FLAG, 0, 0, 0, NULL, false },
 };
@@ -90,6 +90,8 @@ static void a_missing_or_bad_value_names_its_option(void **state)
     refused(1, ARGS(A("--queue")), "option --queue needs a value: --queue NAME");
     refused(1, ARGS(A("--json=yes")), "option --json takes no value");
     refused(2, ARGS(A("--retries"), A("101")), "--retries: 101 is not in the range 0 to 100");
+    refused(1, ARGS(A("--timeout=2h")), "--timeout: must be at most 1h");
+    refused(1, ARGS(A("--timeout=1ms")), "--timeout: must be at least 10ms");
     refused(2, ARGS(A("--retries"), A("many")), "--retries: \"many\" is not a whole number");
 }
 

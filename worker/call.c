@@ -26,12 +26,6 @@ void call_fini(struct tern_job *j)
     free(TAKE(j->error));
 }
 
-static bool past_limit(const struct tern_job *j)
-{
-    return j->deadline_ms != NEVER && j->measured.wall_us != UNSET &&
-           j->measured.wall_us / 1000 >= j->job->timeout_ms;
-}
-
 /* A text for an outcome that has none of the handler's own: static. */
 static const char *error_of(const struct tern_job *j, int r)
 {
@@ -44,8 +38,8 @@ static void say_failed(const struct tern_job *j, int r, struct outcome *ret)
 {
     const char *error = error_of(j, r);
     ret->ending = ENDING_FAILED;
-    ret->reason = past_limit(j) ? REASON_TIME_LIMIT : REASON_HANDLER_ERROR;
-    ret->for_good = j->error && j->for_good;
+    ret->reason = j->past_limit ? REASON_TIME_LIMIT : REASON_HANDLER_ERROR;
+    ret->for_good = j->error && j->for_good && !j->past_limit;
     ret->error = str_of(error ? error : "the handler returned a number that is no errno");
 }
 

@@ -16,11 +16,15 @@ const void *tern_payload(struct tern_job *job, size_t *ret_bytes)
 uint64_t tern_job_id(const struct tern_job *job) { return job->job->job; }
 uint64_t tern_attempt(const struct tern_job *job) { return job->job->attempt; }
 
+/* Notes when a handler has learnt that its time is over: if it then fails, that is why. No such job is ever const itself. */
 int64_t tern_time_left_ms(const struct tern_job *job)
 {
     if (job->deadline_ms == NEVER)
         return INT64_MAX;
-    return max_i64(0, job->deadline_ms - clock_now().mono_ms);
+    int64_t left_ms = job->deadline_ms - clock_now().mono_ms;
+    if (left_ms <= 0)
+        ((struct tern_job *)(uintptr_t)job)->past_limit = true;
+    return max_i64(0, left_ms);
 }
 
 bool tern_should_stop(const struct tern_job *job)

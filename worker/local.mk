@@ -1,7 +1,7 @@
 # libworker: all of the worker but its main, so that tests link the very objects that ship.
 noinst_LTLIBRARIES += libworker.la
 
-libworker_la_LIBADD = $(UV_LIBS) $(CURL_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS)
+libworker_la_LIBADD = $(UV_LIBS) $(CURL_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS) -lm
 libworker_la_SOURCES = \
 	%D%/call.c \
 	%D%/call.h \

@@ -131,24 +131,28 @@ static int flush(struct process *c)
 
 static bool is_limited(const struct run_job *job) { return job->memory_bytes != UNSET && job->memory_bytes > 0; }
 
-static int hand_over(struct process *c, const struct run_job *job)
+static int put_job(struct process *c, const struct run_job *job)
 {
     if (is_limited(job) && !handler_is_exec(job->handler))
         zygote_limit(c->pool->options.zygote, c->number, job->memory_bytes);
-    int r = frames_put_run(&c->frames, job);
-    return r < 0 ? r : flush(c);
+    return frames_put_run(&c->frames, job);
 }
 
 static int begin(struct pool *p, struct slot *slot, struct now now)
 {
     struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    const struct run_job *job = &slot->run->job;
     (void)now;
-    if (c && hand_over(c, &slot->run->job) >= 0)
+    if (c && put_job(c, job) >= 0 && flush(c) >= 0)
         return 0;
     if (c)
         retire(c); /* it died while it had nothing to do */
     int r = attach(p, slot, &c);
-    return r < 0 ? r : hand_over(c, &slot->run->job);
+    if (r >= 0)
+        r = put_job(c, job);
+    if (r >= 0)
+        flush(c); /* should it have died already, the zygote says so */
+    return r;
 }
 
 static void put_stop(struct process *c, const struct run_job *job)

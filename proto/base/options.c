@@ -21,6 +21,27 @@ static int set_text(char **field, const char *text)
     return 0;
 }
 
+/* For durations and sizes; a max of 0 is no bound. */
+static int set_bounded(const struct option_def *o, int64_t v, int64_t *field, char **ret_error)
+{
+    char least[FORMAT_BYTES], most[FORMAT_BYTES];
+    char *(*format)(int64_t, char *) = o->type == OPTION_SIZE ? format_size : format_duration;
+    if (o->max && (v < o->min || v > o->max)) {
+        *ret_error = v < o->min ? xasprintf("must be at least %s", format(o->min, least))
+                                : xasprintf("must be at most %s", format(o->max, most));
+        return -EINVAL;
+    }
+    *field = v;
+    return 0;
+}
+
+static int set_measure(const struct option_def *o, int64_t *field, const char *text, char **ret_error)
+{
+    int64_t v;
+    int r = o->type == OPTION_SIZE ? parse_size(text, &v, ret_error) : parse_duration(text, &v, ret_error);
+    return r < 0 ? r : set_bounded(o, v, field, ret_error);
+}
+
 static int set_field(const struct option_def *o, void *field, const char *text, char **ret_error)
 {
     switch (o->type) {
@@ -31,9 +52,8 @@ static int set_field(const struct option_def *o, void *field, const char *text, 
     case OPTION_NUMBER:
         return parse_number(text, o->min, o->max, field, ret_error);
     case OPTION_DURATION:
-        return parse_duration(text, field, ret_error);
     case OPTION_SIZE:
-        return parse_size(text, field, ret_error);
+        return set_measure(o, field, text, ret_error);
     case OPTION_TIME:
         return parse_time(text, field, ret_error);
     case OPTION_CALL:

@@ -27,7 +27,7 @@ struct option_def {
     const char *help;  /* one line */
     enum option_type type;
     size_t offset; /* of the field in the struct that the options fill */
-    int64_t min, max;
+    int64_t min, max; /* of a number, a duration, a size; max 0: no bounds for the last two */
     int (*set)(void *field, const char *text, char **ret_error);
     bool not_a_key; /* only on the command line, never in a configuration file */
 };
