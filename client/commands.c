@@ -83,32 +83,42 @@ static int run(const struct command *c, struct cli *cli, void *to, int n, char *
     return c->run(cli, to, operands, args);
 }
 
-static int run_command(const struct command *c, int n, char **args)
+static int run_command(const struct command *c, struct cli *cli, int n, char **args)
 {
-    struct cli cli = { .broker_timeout_ms = 30000 };
     cleanup(freep) void *to = xcalloc(1, c->options_bytes + 1);
     if (c->init)
         c->init(to);
-    int status = check_output(run(c, &cli, to, n, args));
+    int status = check_output(run(c, cli, to, n, args));
     options_fini(c->options, to);
     options_fini(c->job_options, (char *)to + c->job_options_offset);
     if (c->fini)
         c->fini(to);
-    forget(&cli);
     return status;
+}
+
+/* Options of all commands may stand before the verb too. */
+static int find_and_run(struct cli *cli, int n, char **args)
+{
+    const struct option_group all = { cli_options, cli };
+    cleanup(freep) char *error = NULL;
+    n = options_parse(&all, 1, n, args, true, &error);
+    if (n < 0)
+        return cli_fail(STATUS_USAGE, "%s (`tern help` lists the commands)", error);
+    if (n == 0) {
+        commands_print_help();
+        return cli->help ? 0 : STATUS_USAGE;
+    }
+    const struct command *c = command_find(args[0]);
+    return c ? run_command(c, cli, n - 1, args + 1) : command_unknown(args[0]);
 }
 
 int commands_run(int n, char **args)
 {
-    if (n == 0) {
-        commands_print_help();
-        return STATUS_USAGE;
-    }
-    const char *name = args[0];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-        name = "help";
-    if (strcmp(name, "--version") == 0)
-        name = "version";
-    const struct command *c = command_find(name);
-    return c ? run_command(c, n - 1, args + 1) : command_unknown(name);
+    static char version[] = "version";
+    if (n > 0 && strcmp(args[0], "--version") == 0)
+        args[0] = version;
+    struct cli cli = { .broker_timeout_ms = 30000 };
+    int status = find_and_run(&cli, n, args);
+    forget(&cli);
+    return status;
 }

@@ -5,6 +5,7 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 UNIT_TESTS = \
 	%D%/test_command \
 	%D%/test_coroutine \
+	%D%/test_handler_http \
 	%D%/test_handlers \
 	%D%/test_link \
 	%D%/test_pool \
@@ -38,6 +39,7 @@ STATIC_TESTS = \
 EXTRA_DIST += \
 	$(STATIC_TESTS) \
 	$(FLOW_TESTS) \
+	%D%/calling.h \
 	%D%/flow/run \
 	$(END)
 

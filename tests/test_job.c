@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-
 static void the_moves_are_those_of_the_diagram_and_no_others(void **state)
 {
     (void)state;

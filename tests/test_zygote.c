@@ -600,7 +600,6 @@ static void deaths_at_random_lose_no_job(void **state)
     size_t n_done = 0;
     for (uint64_t i = 1; i <= id; i++)
         n_done += outcome_of(g, i)->ending == ENDING_DONE;
-    for (uint64_t i = 1; i <= id; i++) if (outcome_of(g,i)->ending!=ENDING_DONE) fprintf(stderr,"%ld %s %s %.*s\n",(long)i,ending_name((int64_t)outcome_of(g,i)->ending),reason_name((int64_t)outcome_of(g,i)->reason),(int)outcome_of(g,i)->error.n,outcome_of(g,i)->error.p);
     assert_true(n_done > id / 2);
     give_id(g->process, id + 1, "well");
     finish(g, id + 1);

@@ -18,7 +18,7 @@ struct launcher {
     struct zygote *zygote; /* borrowed */
     size_t capacity;
     int epoll;             /* owned */
-    bool live;
+    bool live, ready;      /* there is one; it has said that it takes commands */
     uint64_t number;       /* the zygote's, of the child */
     struct frames frames;
     bool watched_to_write;
@@ -97,6 +97,7 @@ static int start(struct launcher *l)
     frames_fini(&l->frames);
     frames_init(&l->frames, fd);
     l->live = true;
+    l->ready = false;
     l->watched_to_write = false;
     struct epoll_event e = { .events = EPOLLIN };
     epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e);
@@ -179,6 +180,7 @@ static void read_launcher(struct launcher *l, struct now now)
     struct message m;
     int r;
     while (l->frames.fd >= 0 && (r = frames_next(&l->frames, &m)) != 0) {
+        l->ready = true;
         if (r < 0 || !on_frame(&l->held, &m, now))
             give_up(l, "it sent something that is no result");
         if (r > 0)
@@ -195,6 +197,19 @@ void launcher_on_readable(struct launcher *l, struct now now)
         flush(l);
     if (l->frames.fd >= 0 && e.events & ~(uint32_t)EPOLLOUT)
         read_launcher(l, now);
+}
+
+/* Those that it cannot have begun begin on the next one. */
+static void begin_again(struct idmap *held, struct now now)
+{
+    struct held_slot *h;
+    for (size_t i = 0; (h = idmap_next(held, &i)); i = 0) {
+        struct held_slot was = *h;
+        idmap_remove(held, key_of(h->job, h->attempt));
+        free(h);
+        if (was.pool)
+            pool_slot_again(was.pool, was.slot, now);
+    }
 }
 
 static void lose(struct idmap *held, struct now now)
@@ -223,11 +238,16 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     log_error("event=launcher-died commands=%zu", held.n);
     while (frames_read(&frames, false) > 0)
         ;
+    bool ready = l->ready;
     while (frames_next(&frames, &m) > 0) {
+        ready = true;
         on_frame(&held, &m, now);
         message_fini(&m);
     }
-    lose(&held, now);
+    if (ready)
+        lose(&held, now);
+    else
+        begin_again(&held, now);
     idmap_fini(&held);
     frames_fini(&frames);
 }

@@ -176,38 +176,35 @@ static void thread_pool_close(struct pool *p)
         free_all(s);
 }
 
-/* One more thread, where all that there are have work. Fine as long as there is any. */
-static int thread_add(struct pool_thread *s)
-{
-    pthread_mutex_lock(&s->lock);
-    bool wanted = s->n_free < s->n_work && s->n_threads < s->n_wanted;
-    s->n_threads += wanted;
-    pthread_mutex_unlock(&s->lock);
-    int r = wanted ? thread_start(s) : 0;
-    if (r == 0)
-        return 0;
-    pthread_mutex_lock(&s->lock);
-    bool any = --s->n_threads > 0;
-    pthread_mutex_unlock(&s->lock);
-    return any ? 0 : r;
-}
-
-static void give_work(struct pool_thread *s, struct task *t)
+/* Into the queue; true when a thread must be started for it, which counts already. Whoever is woken should find the lock free. */
+static bool give_work(struct pool_thread *s, struct task *t)
 {
     pthread_mutex_lock(&s->lock);
     list_add_tail(&s->work, &t->link);
     s->n_work++;
-    pthread_cond_signal(&s->changed);
+    bool taken = s->n_free >= s->n_work, start = !taken && s->n_threads < s->n_wanted;
+    s->n_threads += start;
     pthread_mutex_unlock(&s->lock);
+    if (taken)
+        pthread_cond_signal(&s->changed);
+    return start;
 }
 
-/* Where no thread could be started: nobody else looks at the queue. */
-static void take_work_back(struct pool_thread *s, struct task *t)
+/* No thread could be started. Fine as long as there is any; else nobody looks at the queue. */
+static int do_without(struct pool_thread *s, struct task *t, int r)
 {
-    list_remove(&t->link);
-    s->n_work--;
+    pthread_mutex_lock(&s->lock);
+    bool any = --s->n_threads > 0;
+    if (!any) {
+        list_remove(&t->link);
+        s->n_work--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (any)
+        return 0;
     s->tasks[t->number] = NULL;
     task_free(t);
+    return r;
 }
 
 static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
@@ -225,11 +222,8 @@ static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
     }
     assert(t->number < s->n_tasks && !s->tasks[t->number]);
     s->tasks[t->number] = t;
-    give_work(s, t);
-    r = thread_add(s);
-    if (r < 0)
-        take_work_back(s, t);
-    return r;
+    r = give_work(s, t) ? thread_start(s) : 0;
+    return r < 0 ? do_without(s, t, r) : 0;
 }
 
 static void thread_pool_tell_stop(struct pool *p, struct slot *slot)

@@ -33,6 +33,8 @@ struct zchild {
     pid_t pid; /* 0: not known yet */
     bool lost;
     int64_t lost_at_ms;
+    int data;           /* owned; -1: sent. Its end of the data socket, until there is a zygote to ask */
+    size_t capacity;
     zygote_on_ended *on_ended; /* NULL: abandoned */
     void *ctx;                 /* borrowed */
 };
@@ -102,6 +104,22 @@ static int spawn(const struct zygote *z, int end, pid_t *ret_pid)
 
 static int ask(struct zygote *z, const struct zygote_request *q, int fd);
 
+static void ask_for(struct zygote *z, struct zchild *c)
+{
+    struct zygote_request q = { ZYGOTE_FORK, c->number, (int64_t)c->capacity };
+    if (ask(z, &q, c->data) >= 0)
+        closep(&c->data);
+}
+
+/* What could not be asked for while there was no zygote. */
+static void ask_for_pending(struct zygote *z)
+{
+    struct zchild *c;
+    for (size_t i = 0; (c = idmap_next(&z->children, &i));)
+        if (c->data >= 0 && !c->lost)
+            ask_for(z, c);
+}
+
 static int start(struct zygote *z)
 {
     int ends[2];
@@ -120,14 +138,22 @@ static int start(struct zygote *z)
     z->pid = pid;
     z->control = ends[0];
     watch(z, z->control);
-    return ask(z, &(struct zygote_request){ .verb = ZYGOTE_BEGIN, .value = z->nofile_soft }, -1);
+    r = ask(z, &(struct zygote_request){ .verb = ZYGOTE_BEGIN, .value = z->nofile_soft }, -1);
+    ask_for_pending(z);
+    return r;
+}
+
+static void zchild_free(struct zchild *c)
+{
+    closep(&c->data);
+    free(c);
 }
 
 static void free_zygote(struct zygote *z)
 {
     struct zchild *c;
     for (size_t i = 0; (c = idmap_next(&z->children, &i));)
-        free(c);
+        zchild_free(c);
     idmap_fini(&z->children);
     tree_fini(&z->tree);
     closep(&z->control);
@@ -206,12 +232,10 @@ int zygote_fork(struct zygote *z, size_t capacity, zygote_on_ended *on_ended, vo
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     struct zchild *c = xcalloc(1, sizeof(*c));
-    *c = (struct zchild){ .number = ++z->last_child, .on_ended = on_ended, .ctx = ctx };
+    *c = (struct zchild){ .number = ++z->last_child, .on_ended = on_ended, .ctx = ctx, .data = ends[1],
+                          .capacity = capacity };
     idmap_put(&z->children, c->number, c);
-    struct zygote_request q = { ZYGOTE_FORK, c->number, (int64_t)capacity };
-    if (ask(z, &q, ends[1]) < 0 && z->control < 0)
-        lose(z, c); /* between two zygotes: it ends before it began */
-    close(ends[1]);
+    ask_for(z, c);
     *ret_child = c->number;
     *ret_fd = ends[0];
     return 0;
@@ -225,8 +249,16 @@ static void ask_of(struct zygote *z, enum zygote_verb verb, uint64_t child, int6
 }
 
 void zygote_signal(struct zygote *z, uint64_t child, int sig) { ask_of(z, ZYGOTE_SIGNAL, child, sig); }
-void zygote_kill(struct zygote *z, uint64_t child) { ask_of(z, ZYGOTE_KILL, child, 0); }
 void zygote_limit(struct zygote *z, uint64_t child, int64_t bytes) { ask_of(z, ZYGOTE_LIMIT, child, bytes); }
+
+void zygote_kill(struct zygote *z, uint64_t child)
+{
+    struct zchild *c = idmap_find(&z->children, child);
+    if (c && c->data >= 0)
+        lose(z, c); /* it was never forked */
+    else
+        ask_of(z, ZYGOTE_KILL, child, 0);
+}
 
 void zygote_abandon(struct zygote *z, uint64_t child)
 {
@@ -245,7 +277,7 @@ static void tell_ended(struct zygote *z, struct zchild *c, const struct child_en
     z->n_lost -= c->lost;
     if (c->on_ended)
         c->on_ended(c->ctx, e, now);
-    free(c);
+    zchild_free(c);
 }
 
 static void on_report(struct zygote *z, const struct zygote_report *r, struct now now)
@@ -309,7 +341,8 @@ static void on_death(struct zygote *z)
     z->pid = 0;
     struct zchild *c;
     for (size_t i = 0; (c = idmap_next(&z->children, &i));)
-        lose(z, c);
+        if (c->data < 0)
+            lose(z, c);
     restart(z);
 }
 
@@ -345,11 +378,11 @@ static bool is_gone(struct zygote *z, struct zchild *c)
     return since_ms > GIVE_UP_MS;
 }
 
-static struct zchild *next_gone(struct zygote *z)
+static struct zchild *next_gone(struct zygote *z, uint64_t last)
 {
     struct zchild *c;
     for (size_t i = 0; (c = idmap_next(&z->children, &i));)
-        if (c->lost && is_gone(z, c))
+        if (c->lost && c->number <= last && is_gone(z, c))
             return c;
     return NULL;
 }
@@ -358,9 +391,10 @@ static void look_after_lost(struct zygote *z, struct now now)
 {
     struct child_ended e = { .lost = true, .cpu_us = UNSET, .max_rss_kb = UNSET };
     struct zchild *c;
+    uint64_t last = z->last_child; /* who is told may ask for the next, which is lost in turn */
     if (z->n_lost)
         tree_each_child(getpid(), NULL, end_leftover, z);
-    while (z->n_lost && (c = next_gone(z)))
+    while (z->n_lost && (c = next_gone(z, last)))
         tell_ended(z, c, &e, now);
     if (z->n_lost)
         set_timer(z, LOOK_MS);

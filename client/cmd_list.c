@@ -1,0 +1,158 @@
+/* cmd_list.c - `tern list`: many jobs, newest first. */
+#include "client/commands.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "client/describe.h"
+#include "client/job_options.h"
+#include "client/selector.h"
+#include "client/show.h"
+#include "client/table.h"
+#include "proto/base/nearest.h"
+#include "proto/words.h"
+
+#define WORK_COLUMNS 60
+
+struct list_options {
+    struct strings states;
+    char *queue;
+    int64_t limit;
+};
+
+/* `dead`, or `dead,expired`. */
+static int add_states(void *field, const char *text, char **ret_error)
+{
+    for (const char *p = text;;) {
+        size_t n = strcspn(p, ",");
+        cleanup(freep) char *word = xstrndup((struct str){ p, n });
+        if (state_parse(str_of(word)) < 0) {
+            struct nearest near = nearest_to(word);
+#define X(id, number, name) nearest_offer(&near, name);
+            STATES(X)
+#undef X
+            cleanup(freep) char *hint = nearest_hint(&near, "");
+            *ret_error = xasprintf("unknown state \"%s\"; it is one of blocked, scheduled, queued, running, done, dead, "
+                                   "cancelled, expired%s",
+                                   word, hint);
+            return -EINVAL;
+        }
+        strings_add(field, word);
+        if (!p[n])
+            return 0;
+        p += n + 1;
+    }
+}
+
+static const struct option_def options[] = {
+    { .name = "state", .value = "S", .help = "only jobs that are queued, running, dead... (several: A,B)",
+      .type = OPTION_CALL, .offset = offsetof(struct list_options, states), .set = add_states },
+    { .name = "queue", .value = "Q", .help = "only jobs of this queue", .type = OPTION_TEXT,
+      .offset = offsetof(struct list_options, queue) },
+    { .name = "limit", .value = "N", .help = "at most so many (100); 0: all", .type = OPTION_NUMBER,
+      .offset = offsetof(struct list_options, limit), .min = 0, .max = INT64_MAX },
+    { 0 },
+};
+
+static const char *const heads[] = { ">ID", "STATE", "TAG", "POOL", "QUEUE", ">TRY", ">WALL", ">AGE", "JOB", NULL };
+
+struct listing {
+    bool json, cut;
+    struct table table;
+    uint64_t n, limit;
+};
+
+static char *work_of(const struct tern_job_view *job)
+{
+    cleanup(freep) char *work = describe_work(job);
+    char *text = job->name ? xasprintf("%s: %s", job->name, work) : TAKE(work);
+    if (strlen(text) > WORK_COLUMNS && isatty(STDOUT_FILENO)) {
+        size_t n = WORK_COLUMNS - 3;
+        while (n && ((unsigned char)text[n] & 0xc0) == 0x80)
+            n--;
+        memcpy(text + n, "...", 4);
+    }
+    return text;
+}
+
+static void add_row(struct table *t, const struct tern_job_view *job)
+{
+    cleanup(freep) char *wall = describe_us(job->wall_us);
+    cleanup(freep) char *age = describe_age(job->submitted_ms);
+    cleanup(freep) char *work = work_of(job);
+    table_addf(t, "%" PRIu64, job->id);
+    table_add(t, job->state);
+    table_add(t, job->tag);
+    table_add(t, job->pool);
+    table_add(t, job->queue);
+    table_addf(t, "%" PRIu64, job->attempt);
+    table_add(t, wall);
+    table_add(t, age);
+    table_add(t, work);
+}
+
+/* One more than was asked for is how it is known that there are more. */
+static int take(void *context, const struct tern_job_view *job)
+{
+    struct listing *l = context;
+    if (l->limit && l->n == l->limit) {
+        l->cut = true;
+        return 1;
+    }
+    l->n++;
+    if (l->json)
+        show_json(job);
+    else
+        add_row(&l->table, job);
+    return 0;
+}
+
+static int list(struct cli *cli, const struct list_options *o, const struct selector *sel)
+{
+    struct listing l = { .json = cli->json, .limit = (uint64_t)o->limit };
+    struct tern_filter f = {
+        .ranges = sel->ranges,
+        .n_ranges = sel->n,
+        .states = (const char *const *)o->states.at,
+        .queue = o->queue,
+        .newest_first = true,
+        .limit = l.limit ? l.limit + 1 : 0,
+    };
+    table_begin(&l.table, heads);
+    int r = tern_client_list(cli->client, &f, take, &l);
+    if (l.n && !cli->json)
+        table_end(&l.table);
+    else
+        free(l.table.cells);
+    if (r < 0 && (r != -ENOENT || sel->n))
+        return cli_broken(cli, r);
+    if (l.cut)
+        cli_notice("the newest %" PRIu64 " are shown; there are more: --limit N, or --limit 0 for all", l.n);
+    if (!l.n && !cli->json)
+        cli_notice("no jobs%s", o->states.n || o->queue ? " like that" : " yet");
+    return 0;
+}
+
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    struct selector sel = { 0 };
+    int status = n ? cli_select(cli, n, args, &sel) : cli_connect(cli);
+    if (status == 0)
+        status = list(cli, to, &sel);
+    selector_fini(&sel);
+    return status;
+}
+
+static void init(void *to) { ((struct list_options *)to)->limit = 100; }
+static void fini(void *to) { strings_fini(&((struct list_options *)to)->states); }
+
+const struct command command_list = {
+    .name = "list",
+    .operands = "[SEL...]",
+    .summary = "many jobs, newest first",
+    .options = options,
+    .options_bytes = sizeof(struct list_options),
+    .init = init,
+    .fini = fini,
+    .run = run,
+};

@@ -1,0 +1,121 @@
+/* cmd_workers.c - `tern workers`: who is connected, and the slots of each pool. */
+#include "client/commands.h"
+
+#include <inttypes.h>
+
+#include "client/describe.h"
+#include "client/json.h"
+#include "client/table.h"
+#include "proto/base/buf.h"
+
+static const char *const heads[] = { "WORKER", "HOST", ">PID", "VERSION", "POOL", ">SLOTS", ">USED", ">FREE", ">STUCK",
+                                     ">WAITING", "STATE", "HANDLERS", NULL };
+
+struct listing {
+    bool json;
+    size_t n;
+    struct table table;
+};
+
+static uint64_t free_slots(const struct tern_pool_view *p)
+{
+    return p->slots > p->used + p->stuck ? p->slots - p->used - p->stuck : 0;
+}
+
+static void add_pools(struct json *j, const struct tern_worker_view *w)
+{
+    json_open(j, "pools");
+    for (size_t i = 0; i < w->n_pools; i++) {
+        json_open(j, w->pools[i].pool);
+        json_count(j, "slots", w->pools[i].slots);
+        json_count(j, "used", w->pools[i].used);
+        json_count(j, "free", free_slots(&w->pools[i]));
+        json_count(j, "stuck", w->pools[i].stuck);
+        json_count(j, "waiting", w->pools[i].waiting);
+        json_close(j);
+    }
+    json_close(j);
+}
+
+static void print_json(const struct tern_worker_view *w)
+{
+    struct json j;
+    json_begin(&j);
+    json_text(&j, "name", w->name);
+    json_text(&j, "instance", w->instance);
+    json_text(&j, "host", w->host);
+    json_count(&j, "pid", w->pid);
+    json_text(&j, "version", w->software);
+    json_text(&j, "owner", w->owner);
+    json_bool(&j, "draining", w->draining);
+    add_pools(&j, w);
+    json_texts(&j, "queues", *w->queues ? w->queues : NULL);
+    json_texts(&j, "handlers", w->handlers);
+    json_ms(&j, "heard_ago_ms", w->heard_ago_ms);
+    json_time(&j, "connected_at", w->connected_ms);
+    json_print(&j);
+}
+
+static char *joined(const char *const *texts)
+{
+    struct buf b;
+    buf_init(&b, SIZE_MAX / 4);
+    for (size_t i = 0; texts[i]; i++)
+        buf_addf(&b, "%s%s", i ? " " : "", texts[i]);
+    buf_add(&b, "", 1);
+    return b.p;
+}
+
+static void add_row(struct table *t, const struct tern_worker_view *w, size_t i)
+{
+    cleanup(freep) char *handlers = i ? NULL : joined(w->handlers);
+    cleanup(freep) char *pid = i ? NULL : xasprintf("%" PRIu64, w->pid);
+    table_add(t, i ? "" : w->name);
+    table_add(t, i ? "" : w->host);
+    table_add(t, pid ? pid : "");
+    table_add(t, i ? "" : w->software);
+    table_add(t, w->pools[i].pool);
+    table_addf(t, "%" PRIu64, w->pools[i].slots);
+    table_addf(t, "%" PRIu64, w->pools[i].used);
+    table_addf(t, "%" PRIu64, free_slots(&w->pools[i]));
+    table_addf(t, "%" PRIu64, w->pools[i].stuck);
+    table_addf(t, "%" PRIu64, w->pools[i].waiting);
+    table_add(t, i ? "" : w->draining ? "draining" : "ready");
+    table_add(t, handlers ? handlers : "");
+}
+
+static int take(void *context, const struct tern_worker_view *w)
+{
+    struct listing *l = context;
+    l->n++;
+    if (l->json)
+        print_json(w);
+    for (size_t i = 0; !l->json && i < w->n_pools; i++)
+        add_row(&l->table, w, i);
+    return 0;
+}
+
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    (void)to;
+    struct listing l = { .json = cli->json };
+    int status = cli_no_operands(n, args);
+    if (status == 0)
+        status = cli_connect(cli);
+    if (status)
+        return status;
+    table_begin(&l.table, heads);
+    int r = tern_client_workers(cli->client, take, &l);
+    if (l.n && !l.json)
+        table_end(&l.table);
+    else if (r >= 0 && !l.n && !l.json)
+        cli_notice("no worker is connected: start one with `tern-worker --broker %s`", cli->address);
+    return r < 0 ? cli_broken(cli, r) : 0;
+}
+
+const struct command command_workers = {
+    .name = "workers",
+    .operands = "",
+    .summary = "connected workers: slots by pool, handlers, host, version",
+    .run = run,
+};
