@@ -484,8 +484,8 @@ static void hand_back_run(struct broker *b, struct worker *w, const struct outbo
     message_fini(&m);
 }
 
-/* A connection that is gone is forgotten; its worker may come back by another. A queue that is full: the peer does not read, and
- * asks again if it lives. */
+/* A connection that is gone is forgotten; its worker may come back by another. A queue that is full: a client that does not read
+ * asks again if it lives; a worker must miss nothing, so its session ends, and the next HELLO tells how things are. */
 static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, struct now now)
 {
     struct peer *p = peers_find(&b->peers, e->routing_id);
@@ -495,7 +495,7 @@ static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, str
     bool run = p->worker && e->type == MSG_RUN;
     if (run)
         hand_back_run(b, p->worker, e, now);
-    if (r == -EHOSTUNREACH)
+    if (r == -EHOSTUNREACH || p->worker)
         broker_drop_peer(b, p);
     return run;
 }

@@ -152,6 +152,7 @@ static void welcome_worker(struct broker *b, struct peer *p, const struct msg_he
     free(w->owner);
     w->owner = xstrdup(p->owner);
     w->peer = p;
+    w->hello_count = h->count;
     p->worker = w;
     w->heard_mono_ms = now.mono_ms;
     w->connected_wall_ms = now.wall_ms;
@@ -165,6 +166,13 @@ static void welcome_worker(struct broker *b, struct peer *p, const struct msg_he
     }
     free(gone);
     log_info("worker=%s host=%s pid=%" PRIu64 " connected holds=%zu", w->name, w->host, w->pid, h->n_held);
+}
+
+/* What was on its way on a connection that is dead may be read after what came by the next one. */
+static bool is_late(const struct broker *b, const struct msg_hello *h)
+{
+    const struct worker *w = strmap_find(&b->workers, h->instance);
+    return w && h->count && h->count <= w->hello_count;
 }
 
 void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const struct message *m, struct now now)
@@ -181,6 +189,8 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
         refuse(b, routing_id, CODE_NOT_ALLOWED, "a worker must run as root or as the broker's own user");
         return;
     }
+    if (worker && is_late(b, h))
+        return;
     struct peer *p;
     if (peers_add(&b->peers, routing_id, &p) < 0) {
         refuse(b, routing_id, CODE_BUSY, "busy: too many peers");

@@ -207,7 +207,8 @@
     F(LIST, pools, pool_load)                                                                      \
     F(LIST, handlers, handler_info)                                                                \
     F(LIST, held, held)                                                                            \
-    F(U64, draining, )
+    F(U64, draining, )                                                                             \
+    F(U64, count, )          /* of this instance's HELLOs, from 1: an older one that comes late is ignored */
 
 #define WELCOME_FIELDS(F)                                                                          \
     F(U64, version, )                                                                              \

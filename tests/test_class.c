@@ -31,14 +31,12 @@ static bool comes_before(struct head a, struct head b)
     return a.priority != b.priority ? a.priority > b.priority : a.id < b.id;
 }
 
-int store_heads(struct store *s, uint32_t class, int64_t after_priority, uint64_t after_id, struct head *ret, size_t max)
+int store_heads(struct store *s, uint32_t class, struct head *ret, size_t max)
 {
-    size_t n = 0;
+    size_t n = min_size(s->n, max);
     assert_true(class > 0);
     s->reads++;
-    for (size_t i = 0; i < s->n && n < max; i++)
-        if (comes_before((struct head){ after_priority, after_id }, s->waiting[i]))
-            ret[n++] = s->waiting[i];
+    memcpy(ret, s->waiting, n * sizeof *ret);
     return s->fails ? s->fails : (int)n;
 }
 
@@ -341,20 +339,20 @@ static void a_long_queue_is_read_in_pieces(void **state)
     struct classes c = { 0 };
     struct class *class = intern(&c, s, key_of("q", "h", NULL));
     int r;
-    for (uint64_t id = 1; id <= 10 * CLASS_HEADS; id++) {
+    for (uint64_t id = 1; id < 10 * CLASS_HEADS; id++) {
         put_waiting(s, (struct head){ 0, id });
         class_add_waiting(class, 0, id);
     }
     assert_int_equal(class->n_heads, CLASS_HEADS);
     assert_true(class->more);
-    for (uint64_t id = 1; id <= 10 * CLASS_HEADS; id++) {
+    for (uint64_t id = 1; id < 10 * CLASS_HEADS; id++) {
         const struct head *h = class_head(class, s, &r);
         assert_int_equal(h->id, id);
         take_waiting(s, *h);
         class_pop_head(class);
     }
     assert_null(class_head(class, s, &r));
-    assert_in_range(s->reads, 9, 11);
+    assert_int_equal(s->reads, 9);
     assert_null(class->heads); /* a class where nothing waits costs no look-ahead */
     classes_fini(&c);
 }

@@ -46,6 +46,7 @@ struct worker_link {
     int64_t ticked_ms;
     int64_t hello_at_ms;    /* AWAY: not before */
     int64_t hello_ms;       /* when the last one went out */
+    uint64_t hello_count;
     int64_t welcome_by_ms;  /* GREETING */
     int64_t welcome_wait_ms, backoff_ms;
     bool ever_hello, ever_welcome, reopen;

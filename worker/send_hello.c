@@ -40,6 +40,7 @@ void link_send_hello(struct worker_link *l, struct now now)
     m.hello.held = held;
     m.hello.n_held = list_held(l, held);
     m.hello.draining = l->draining;
+    m.hello.count = ++l->hello_count;
     int r = link_send(l, &m);
     assert(r == 0); /* all of it is bounded far below a message's limit */
     l->state = LINK_GREETING;
