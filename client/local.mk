@@ -24,7 +24,6 @@ pkgconfig_DATA += %D%/tern.pc
 # libcli: all of the command but main, so that tests link the very objects that ship.
 noinst_LTLIBRARIES += libcli.la
 
-libcli_la_LIBADD = libtern.la libproto.la $(JANSSON_LIBS)
 libcli_la_SOURCES = \
 	%D%/address.c \
 	%D%/address.h \

@@ -14,14 +14,12 @@ void selector_add_range(struct selector *s, uint64_t first, uint64_t last)
 /* Digits at *p, from 1 to INT64_MAX: what an id can be. */
 static bool take_id(const char **p, uint64_t *ret)
 {
-    uint64_t v = 0;
+    int64_t v = 0;
     const char *begin = *p;
-    for (; isdigit((unsigned char)**p); (*p)++) {
-        if (v > (uint64_t)(INT64_MAX - 9) / 10)
+    for (; isdigit((unsigned char)**p); (*p)++)
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, **p - '0', &v))
             return false;
-        v = v * 10 + (uint64_t)(**p - '0');
-    }
-    *ret = v;
+    *ret = (uint64_t)v;
     return *p > begin && v > 0;
 }
 

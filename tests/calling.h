@@ -1,5 +1,5 @@
-/* calling.h - calls a built-in handler as a thread calls it, or gives jobs to a loop pool and waits for them: for the tests of
- * handlers. */
+/* calling.h - calls a built-in handler as a thread calls it, or gives jobs to a loop pool and waits
+ * for them: for the tests of handlers. */
 #ifndef TERN_TESTS_CALLING_H
 #define TERN_TESTS_CALLING_H
 

@@ -3,21 +3,46 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_cli_job_options \
+	%D%/test_cli_json \
+	%D%/test_cli_slurp \
 	%D%/test_command \
 	%D%/test_coroutine \
 	%D%/test_handler_http \
 	%D%/test_handlers \
 	%D%/test_link \
+	%D%/test_options \
+	%D%/test_output \
+	%D%/test_parse \
 	%D%/test_pool \
+	%D%/test_selector \
 	%D%/test_sha256 \
 	%D%/test_slot \
 	%D%/test_tree \
 	%D%/test_zygote \
 	$(END)
 
+# Of the command and the library: linked to these alone.
+CLI_LDADD = libcli.la libtern.la libproto.la $(JANSSON_LIBS) $(CMOCKA_LIBS)
+tests_test_cli_job_options_LDADD = $(CLI_LDADD)
+tests_test_cli_json_LDADD = $(CLI_LDADD)
+tests_test_cli_slurp_LDADD = $(CLI_LDADD)
+tests_test_selector_LDADD = $(CLI_LDADD)
+
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
 SIM_TESTS = \
+	%D%/sim/sim \
+	$(END)
+tests_sim_sim_SOURCES = \
+	%D%/sim/net.c \
+	%D%/sim/record.c \
+	%D%/sim/record.h \
+	%D%/sim/sim.c \
+	%D%/sim/sim_broker.c \
+	%D%/sim/sim_client.c \
+	%D%/sim/sim_worker.c \
+	%D%/sim/world.h \
 	$(END)
 FUZZ_TESTS = \
 	$(END)
@@ -28,11 +53,13 @@ TEST_HELPERS = \
 
 # Flows: real daemons, one bats file one test.
 FLOW_TESTS = \
+	%D%/flow/protocol.bats \
 	$(END)
 
 # Static checks: scripts that read the tree.
 STATIC_TESTS = \
 	%D%/house.sh \
+	%D%/manpages.sh \
 	%D%/protocol_doc.sh \
 	$(END)
 
@@ -74,3 +101,9 @@ check-tsan:
 	done; \
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list"
 .PHONY: check-tsan
+
+# The simulation alone, for longer: make sim SEEDS=100000, or SEED=n tests/sim/sim for one with a trace.
+SEEDS = 1000
+sim: tests/sim/sim$(EXEEXT)
+	tests/sim/sim $(SEEDS)
+.PHONY: sim

@@ -417,8 +417,11 @@ static void one_ends_with_its_tree_and_its_neighbour_goes_on(void **state)
     assert_int_equal(g->commands.n, 1);
     struct tree t = { 0 };
     tree_read(&t, getpid());
-    assert_int_equal(t.n, 6); /* this one; sh, its sleep, a daemon, a daemon of two */
+    size_t n = 0;
+    for (size_t i = 0; i < t.n; i++)
+        n += t.at[i].state != 'Z';
     tree_fini(&t);
+    assert_int_equal(n, 6); /* this one; sh, its sleep, a daemon, a daemon of two */
     finish(g);
     assert_out(g, "daemon\nneighbour\n");
     rig_fini(g);

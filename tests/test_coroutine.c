@@ -1,4 +1,5 @@
-/* test_coroutine.c - coroutines wait, come back, end, are cheap, and cannot run over their stacks unseen. */
+/* test_coroutine.c - coroutines wait, come back, end, are cheap, and cannot run over their stacks
+ * unseen. */
 #include "worker/coroutine.h"
 
 #include <setjmp.h>
@@ -101,7 +102,8 @@ static void those_that_never_ended_go_with_their_arena(void **state)
     coroutine_arena_free(a);
 }
 
-/* A thousand rounds of more and fewer: stacks are used again, also after their pages were given back. */
+/* A thousand rounds of more and fewer: stacks are used again, also after their pages were given
+ * back. */
 static void stacks_are_used_again(void **state)
 {
     (void)state;
@@ -161,7 +163,8 @@ static void one_that_waits_costs_a_few_kib(void **state)
     coroutine_arena_free(a);
 }
 
-/* Bytes of this coroutine's stack that were ever touched: its pages that are there, from here down to the guard page. */
+/* Bytes of this coroutine's stack that were ever touched: its pages that are there, from here down
+ * to the guard page. */
 static size_t touched(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0;

@@ -1,4 +1,5 @@
-/* test_handlers.c - the built-in handlers but `http`: called as a thread calls them, and on the loop. */
+/* test_handlers.c - the built-in handlers but `http`: called as a thread calls them, and on the
+ * loop. */
 #include "worker/handlers.h"
 
 #include "proto/output.h"

@@ -1,5 +1,6 @@
-/* test_pool.c - the same cases on all three pools: how attempts end, are told to stop, are bounded and measured. The handlers
- * are this test's own; in the process pool its own program is the zygote. */
+/* test_pool.c - the same cases on all three pools: how attempts end, are told to stop, are bounded
+ * and measured. The handlers are this test's own; in the process pool its own program is the
+ * zygote. */
 #include "worker/pool.h"
 
 #include "proto/message.h"

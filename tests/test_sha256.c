@@ -1,4 +1,5 @@
-/* test_sha256.c - the digests of FIPS 180-4's examples and of NIST's CAVP, in one go and in pieces. */
+/* test_sha256.c - the digests of FIPS 180-4's examples and of NIST's CAVP, in one go and in pieces.
+ * */
 #include "worker/sha256.h"
 
 #include <setjmp.h>
@@ -52,7 +53,8 @@ static void a_million_a_come_out_in_pieces_of_any_size(void **state)
     }
 }
 
-/* Lengths around the padding's edges: from pieces of one byte comes the same as from all at once. */
+/* Lengths around the padding's edges: from pieces of one byte comes the same as from all at once.
+ * */
 static void every_length_up_to_three_blocks_is_the_same_in_pieces(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* call.h - one call of a handler: what the functions of handler.h act on, the same in a thread, a child and a coroutine. */
+/* call.h - one call of a handler: what the functions of handler.h act on, the same in a thread, a
+ * child and a coroutine. */
 #ifndef TERN_CALL_H
 #define TERN_CALL_H
 
@@ -28,7 +29,8 @@ void call_init(struct tern_job *j, const struct run_job *job, struct now now);
 void call_fini(struct tern_job *j);
 /* From any thread, or a signal handler. */
 static inline void call_tell_stop(struct tern_job *j) { __atomic_store_n(&j->stop, 1, __ATOMIC_RELEASE); }
-/* Says in *ret how it ended, given what the handler returned and j->measured; texts and bytes are views into j. */
+/* Says in *ret how it ended, given what the handler returned and j->measured; texts and bytes are
+ * views into j. */
 void call_outcome(const struct tern_job *j, int r, struct outcome *ret);
 
 #endif

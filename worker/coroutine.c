@@ -1,5 +1,6 @@
-/* coroutine.c - stacks, and switching between them with ucontext: two system calls a switch pair, which waiting for I/O
- * does not notice, and no assembly of our own that shadow stacks or a new processor would break. */
+/* coroutine.c - stacks, and switching between them with ucontext: two system calls a switch pair,
+ * which waiting for I/O does not notice, and no assembly of our own that shadow stacks or a new
+ * processor would break. */
 #include "worker/coroutine.h"
 
 #include "worker/coroutine_sanitizer.h"

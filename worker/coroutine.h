@@ -1,15 +1,17 @@
-/* coroutine.h - functions that can wait: each runs on a stack of its own, and never leaves the thread it began on.
+/* coroutine.h - functions that can wait: each runs on a stack of its own, and never leaves the
+ * thread it began on.
  *
- * Stacks come from one arena that is reserved at once and made usable stack by stack, each with a guard page at its low
- * end: an overflow is a crash, never a silent scribble. They are used again last in, first out, so that few stay warm.
- * What waits costs the pages its stack touched, mostly one or two. */
+ * Stacks come from one arena that is reserved at once and made usable stack by stack, each with a
+ * guard page at its low end: an overflow is a crash, never a silent scribble. They are used again
+ * last in, first out, so that few stay warm. What waits costs the pages its stack touched, mostly
+ * one or two. */
 #ifndef TERN_COROUTINE_H
 #define TERN_COROUTINE_H
 
 #include "proto/base/base.h"
 
-/* Of one stack, its guard page included. Handlers on the loop must be frugal: no large locals, no deep recursion; printf
- * takes up to 8 KiB of it. */
+/* Of one stack, its guard page included. Handlers on the loop must be frugal: no large locals, no
+ * deep recursion; printf takes up to 8 KiB of it. */
 #define COROUTINE_STACK_BYTES (64u << 10)
 
 struct coroutine;
@@ -24,7 +26,8 @@ void coroutine_arena_free(struct coroutine_arena *a);
 int coroutine_new(struct coroutine **ret, struct coroutine_arena *a, void (*f)(void *arg), void *arg);
 /* One that has ended, or not begun. */
 void coroutine_free(struct coroutine *c);
-/* Runs it until it suspends or ends; true while there is more to come. Not from within a coroutine. */
+/* Runs it until it suspends or ends; true while there is more to come. Not from within a coroutine.
+ * */
 bool coroutine_resume(struct coroutine *c);
 /* From within: gives control back to who resumed it. */
 void coroutine_suspend(struct coroutine *c);

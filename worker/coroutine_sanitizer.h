@@ -1,6 +1,6 @@
-/* coroutine_sanitizer.h - tells the address sanitizer, the thread sanitizer and valgrind of stack switches: they follow no
- * swapcontext on their own. Nothing is left of it in an ordinary build, but for valgrind's few instructions that do
- * nothing. For coroutine.c alone. */
+/* coroutine_sanitizer.h - tells the address sanitizer, the thread sanitizer and valgrind of stack
+ * switches: they follow no swapcontext on their own. Nothing is left of it in an ordinary build,
+ * but for valgrind's few instructions that do nothing. For coroutine.c alone. */
 #ifndef TERN_COROUTINE_SANITIZER_H
 #define TERN_COROUTINE_SANITIZER_H
 
@@ -20,7 +20,8 @@
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
 #endif
 
-/* Never calls of their own: the thread sanitizer would see one begin on one stack and end on the other. */
+/* Never calls of their own: the thread sanitizer would see one begin on one stack and end on the
+ * other. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* A stack that can be switched to, as the sanitizers know it. */
@@ -71,7 +72,8 @@ ALWAYS_INLINE void fiber_leave(struct fiber *from, struct fiber *to, bool last)
 #endif
 }
 
-/* The first thing after it, on the new stack. from: the stack that was left, where it is yet to be learnt; or NULL. */
+/* The first thing after it, on the new stack. from: the stack that was left, where it is yet to be
+ * learnt; or NULL. */
 ALWAYS_INLINE void fiber_arrive(struct fiber *at, struct fiber *from)
 {
     (void)at, (void)from;

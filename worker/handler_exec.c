@@ -1,4 +1,5 @@
-/* handler_exec.c - what `exec` says of itself: a command. It is no function: commands are run by command.c. */
+/* handler_exec.c - what `exec` says of itself: a command. It is no function: commands are run by
+ * command.c. */
 #include "worker/handlers.h"
 
 const struct tern_handler handler_exec = {

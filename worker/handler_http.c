@@ -1,7 +1,9 @@
-/* handler_http.c - `http`: one request, with libcurl: blocking in a thread or a child, or awaited on the loop.
+/* handler_http.c - `http`: one request, with libcurl: blocking in a thread or a child, or awaited
+ * on the loop.
  *
- * Deaf to the environment: a proxy named there is not used (CURLOPT_PROXY ""). It would make a job depend on who started the
- * worker, and hide the address that is really connected to from the guard. Nor are cookies, .netrc or the like. */
+ * Deaf to the environment: a proxy named there is not used (CURLOPT_PROXY ""). It would make a job
+ * depend on who started the worker, and hide the address that is really connected to from the
+ * guard. Nor are cookies, .netrc or the like. */
 #include "worker/handlers.h"
 
 #include "proto/base/buf.h"

@@ -1,5 +1,6 @@
-/* handler_http_guard.c - the addresses that `http` refuses, unless they are allowed: loopback and link-local, in all the ways
- * they can be written. Checked where the socket is made, so that neither a name, a redirect nor an odd spelling gets by. */
+/* handler_http_guard.c - the addresses that `http` refuses, unless they are allowed: loopback and
+ * link-local, in all the ways they can be written. Checked where the socket is made, so that
+ * neither a name, a redirect nor an odd spelling gets by. */
 #include "worker/handler_http_guard.h"
 
 #include <arpa/inet.h>

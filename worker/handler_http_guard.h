@@ -1,4 +1,5 @@
-/* handler_http_guard.h - which addresses `http` may connect to: the worker's own services are not for who submits jobs. */
+/* handler_http_guard.h - which addresses `http` may connect to: the worker's own services are not
+ * for who submits jobs. */
 #ifndef TERN_HANDLER_HTTP_GUARD_H
 #define TERN_HANDLER_HTTP_GUARD_H
 
@@ -15,7 +16,8 @@ struct http_guard {
 
 /* `loopback`, `link-local`, separated by commas. -EINVAL for an unknown word: nothing changes. */
 int http_guard_allow(const char *list);
-/* CURLOPT_OPENSOCKETFUNCTION, its data a struct http_guard: asked for each address that is tried, redirects too. */
+/* CURLOPT_OPENSOCKETFUNCTION, its data a struct http_guard: asked for each address that is tried,
+ * redirects too. */
 curl_socket_t http_guard_open(void *guard, curlsocktype purpose, struct curl_sockaddr *address);
 
 #endif

@@ -1,4 +1,5 @@
-/* handler_http_request.c - reads the payload of `http`, and trusts none of it: what it says ends up in a request's head. */
+/* handler_http_request.c - reads the payload of `http`, and trusts none of it: what it says ends up
+ * in a request's head. */
 #include "worker/handler_http_request.h"
 
 #include "proto/base/parse.h"

@@ -17,8 +17,8 @@ struct http_request {
     int64_t timeout_ms;
 };
 
-/* A URL, or a JSON object of url, method, headers, body, timeout. Else fails the job for good, and returns what the handler
- * must return. Either way ends with http_request_fini. */
+/* A URL, or a JSON object of url, method, headers, body, timeout. Else fails the job for good, and
+ * returns what the handler must return. Either way ends with http_request_fini. */
 int http_request_read(struct http_request *q, struct tern_job *job);
 void http_request_fini(struct http_request *q);
 

@@ -1,4 +1,5 @@
-/* handler_sleep.c - `sleep`: waits for as long as the payload says, in a thread, a child or on the loop. */
+/* handler_sleep.c - `sleep`: waits for as long as the payload says, in a thread, a child or on the
+ * loop. */
 #include "worker/handlers.h"
 
 #include "proto/base/clock.h"

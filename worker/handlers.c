@@ -92,7 +92,8 @@ int handlers_init(const char *only, bool with_exec, char **ret_error)
     int r = handlers_init_from(built_in, only, with_exec, ret_error);
     if (r < 0 || !handlers_find(str_of(handler_http.name)))
         return r;
-    /* Now, because the first request on the loop would have everybody wait for it. Safe to repeat. */
+    /* Now, because the first request on the loop would have everybody wait for it. Safe to repeat.
+     * */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
         return 0;
     *ret_error = xstrdup("libcurl cannot be initialised, which the handler `http` needs");

@@ -16,7 +16,8 @@ const void *tern_payload(struct tern_job *job, size_t *ret_bytes)
 uint64_t tern_job_id(const struct tern_job *job) { return job->job->job; }
 uint64_t tern_attempt(const struct tern_job *job) { return job->job->attempt; }
 
-/* Notes when a handler has learnt that its time is over: if it then fails, that is why. No such job is ever const itself. */
+/* Notes when a handler has learnt that its time is over: if it then fails, that is why. No such job
+ * is ever const itself. */
 int64_t tern_time_left_ms(const struct tern_job *job)
 {
     if (job->deadline_ms == NEVER)

@@ -5,7 +5,8 @@
 
 #define CUT_BYTES (OUTPUT_HEAD_BYTES + 8u)
 
-/* Takes chunks off the front of *rest until at least n bytes are gone; returns how many bytes of text they had. */
+/* Takes chunks off the front of *rest until at least n bytes are gone; returns how many bytes of
+ * text they had. */
 static uint64_t skip(struct str *rest, size_t n)
 {
     const char *until = rest->p + min_size(n, rest->n);
@@ -17,8 +18,8 @@ static uint64_t skip(struct str *rest, size_t n)
     return text;
 }
 
-/* Drops a quarter of all there may be, from behind the head: rarely, so that each line costs little. An older cut stands just
- * behind the head, and is counted into the new one. */
+/* Drops a quarter of all there may be, from behind the head: rarely, so that each line costs
+ * little. An older cut stands just behind the head, and is counted into the new one. */
 static void make_room(struct buf *output)
 {
     struct str rest = buf_str(output);

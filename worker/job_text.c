@@ -1,4 +1,5 @@
-/* job_text.c - well-formed UTF-8 without control characters, whatever a handler said (Unicode 15, table 3-7). */
+/* job_text.c - well-formed UTF-8 without control characters, whatever a handler said (Unicode 15,
+ * table 3-7). */
 #include "worker/job_text.h"
 
 /* Bytes of the well-formed character at p, of which n > 0 are there; 0 when there is none. */

@@ -4,7 +4,8 @@
 
 #include "proto/base/base.h"
 
-/* In place: at most max bytes, control characters become spaces, what is not well-formed UTF-8 becomes `?`. */
+/* In place: at most max bytes, control characters become spaces, what is not well-formed UTF-8
+ * becomes `?`. */
 void job_text_clean(char *text, size_t max);
 
 #endif

@@ -15,7 +15,8 @@ int loop_await_ms(struct tern_job *j, int64_t ms)
     int r = loop_task_may_wait(t);
     if (r < 0)
         return r;
-    /* The loop's clock stands still within a turn and counts whole milliseconds: both must not make it wake early. */
+    /* The loop's clock stands still within a turn and counts whole milliseconds: both must not make
+     * it wake early. */
     uv_update_time(&t->looper->uv);
     uint64_t wait_ms = ms > 0 ? (uint64_t)ms + 1 : 0;
     uv_timer_start(&t->timer, on_timer, wait_ms, 0);

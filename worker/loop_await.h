@@ -1,4 +1,5 @@
-/* loop_await.h - what a coroutine can wait for: a time, a descriptor. The async half of handler.h; on the loop's thread. */
+/* loop_await.h - what a coroutine can wait for: a time, a descriptor. The async half of handler.h;
+ * on the loop's thread. */
 #ifndef TERN_LOOP_AWAIT_H
 #define TERN_LOOP_AWAIT_H
 

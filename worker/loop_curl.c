@@ -1,8 +1,10 @@
 /* loop_curl.c - transfers of libcurl on the loop.
  *
- * curl calls back for sockets to watch and for one timer; nothing of curl may be called from within its callbacks, so they
- * only note, and `go_on` acts after each. Each lookup of a name is a thread of curl's with no bound of its own:
- * transfers wait in line until fewer than so many are still on the way to their first socket. */
+ * curl calls back for sockets to watch and for one timer; nothing of curl may be called from within
+ * its callbacks, so they only note, and `go_on` acts after each. Each lookup of a name is a thread
+ * of curl's with no bound of its own: transfers wait in line until fewer than so many are still on
+ * the way to their first socket, and until there is a connection for them; the time they wait there
+ * is not counted as theirs. */
 #include "worker/loop_curl.h"
 
 #include "worker/loop_task.h"
@@ -19,7 +21,7 @@ struct loop_curl {
     uv_timer_t timer;      /* curl's */
     uv_timer_t kick;       /* runs go_on on the loop's own stack, where coroutines can be woken */
     struct link line;      /* transfers that wait to begin */
-    size_t n_opening;
+    size_t n_opening, n_active, max_active;
 };
 
 enum transfer_state { TRANSFER_IN_LINE, TRANSFER_OPENING, TRANSFER_OPEN, TRANSFER_DONE };
@@ -120,8 +122,8 @@ static int timer_function(CURLM *multi, long ms, void *ctx)
 
 static void note_open(struct transfer *x, enum transfer_state state)
 {
-    if (x->state == TRANSFER_OPENING)
-        x->curl->n_opening--;
+    x->curl->n_opening -= x->state == TRANSFER_OPENING;
+    x->curl->n_active -= state == TRANSFER_DONE;
     x->state = state;
 }
 
@@ -150,6 +152,7 @@ static void transfer_begin(struct transfer *x)
 {
     x->state = TRANSFER_OPENING;
     x->curl->n_opening++;
+    x->curl->n_active++;
     if (curl_multi_add_handle(x->curl->multi, x->easy) == CURLM_OK)
         return;
     note_open(x, TRANSFER_DONE);
@@ -173,7 +176,7 @@ static void take_done(struct loop_curl *c)
 
 static void begin_next(struct loop_curl *c)
 {
-    while (c->n_opening < OPENING_MAX) {
+    while (c->n_opening < OPENING_MAX && c->n_active < c->max_active) {
         struct link *l = list_pop(&c->line);
         if (!l)
             return;
@@ -203,12 +206,12 @@ static void transfer_give_up(struct transfer *x)
 
 /* ---- from outside ----------------------------------------------------------------------------- */
 
-static long connections_max(void)
+static size_t connections_max(void)
 {
     struct rlimit l;
     if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur / 2 >= CONNECTIONS_MAX)
         return CONNECTIONS_MAX;
-    return (long)l.rlim_cur / 2;
+    return l.rlim_cur / 2;
 }
 
 static struct loop_curl *curl_of(struct looper *l)
@@ -219,7 +222,7 @@ static struct loop_curl *curl_of(struct looper *l)
     if (!multi)
         return NULL;
     struct loop_curl *c = xcalloc(1, sizeof *c);
-    *c = (struct loop_curl){ .looper = l, .multi = multi };
+    *c = (struct loop_curl){ .looper = l, .multi = multi, .max_active = connections_max() };
     list_init(&c->line);
     uv_timer_init(&l->uv, &c->timer);
     uv_timer_init(&l->uv, &c->kick);
@@ -228,7 +231,7 @@ static struct loop_curl *curl_of(struct looper *l)
     curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, c);
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_function);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections_max());
+    curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)c->max_active);
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS);
     return l->curl = c;
 }

@@ -1,4 +1,5 @@
-/* loop_curl.h - transfers of libcurl on the loop: curl_multi driven by libuv, on the loop's thread. */
+/* loop_curl.h - transfers of libcurl on the loop: curl_multi driven by libuv, on the loop's thread.
+ * */
 #ifndef TERN_LOOP_CURL_H
 #define TERN_LOOP_CURL_H
 
@@ -9,8 +10,9 @@
 struct looper;
 struct loop_curl;
 
-/* Awaits a transfer. 0 and how it ended in *ret; -ECANCELED: the job should stop, the transfer was given up. easy stays the
- * caller's; its options SOCKOPTFUNCTION, PREREQFUNCTION and PRIVATE are taken here. */
+/* Awaits a transfer. 0 and how it ended in *ret; -ECANCELED: the job should stop, the transfer was
+ * given up. easy stays the caller's; its options SOCKOPTFUNCTION, PREREQFUNCTION and PRIVATE are
+ * taken here. */
 int loop_await_curl(struct tern_job *j, CURL *easy, CURLcode *ret);
 
 /* Once no job is left; its handles are closed by the loop, then it is gone. NULL is fine. */

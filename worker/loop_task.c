@@ -5,8 +5,8 @@
 
 #include <inttypes.h>
 
-/* A handler that does not hear that it should stop, and awaits again so often, is never resumed again: its slot is
- * stuck, the loop is not. */
+/* A handler that does not hear that it should stop, and awaits again so often, is never resumed
+ * again: its slot is stuck, the loop is not. */
 #define REFUSED_AWAITS 1000u
 
 static void run(void *arg)

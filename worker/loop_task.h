@@ -1,7 +1,8 @@
-/* loop_task.h - a job on the loop: a coroutine, what it waits for, and the thread's side of the loop pool.
+/* loop_task.h - a job on the loop: a coroutine, what it waits for, and the thread's side of the
+ * loop pool.
  *
- * All of it belongs to the loop's thread, but for what says otherwise. A coroutine waits for one thing at a time, so timers,
- * polls and transfers can never outlive their job. */
+ * All of it belongs to the loop's thread, but for what says otherwise. A coroutine waits for one
+ * thing at a time, so timers, polls and transfers can never outlive their job. */
 #ifndef TERN_LOOP_TASK_H
 #define TERN_LOOP_TASK_H
 
@@ -21,7 +22,8 @@ struct looper {
     struct mailbox ended;          /* to the link's thread: tasks */
     struct loop_curl *curl;        /* owned; NULL before the first transfer */
     bool closing;
-    /* Which job has the thread, since when (0: none): read by the link's thread, only through __atomic builtins. */
+    /* Which job has the thread, since when (0: none): read by the link's thread, only through
+     * __atomic builtins. */
     uint64_t busy_job;
     int64_t busy_since_us;
 };

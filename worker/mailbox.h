@@ -1,7 +1,7 @@
 /* mailbox.h - hands things from many threads to one, without a lock, with one wake-up for many.
  *
- * A stack that is pushed with compare-and-swap and taken whole (Treiber 1986): as nobody pops a single one, there is no
- * ABA problem. What is put belongs to the mailbox until it is taken. */
+ * A stack that is pushed with compare-and-swap and taken whole (Treiber 1986): as nobody pops a
+ * single one, there is no ABA problem. What is put belongs to the mailbox until it is taken. */
 #ifndef TERN_MAILBOX_H
 #define TERN_MAILBOX_H
 

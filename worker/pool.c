@@ -347,9 +347,13 @@ static void fill(struct pool *p, struct now now)
 /* ---- what a kind says ------------------------------------------------------------------------- */
 
 /* Did it end because it was told to? What is done before a cancel takes effect is done; past its time limit nothing is, as
- * in a thread. */
-static bool was_stopped(const struct slot *s, const struct outcome *o)
+ * in a thread. A handler that watches the clock may be ahead of this pool. */
+static bool was_stopped(struct slot *s, const struct outcome *o, struct now now)
 {
+    if (s->state == SLOT_RUNNING && now.mono_ms >= s->stop_at_ms && o->reason == REASON_HANDLER_ERROR) {
+        s->stop_reason = REASON_TIME_LIMIT;
+        return true;
+    }
     if (s->state != SLOT_STOPPING && s->state != SLOT_KILLED)
         return false;
     return o->ending == ENDING_DONE ? s->stop_reason == REASON_TIME_LIMIT : o->reason != REASON_MEMORY_LIMIT;
@@ -359,7 +363,7 @@ static void end_run(struct pool *p, struct slot *s, const struct outcome *o, str
 {
     struct outcome told = *o;
     cleanup(freep) char *text = NULL;
-    if (was_stopped(s, o)) {
+    if (was_stopped(s, o, now)) {
         text = text_of_stop(s);
         outcome_stopped(&told, s->stop_reason, text);
         told.wall_us = max_i64(told.wall_us, now.mono_ms * 1000 - s->started_us);

@@ -1,7 +1,8 @@
 /* pool_loop.c - the loop pool: one thread with a libuv loop, on which each job is a coroutine.
  *
- * The link's thread sends orders through a mailbox and uv_async_send; tasks that have ended come back through a mailbox with
- * an eventfd. Nothing else is shared: `tasks` is the link's, `looper` the loop's. */
+ * The link's thread sends orders through a mailbox and uv_async_send; tasks that have ended come
+ * back through a mailbox with an eventfd. Nothing else is shared: `tasks` is the link's, `looper`
+ * the loop's. */
 #include "worker/pool_kind.h"
 
 #include "proto/base/log.h"
@@ -198,7 +199,8 @@ static void loop_pool_close(struct pool *p)
     free_all(l);
 }
 
-/* Names a job that has the thread for too long while it still has it; once it gives it back, the loop says how long. */
+/* Names a job that has the thread for too long while it still has it; once it gives it back, the
+ * loop says how long. */
 static void name_blocker(struct pool_loop *l)
 {
     int64_t since_us = __atomic_load_n(&l->looper.busy_since_us, __ATOMIC_ACQUIRE);

@@ -1,7 +1,9 @@
-/* pool_thread.c - the thread pool: threads started as work comes, up to the slots, that call blocking handlers.
+/* pool_thread.c - the thread pool: threads started as work comes, up to the slots, that call
+ * blocking handlers.
  *
- * Threads are never cancelled: a handler that is told to stop and does not is abandoned, and its thread replaced. Tasks go to
- * the threads through a queue under the one lock here, and come back through a mailbox with an eventfd. */
+ * Threads are never cancelled: a handler that is told to stop and does not is abandoned, and its
+ * thread replaced. Tasks go to the threads through a queue under the one lock here, and come back
+ * through a mailbox with an eventfd. */
 #include "worker/pool_kind.h"
 
 #include "worker/task.h"
@@ -148,7 +150,8 @@ static int thread_pool_open(struct pool *p)
     return 0;
 }
 
-/* Waits a little for what has been told to stop. With the lock held; true when all threads have left. */
+/* Waits a little for what has been told to stop. With the lock held; true when all threads have
+ * left. */
 static bool wait_gone(struct pool_thread *s)
 {
     struct timespec until;
@@ -176,7 +179,8 @@ static void thread_pool_close(struct pool *p)
         free_all(s);
 }
 
-/* Into the queue; true when a thread must be started for it, which counts already. Whoever is woken should find the lock free. */
+/* Into the queue; true when a thread must be started for it, which counts already. Whoever is woken
+ * should find the lock free. */
 static bool give_work(struct pool_thread *s, struct task *t)
 {
     pthread_mutex_lock(&s->lock);

@@ -1,5 +1,6 @@
-/* task.h - one attempt on its way through the thread pool or the loop pool: made by the link's thread, run by another, handed
- * back, freed by the link's thread. Its run stays with its slot for all that time, also when that is stuck. */
+/* task.h - one attempt on its way through the thread pool or the loop pool: made by the link's
+ * thread, run by another, handed back, freed by the link's thread. Its run stays with its slot for
+ * all that time, also when that is stuck. */
 #ifndef TERN_TASK_H
 #define TERN_TASK_H
 

@@ -1,0 +1,215 @@
+# What the flows share. Every case has a directory of its own, with its own broker, worker, home and job files in it;
+# what it starts by hand is ended by process id when it ends, however it ends.
+# Nothing here sleeps for a time and hopes: eventually() looks until what it waits for is there, or fails.
+# shellcheck shell=bash
+bats_require_minimum_version 1.5.0
+
+# Programs of a sanitizer build are some times slower, and their memory says nothing.
+if grep -qs 'fsanitize=' "$TERN_BUILD/Makefile"; then
+    sanitized=yes slower=3
+else
+    sanitized='' slower=1
+fi
+
+setup() {
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/tern-flow.XXXXXX")
+    cd "$dir" || return
+    mkdir run
+    export HOME=$dir XDG_STATE_HOME=$dir/state XDG_RUNTIME_DIR=$dir/run XDG_CONFIG_HOME=$dir/config
+    export TERN_BROKER=ipc://$dir/broker.sock TZ=UTC LC_ALL=C
+    unset NOTIFY_SOCKET
+    started=()
+}
+
+teardown() {
+    local pid
+    if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+        tail -n 30 "$dir"/*.log 2> /dev/null
+    fi
+    tern down --dir "$dir" > /dev/null 2>&1 3>&- || true
+    for pid in $(tac <<< "$(printf '%s\n' "${started[@]}")"); do
+        kill -CONT "$pid" 2> /dev/null || continue
+        kill -KILL "$pid" 2> /dev/null
+        wait "$pid" 2> /dev/null || true
+        eventually 20 gone "$pid"
+    done
+    # A worker that was killed takes its zygote and their trees with it, a moment later.
+    eventually 20 nothing_in "$dir"
+    cd /
+    rm -rf "$dir"
+}
+
+# eventually SECONDS COMMAND...: until the command succeeds.
+eventually() {
+    local until=$((SECONDS + $1 * slower + 1))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        if [ "$SECONDS" -ge "$until" ]; then
+            echo "in vain: $*" >&2
+            return 1
+        fi
+        read -rt 0.02 <> <(:) || true
+    done
+}
+
+# ---- processes ----------------------------------------------------------------------------------------------
+
+# Exited, and no zombie either.
+gone() {
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2> /dev/null) || true
+    [ -z "$state" ] || [ "$state" = Z ] || [ "$state" = X ]
+}
+
+# pids_with WORD: whoever has the word in its command line. The pattern comes from a file, so that grep is not found.
+pids_with() {
+    printf '%s\n' "$1" > "$dir/.word"
+    grep -alFf "$dir/.word" /proc/[0-9]*/cmdline 2> /dev/null | sed 's|/proc/\([0-9]*\)/.*|\1|' || true
+}
+
+nobody_with() {
+    [ -z "$(pids_with "$1")" ]
+}
+
+somebody_with() {
+    [ -n "$(pids_with "$1")" ]
+}
+
+# Nobody but this test itself works in the directory.
+nothing_in() {
+    local cwd pid
+    for cwd in /proc/[0-9]*/cwd; do
+        pid=${cwd#/proc/}
+        pid=${pid%/cwd}
+        case $(readlink "$cwd" 2> /dev/null) in
+            "$1" | "$1"/*)
+                in_test "$pid" || return 1
+                ;;
+        esac
+    done
+}
+
+# This shell, one of its subshells, or bats above it.
+in_test() {
+    local pid=$1
+    grep -qa bats "/proc/$pid/cmdline" 2> /dev/null || [ ! -e "/proc/$pid/cmdline" ] || [ "$pid" = "$BASHPID" ]
+}
+
+children_of() {
+    local file
+    for file in "/proc/$1/task"/*/children; do
+        tr ' ' '\n' < "$file"
+    done | grep .
+}
+
+# The worker's own program anew: what forks its processes and commands.
+zygote_of() {
+    children_of "$1" | head -n 1
+}
+
+peak_kb() {
+    sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$1/status"
+}
+
+rss_kb() {
+    sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$1/status"
+}
+
+# ---- daemons ------------------------------------------------------------------------------------------------
+
+# start_broker [OPTION...]: sets $broker.
+start_broker() {
+    tern-broker --listen "$TERN_BROKER" --db "$dir/tern.db" --ballast 1M "$@" < /dev/null >> "$dir/broker.log" 2>&1 3>&- &
+    broker=$!
+    started+=("$broker")
+    eventually 30 answers "$broker"
+}
+
+answers() {
+    ! gone "$1" && tern ping
+}
+
+# start_worker [NAME [OPTION...]]: sets $worker; NAME is w1 unless given.
+start_worker() {
+    local name=${1:-w1}
+    shift || true
+    tern-worker --broker "$TERN_BROKER" --name "$name" "$@" < /dev/null >> "$dir/worker-$name.log" 2>&1 3>&- &
+    worker=$!
+    started+=("$worker")
+    eventually 30 connected "$name" "$worker"
+}
+
+connected() {
+    tern workers --json | grep '"name":"'"$1"'".*"pid":'"$2"',' | grep -v '"heard_ago_ms":null'
+}
+
+start_both() {
+    start_broker
+    start_worker w1
+}
+
+# kill_and_wait SIGNAL PID: the status that it ended with in $ended.
+kill_and_wait() {
+    ended=0
+    kill "-$1" "$2"
+    wait "$2" || ended=$?
+}
+
+# ---- jobs ---------------------------------------------------------------------------------------------------
+
+# value KEY: of the one line of JSON on standard input; texts without their quotes.
+value() {
+    sed -n 's/.*[{,]"'"$1"'":\("\([^"\\]\|\\.\)*"\|\[[^]]*\]\|[^,}]*\).*/\1/p' | sed 's/^"\(.*\)"$/\1/'
+}
+
+# field JOB KEY
+field() {
+    tern show --json "$1" | value "$2"
+}
+
+# field_is JOB KEY VALUE
+field_is() {
+    local is
+    is=$(field "$1" "$2")
+    [ "$is" = "$3" ] || {
+        echo "job $1: $2 is $is, not $3" >&2
+        return 1
+    }
+}
+
+# ended JOB STATE REASON: waits for it, and tells what it was otherwise.
+ended_as() {
+    tern wait --timeout $((60 * slower))s "$1" > "$dir/.wait" 2>&1 || [ $? -eq 1 ] || cat "$dir/.wait"
+    field_is "$1" state "$2" && field_is "$1" reason "$3" || {
+        tern show --json "$1"
+        tern history "$1"
+        return 1
+    }
+}
+
+# count_of STATE: how many jobs the broker counts there.
+count_of() {
+    tern stats --json | value "$1"
+}
+
+count_is() {
+    [ "$(count_of "$1")" = "$2" ]
+}
+
+at_least() {
+    [ "$(count_of "$1")" -ge "$2" ]
+}
+
+# lines_of FILE N: has it so many?
+lines_of() {
+    [ "$(wc -l < "$1")" -eq "$2" ]
+}
+
+# repeat N LINE: a batch.
+repeat() {
+    yes "$2" | head -n "$1"
+}
+
+now_ms() {
+    echo $(($(date +%s%N) / 1000000))
+}
