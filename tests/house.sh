@@ -97,7 +97,7 @@ check() {
     done)
 
     rule zmq "$(include_of 'zmq[a-z_]*\.h')" 'proto/socket\.c'
-    rule sqlite "$(include_of 'sqlite3\.h')" 'broker/store[a-z_]*\.c|tests/.*'
+    rule sqlite "$(include_of 'sqlite3\.h')" 'broker/store[a-z_]*\.[ch]|tests/.*'
     rule pthread "$(include_of '(pthread|threads)\.h')" \
         'worker/(pool_thread|pool_loop|coroutine)\.c|broker/reader\.c|tests/.*'
     rule fork "$(call_of 'v?fork|_Fork')" 'worker/zygote\.c|tests/.*'

@@ -91,7 +91,7 @@ limits_in_code() {
 limits_in_text() { awk '/^\| LIMIT_/ { print $2 " " $4 }' "$1"; }
 
 # Every word that the broker says in one of these ways stands in the text as a table's first cell, or in backquotes.
-said() { grep -ohE "$@" | grep -oE '"[a-z_-]+"' | tr -d '"' | LC_ALL=C sort -u; }
+said() { grep -ohE -- "$@" | grep -oE '"[a-z_-]+"' | tr -d '"' | LC_ALL=C sort -u; }
 
 missing_words() {
     local text=$1 word
@@ -115,6 +115,7 @@ check() {
     {
         [ ! -f "$t/broker/recv_why.c" ] || said 'say\(y, .*' "$t/broker/recv_why.c"
         [ ! -f "$t/broker/recv_query.c" ] || said 'str_of\("[a-z_]+"\), ' "$t/broker/recv_query.c"
+        cat "$t"/broker/store_*.c 2> /dev/null | said '(store_event\(|[^a-z_]add\(h, ).*'
     } | missing_words "$t/proto/PROTOCOL.md"
 }
 

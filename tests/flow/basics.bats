@@ -140,7 +140,7 @@ load helpers
     done
     id=$(tern submit -- true)
     tern wait "$id"
-    field_is "$id" tag auto
+    field_is "$id" pool process
 }
 
 @test "a handler runs in the pool of its tag, and a blocking one that is slow-io in a thread" {
@@ -278,7 +278,6 @@ load helpers
     before=$(now_ms)
     id=$(tern submit --at "$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%SZ)" -- date +%s%3N)
     tern wait "$id"
-    [ $(($(tern result "$id") % 100000)) -ge 0 ]
     [ "$(tern result "$id")" -ge $((before / 1000 * 1000 + 1000)) ]
 }
 
@@ -305,6 +304,7 @@ load helpers
 
 @test "--expire: not started by then, a job expires" {
     start_both
+    tern submit --queue slow --wait -- true
     tern pause slow
     id=$(tern submit --queue slow --expire 100ms -- touch ran)
     run -1 --separate-stderr tern wait "$id"
@@ -317,9 +317,10 @@ load helpers
 
 @test "higher priority starts first, and within one the older" {
     start_broker
-    tern pause q
     start_worker w1 --process 1
-    local p
+    tern submit --queue q --wait -- true
+    tern pause q
+    local p i=0
     for p in 0 5 -5 5 0 10; do
         tern submit --queue q --tag cpu --priority "$p" -- sh -c 'echo $0 >> order' "$p/$((i += 1))"
     done
@@ -330,6 +331,7 @@ load helpers
 
 @test "a paused queue starts nothing, the others go on, and what waits starts on resume" {
     start_both
+    tern submit --queue held --wait -- true
     tern pause held
     id=$(tern submit --queue held -- true)
     tern submit --queue free --wait -- true
