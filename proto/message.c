@@ -128,9 +128,6 @@ static bool is_text(const unsigned char *p, size_t n)
 /* For an empty text, msgpack-c's pointer can be NULL, which would mean: not given. */
 static struct str view(const char *p, size_t n) { return (struct str){ n ? p : "", n }; }
 
-/* Empty is not the same as not given, though msgpack-c may point to nothing for it. */
-static struct str given(const char *p, size_t n) { return (struct str){ p ? p : "", n }; }
-
 static struct str text_of(struct source *from, const msgpack_object *o)
 {
     if (o->type == MSGPACK_OBJECT_STR && is_text((const unsigned char *)o->via.str.ptr, o->via.str.size))
