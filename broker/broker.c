@@ -6,19 +6,9 @@
 #include <stdio.h>
 
 #include "broker/change.h"
-#include "broker/dispatch.h"
 #include "broker/lease.h"
-#include "broker/rebalance.h"
-#include "broker/recv.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
-
-#define UPKEEP_MS 1000
-#define MEASURES_MS 10000
-#define REBALANCE_MS 50
-#define SWEEP_JOBS 500      /* finished jobs deleted in one turn */
-#define DUE_A_TURN 1000
-#define DISK_TIGHT_PERCENT 85 /* from here on finished jobs go sooner */
 
 /* ---- small services ---------------------------------------------------------------------------- */
 
@@ -49,6 +39,14 @@ void broker_send_error(struct broker *b, const struct peer *p, uint64_t req, enu
     m.error.code = code;
     m.error.text = str_of(text);
     broker_send(b, p, &m);
+}
+
+void broker_say_hello_again(struct broker *b, const char *routing_id, const char *text)
+{
+    struct message m;
+    message_init(&m, MSG_HELLO_AGAIN);
+    m.hello_again.text = str_of(text);
+    outbox_add(&b->outbox, routing_id, &m);
 }
 
 void broker_drop_peer(struct broker *b, struct peer *p)
@@ -172,258 +170,6 @@ struct broker *broker_close(struct broker *b)
     return NULL;
 }
 
-/* ---- messages ------------------------------------------------------------------------------------ */
-
-static const struct {
-    recv_fn *recv;
-    enum { FROM_ANYBODY, FROM_CLIENT, FROM_WORKER } from;
-} table[MESSAGE_TYPES] = {
-    [MSG_BYE] = { recv_bye, FROM_ANYBODY },
-    [MSG_BEAT] = { recv_beat, FROM_ANYBODY },
-    [MSG_DRAIN] = { recv_drain, FROM_ANYBODY },
-    [MSG_SUBMIT] = { recv_submit, FROM_CLIENT },
-    [MSG_WAIT] = { recv_wait, FROM_CLIENT },
-    [MSG_UNWAIT] = { recv_unwait, FROM_CLIENT },
-    [MSG_CANCEL] = { recv_change, FROM_CLIENT },
-    [MSG_RETRY] = { recv_change, FROM_CLIENT },
-    [MSG_REMOVE] = { recv_change, FROM_CLIENT },
-    [MSG_PAUSE] = { recv_pause, FROM_CLIENT },
-    [MSG_LIST] = { recv_query, FROM_CLIENT },
-    [MSG_FETCH] = { recv_query, FROM_CLIENT },
-    [MSG_HISTORY] = { recv_query, FROM_CLIENT },
-    [MSG_WHY] = { recv_why, FROM_CLIENT },
-    [MSG_QUEUES] = { recv_queues, FROM_CLIENT },
-    [MSG_WORKERS] = { recv_workers, FROM_CLIENT },
-    [MSG_STATS] = { recv_stats, FROM_CLIENT },
-    [MSG_STARTED] = { recv_started, FROM_WORKER },
-    [MSG_RESULT] = { recv_result, FROM_WORKER },
-    [MSG_GIVEN] = { recv_given, FROM_WORKER },
-};
-
-#define BAD_LOGGED_EVERY_MS 60000
-
-static void note_bad_message(struct broker *b, const char *why, int64_t uid, struct now now)
-{
-    b->counts.bad_messages++;
-    if (b->bad_logged_mono_ms && now.mono_ms - b->bad_logged_mono_ms < BAD_LOGGED_EVERY_MS)
-        return;
-    b->bad_logged_mono_ms = now.mono_ms;
-    log_warning("dropped a message from uid=%" PRId64 ": %s (%" PRIu64 " so far; said once a minute)", uid, why,
-                b->counts.bad_messages);
-}
-
-static void say_hello_again(struct broker *b, const char *routing_id, const char *text)
-{
-    struct message m;
-    message_init(&m, MSG_HELLO_AGAIN);
-    m.hello_again.text = str_of(text);
-    outbox_add(&b->outbox, routing_id, &m);
-}
-
-/* Who asked what in this turn: all of them are told when it fails. A peer may ask as often as it likes, so the list is bounded. */
-static void note_asked(struct broker *b, const struct peer *p, const struct message *m)
-{
-    if (p->worker || b->n_asked >= 100000)
-        return;
-    b->asked = grow_array(b->asked, &b->cap_asked, b->n_asked + 1, sizeof *b->asked);
-    struct asked *a = &b->asked[b->n_asked++];
-    /* req is the first field of everything that a client sends after HELLO, but BYE */
-    *a = (struct asked){ .session = p->session, .req = m->type == MSG_BYE ? 0 : m->list.req };
-    memcpy(a->routing_id, p->routing_id, ROUTING_ID_BYTES);
-}
-
-static void take(struct broker *b, struct peer *p, const struct message *m, struct now now)
-{
-    p->heard_mono_ms = now.mono_ms;
-    if (p->worker)
-        p->worker->heard_mono_ms = now.mono_ms;
-    note_asked(b, p, m);
-    bool fits = table[m->type].recv && (table[m->type].from == FROM_ANYBODY ||
-                                        (table[m->type].from == FROM_WORKER) == (p->worker != NULL));
-    if (fits)
-        table[m->type].recv(b, p, m, now);
-    else
-        broker_send_error(b, p, 0, CODE_PROTOCOL, "%s is not for a %s to send", message_name(m->type),
-                          p->worker ? "worker" : "client");
-}
-
-void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct str bytes, struct now now)
-{
-    if (b->failed)
-        return; /* the turn is lost already; whoever it was repeats it */
-    struct message m;
-    const char *why = NULL;
-    int r = message_decode(&m, bytes.p, bytes.n, &why);
-    struct peer *p = peers_find(&b->peers, routing_id);
-    if (r < 0) {
-        note_bad_message(b, why, uid, now);
-        if (p)
-            broker_send_error(b, p, 0, CODE_PROTOCOL, "%s", why);
-        return;
-    }
-    if (m.type == MSG_HELLO)
-        recv_hello(b, routing_id, uid, &m, now);
-    else if (!p)
-        say_hello_again(b, routing_id, "this broker does not know this connection");
-    else if (m.epoch != store_epoch(b->store) || m.session != p->session)
-        say_hello_again(b, routing_id, "this is another session");
-    else
-        take(b, p, &m, now);
-    message_fini(&m);
-}
-
-/* ---- what is due ---------------------------------------------------------------------------------- */
-
-static void promote_due(struct broker *b, struct now now)
-{
-    if (b->next_due_ms > now.wall_ms)
-        return;
-    cleanup(freep) struct due_job *due = xcalloc(DUE_A_TURN, sizeof *due);
-    int n = store_promote_due(b->store, now.wall_ms, due, DUE_A_TURN);
-    if (broker_failed(b, n))
-        return;
-    for (int i = 0; i < n; i++) {
-        struct class *c = classes_get(&b->classes, due[i].class);
-        job_moved(b, due[i].id, due[i].priority, c, STATE_SCHEDULED, c, STATE_QUEUED, now);
-    }
-    b->next_due_ms = store_next_due(b->store);
-}
-
-static void expire(struct broker *b, struct now now)
-{
-    if (b->next_expiry_ms > now.wall_ms)
-        return;
-    uint64_t ids[DUE_A_TURN];
-    int n = store_find_expired(b->store, now.wall_ms, ids, DUE_A_TURN);
-    for (int i = 0; i < n && !b->failed; i++) {
-        struct job_row j;
-        if (broker_failed(b, store_get(b->store, ids[i], &j)))
-            return;
-        int r = store_end_waiting(b->store, j.id, STATE_EXPIRED, now.wall_ms);
-        struct class *c = classes_get(&b->classes, j.class);
-        if (!broker_failed(b, r) && r == 1)
-            job_moved(b, j.id, j.priority, c, j.state, c, STATE_EXPIRED, now);
-    }
-    if (!broker_failed(b, n))
-        b->next_expiry_ms = store_next_expiry(b->store);
-}
-
-/* A broker that was silent itself for over a beat (a slow disk, SIGSTOP) could not hear: it judges nobody for that. */
-static void forgive_own_silence(struct broker *b, struct now now)
-{
-    if (now.mono_ms - b->last_turn_mono_ms > b->options.heartbeat_ms) {
-        struct worker *w;
-        for (size_t i = 0; (w = strmap_next(&b->workers, &i));)
-            w->heard_mono_ms = now.mono_ms;
-    }
-    b->last_turn_mono_ms = now.mono_ms;
-}
-
-static void lose_worker(struct broker *b, struct worker *w, struct now now)
-{
-    lease_lose_worker(b, w, "it was not heard of for too long", now);
-    if (b->failed)
-        return;
-    if (w->peer)
-        broker_drop_peer(b, w->peer);
-    strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
-    worker_free(w);
-    b->worker_changes++;
-}
-
-static int64_t judge_workers(struct broker *b, struct now now)
-{
-    int64_t next = NEVER;
-    struct worker *w;
-    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
-        int64_t lost_at = w->heard_mono_ms + b->options.lost_after_ms;
-        if (lost_at <= now.mono_ms) {
-            lose_worker(b, w, now);
-            return now.mono_ms; /* the map has changed: the rest in the next turn */
-        }
-        next = min_i64(next, lost_at);
-    }
-    return next;
-}
-
-/* A client that is silent for long is forgotten; should it speak again, it is asked to say HELLO. */
-#define CLIENT_FORGOTTEN_MS 60000
-
-static void forget_silent_client(struct broker *b, struct now now)
-{
-    struct peer *p;
-    for (size_t i = 0; (p = strmap_next(&b->peers.by_routing_id, &i));)
-        if (!p->worker && now.mono_ms - p->heard_mono_ms > CLIENT_FORGOTTEN_MS + b->options.lost_after_ms) {
-            broker_drop_peer(b, p);
-            return; /* the map has changed: the next in the next second */
-        }
-}
-
-static void keep_up(struct broker *b, struct now now)
-{
-    if (b->next_upkeep_mono_ms > now.mono_ms)
-        return;
-    b->next_upkeep_mono_ms = now.mono_ms + UPKEEP_MS;
-    forget_silent_client(b, now);
-    int used = store_disk_used(b->store);
-    bool busy = used >= b->options.disk_busy_percent;
-    if (busy != b->disk_busy)
-        log_warning("disk is %d %% full: submits are %s", used, busy ? "refused (busy: disk)" : "taken again");
-    b->disk_busy = busy;
-    if (!busy)
-        store_restore_ballast(b->store);
-    int64_t before = used >= DISK_TIGHT_PERCENT ? now.wall_ms : now.wall_ms - b->options.retention_ms;
-    int n = store_sweep(b->store, before, b->options.keep_finished, now.wall_ms, SWEEP_JOBS);
-    if (!broker_failed(b, n) && n == SWEEP_JOBS)
-        b->next_upkeep_mono_ms = now.mono_ms; /* there is more: in the next turn */
-}
-
-static void save_measures(struct broker *b, struct now now)
-{
-    if (b->next_measures_mono_ms > now.mono_ms)
-        return;
-    b->next_measures_mono_ms = now.mono_ms + MEASURES_MS;
-    for (size_t i = 0; i < b->classes.n && !b->failed; i++) {
-        struct class *c = b->classes.all[i];
-        if (!c || !c->measures_changed)
-            continue;
-        c->measures_changed = false;
-        broker_failed(b, store_save_measures(b->store, c->id, c->runs, c->mean_wall_us, c->mean_cpu_us));
-    }
-}
-
-static int64_t until_wall(int64_t wall_ms, struct now now)
-{
-    return wall_ms == NEVER ? NEVER : now.mono_ms + max_i64(wall_ms - now.wall_ms, 0);
-}
-
-int64_t broker_tick(struct broker *b, struct now now)
-{
-    b->counts.turns++;
-    forgive_own_silence(b, now);
-    int64_t next = b->failed ? NEVER : judge_workers(b, now);
-    if (!b->failed)
-        promote_due(b, now);
-    if (!b->failed)
-        expire(b, now);
-    if (!b->failed)
-        keep_up(b, now);
-    if (!b->failed)
-        save_measures(b, now);
-    bool more = !b->failed && change_tick(b, now);
-    if (!b->failed)
-        dispatch(b, now);
-    if (!b->failed && b->next_rebalance_mono_ms <= now.mono_ms)
-        b->next_rebalance_mono_ms = now.mono_ms + (rebalance(b, now) ? REBALANCE_MS : 4 * REBALANCE_MS);
-    more |= !b->failed && wait_tick(b);
-    if (more || b->dispatch_on || b->failed)
-        return now.mono_ms;
-    next = min_i64(next, until_wall(b->next_due_ms, now));
-    next = min_i64(next, until_wall(b->next_expiry_ms, now));
-    next = min_i64(next, b->next_upkeep_mono_ms);
-    return min_i64(next, now.mono_ms + max_i64(b->options.heartbeat_ms / 2, 1));
-}
-
 /* ---- the end of a turn ---------------------------------------------------------------------------- */
 
 static void tell_busy(struct broker *b, const struct asked *asked, size_t n)
@@ -449,7 +195,7 @@ static int start_over(struct broker *b, struct now now)
     tell_busy(b, b->asked, b->n_asked);
     struct peer *p;
     for (size_t i = 0; (p = strmap_next(&b->peers.by_routing_id, &i));)
-        say_hello_again(b, p->routing_id, "the broker had to start over: its disk was full");
+        broker_say_hello_again(b, p->routing_id, "the broker had to start over: its disk was full");
     uint64_t last_session = b->peers.last_session;
     peers_fini(&b->peers);
     b->peers.last_session = last_session;

@@ -93,6 +93,8 @@ bool broker_failed(struct broker *b, int r);
 void broker_send(struct broker *b, const struct peer *p, struct message *m);
 void broker_send_error(struct broker *b, const struct peer *p, uint64_t req, enum error_code code, const char *format, ...)
     printf_like(5, 6);
+/* Tells a connection that its session is none (any more). */
+void broker_say_hello_again(struct broker *b, const char *routing_id, const char *text);
 /* A peer is gone: its waits end; a worker stays, unconnected, until it is lost. */
 void broker_drop_peer(struct broker *b, struct peer *p);
 

@@ -29,6 +29,7 @@ libbroker_la_SOURCES = \
 	%D%/reader.h \
 	%D%/rebalance.c \
 	%D%/rebalance.h \
+	%D%/recv.c \
 	%D%/recv.h \
 	%D%/recv_admin.c \
 	%D%/recv_hello.c \
@@ -54,6 +55,7 @@ libbroker_la_SOURCES = \
 	%D%/store_upkeep.c \
 	%D%/store_view.c \
 	%D%/store_view.h \
+	%D%/tick.c \
 	%D%/wait.c \
 	%D%/wait.h \
 	%D%/worker.c \

@@ -1,6 +1,7 @@
 /* socket.c - libzmq, and all that must be known to use it safely. */
 #include "proto/socket.h"
 
+#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -78,9 +79,23 @@ const char *address_ipc_path(const char *address)
     return strncmp(address, "ipc://", 6) == 0 ? address + 6 : NULL;
 }
 
+/* The port of HOST:PORT, or NULL when it has none. */
+static const char *port_of(const char *host)
+{
+    const char *colon = strrchr(host, ':');
+    bool is_number = colon && colon[1] && !colon[1 + strspn(colon + 1, "0123456789")];
+    return is_number ? colon + 1 : NULL;
+}
+
+/* Of HOST:PORT. A name that only begins like a loopback address may be anywhere. */
 static bool is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]:", 6) == 0 || strncmp(host, "localhost:", 10) == 0;
+    struct in_addr a;
+    size_t n = (size_t)(port_of(host) - 1 - host);
+    cleanup(freep) char *name = xstrndup((struct str){ host, n });
+    if (inet_pton(AF_INET, name, &a) == 1)
+        return ntohl(a.s_addr) >> 24 == 127;
+    return strcmp(name, "[::1]") == 0 || strcmp(name, "localhost") == 0;
 }
 
 char *address_check(const char *address, bool insecure_loopback)
@@ -92,7 +107,7 @@ char *address_check(const char *address, bool insecure_loopback)
         return xasprintf("address %s: a Unix socket's path may have at most 107 bytes; choose a shorter one", address);
     if (path)
         return NULL;
-    if (strncmp(address, "tcp://", 6) != 0)
+    if (strncmp(address, "tcp://", 6) != 0 || !port_of(address + 6))
         return xasprintf("address %s: must be ipc:///PATH or tcp://HOST:PORT", address);
     if (is_loopback(address + 6) && insecure_loopback)
         return NULL;

@@ -107,11 +107,12 @@ start_broker() {
     tern-broker --listen "$TERN_BROKER" --db "$dir/tern.db" --ballast 1M "$@" < /dev/null >> "$dir/broker.log" 2>&1 3>&- &
     broker=$!
     started+=("$broker")
-    eventually 30 answers "$broker"
+    eventually 30 answers_or_ended "$broker"
+    ! gone "$broker"
 }
 
-answers() {
-    ! gone "$1" && tern ping
+answers_or_ended() {
+    gone "$1" || tern ping
 }
 
 # start_worker [NAME [OPTION...]]: sets $worker; NAME is w1 unless given.
@@ -121,9 +122,15 @@ start_worker() {
     tern-worker --broker "$TERN_BROKER" --name "$name" "$@" < /dev/null >> "$dir/worker-$name.log" 2>&1 3>&- &
     worker=$!
     started+=("$worker")
-    eventually 30 connected "$name" "$worker"
+    eventually 30 connected_or_ended "$name" "$worker"
+    ! gone "$worker"
 }
 
+connected_or_ended() {
+    gone "$2" || connected "$1" "$2"
+}
+
+# connected NAME PID
 connected() {
     tern workers --json | grep '"name":"'"$1"'".*"pid":'"$2"',' | grep -v '"heard_ago_ms":null'
 }

@@ -1,0 +1,166 @@
+/* tick.c - what is due in a turn: lost workers, due and expired jobs, upkeep, long requests, dispatch. */
+#include "broker/broker.h"
+
+#include "broker/change.h"
+#include "broker/dispatch.h"
+#include "broker/lease.h"
+#include "broker/rebalance.h"
+#include "broker/wait.h"
+#include "proto/base/log.h"
+
+#define UPKEEP_MS 1000
+#define MEASURES_MS 10000
+#define REBALANCE_MS 50
+#define SWEEP_JOBS 500      /* finished jobs deleted in one turn */
+#define DUE_A_TURN 1000
+#define DISK_TIGHT_PERCENT 85 /* from here on finished jobs go sooner */
+
+static void promote_due(struct broker *b, struct now now)
+{
+    if (b->next_due_ms > now.wall_ms)
+        return;
+    cleanup(freep) struct due_job *due = xcalloc(DUE_A_TURN, sizeof *due);
+    int n = store_promote_due(b->store, now.wall_ms, due, DUE_A_TURN);
+    if (broker_failed(b, n))
+        return;
+    for (int i = 0; i < n; i++) {
+        struct class *c = classes_get(&b->classes, due[i].class);
+        job_moved(b, due[i].id, due[i].priority, c, STATE_SCHEDULED, c, STATE_QUEUED, now);
+    }
+    b->next_due_ms = store_next_due(b->store);
+}
+
+static void expire(struct broker *b, struct now now)
+{
+    if (b->next_expiry_ms > now.wall_ms)
+        return;
+    uint64_t ids[DUE_A_TURN];
+    int n = store_find_expired(b->store, now.wall_ms, ids, DUE_A_TURN);
+    for (int i = 0; i < n && !b->failed; i++) {
+        struct job_row j;
+        if (broker_failed(b, store_get(b->store, ids[i], &j)))
+            return;
+        int r = store_end_waiting(b->store, j.id, STATE_EXPIRED, now.wall_ms);
+        struct class *c = classes_get(&b->classes, j.class);
+        if (!broker_failed(b, r) && r == 1)
+            job_moved(b, j.id, j.priority, c, j.state, c, STATE_EXPIRED, now);
+    }
+    if (!broker_failed(b, n))
+        b->next_expiry_ms = store_next_expiry(b->store);
+}
+
+/* A broker that was silent itself for over a beat (a slow disk, SIGSTOP) could not hear: it judges nobody for that. */
+static void forgive_own_silence(struct broker *b, struct now now)
+{
+    if (now.mono_ms - b->last_turn_mono_ms > b->options.heartbeat_ms) {
+        struct worker *w;
+        for (size_t i = 0; (w = strmap_next(&b->workers, &i));)
+            w->heard_mono_ms = now.mono_ms;
+    }
+    b->last_turn_mono_ms = now.mono_ms;
+}
+
+static void lose_worker(struct broker *b, struct worker *w, struct now now)
+{
+    lease_lose_worker(b, w, "it was not heard of for too long", now);
+    if (b->failed)
+        return;
+    if (w->peer)
+        broker_drop_peer(b, w->peer);
+    strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
+    worker_free(w);
+    b->worker_changes++;
+}
+
+static int64_t judge_workers(struct broker *b, struct now now)
+{
+    int64_t next = NEVER;
+    struct worker *w;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        int64_t lost_at = w->heard_mono_ms + b->options.lost_after_ms;
+        if (lost_at <= now.mono_ms) {
+            lose_worker(b, w, now);
+            return now.mono_ms; /* the map has changed: the rest in the next turn */
+        }
+        next = min_i64(next, lost_at);
+    }
+    return next;
+}
+
+/* A client that is silent for long is forgotten; should it speak again, it is asked to say HELLO. */
+#define CLIENT_FORGOTTEN_MS 60000
+
+static void forget_silent_client(struct broker *b, struct now now)
+{
+    struct peer *p;
+    for (size_t i = 0; (p = strmap_next(&b->peers.by_routing_id, &i));)
+        if (!p->worker && now.mono_ms - p->heard_mono_ms > CLIENT_FORGOTTEN_MS + b->options.lost_after_ms) {
+            broker_drop_peer(b, p);
+            return; /* the map has changed: the next in the next second */
+        }
+}
+
+static void keep_up(struct broker *b, struct now now)
+{
+    if (b->next_upkeep_mono_ms > now.mono_ms)
+        return;
+    b->next_upkeep_mono_ms = now.mono_ms + UPKEEP_MS;
+    forget_silent_client(b, now);
+    int used = store_disk_used(b->store);
+    bool busy = used >= b->options.disk_busy_percent;
+    if (busy != b->disk_busy)
+        log_warning("disk is %d %% full: submits are %s", used, busy ? "refused (busy: disk)" : "taken again");
+    b->disk_busy = busy;
+    if (!busy)
+        store_restore_ballast(b->store);
+    int64_t before = used >= DISK_TIGHT_PERCENT ? now.wall_ms : now.wall_ms - b->options.retention_ms;
+    int n = store_sweep(b->store, before, b->options.keep_finished, now.wall_ms, SWEEP_JOBS);
+    if (!broker_failed(b, n) && n == SWEEP_JOBS)
+        b->next_upkeep_mono_ms = now.mono_ms; /* there is more: in the next turn */
+}
+
+static void save_measures(struct broker *b, struct now now)
+{
+    if (b->next_measures_mono_ms > now.mono_ms)
+        return;
+    b->next_measures_mono_ms = now.mono_ms + MEASURES_MS;
+    for (size_t i = 0; i < b->classes.n && !b->failed; i++) {
+        struct class *c = b->classes.all[i];
+        if (!c || !c->measures_changed)
+            continue;
+        c->measures_changed = false;
+        broker_failed(b, store_save_measures(b->store, c->id, c->runs, c->mean_wall_us, c->mean_cpu_us));
+    }
+}
+
+static int64_t until_wall(int64_t wall_ms, struct now now)
+{
+    return wall_ms == NEVER ? NEVER : now.mono_ms + max_i64(wall_ms - now.wall_ms, 0);
+}
+
+int64_t broker_tick(struct broker *b, struct now now)
+{
+    b->counts.turns++;
+    forgive_own_silence(b, now);
+    int64_t next = b->failed ? NEVER : judge_workers(b, now);
+    if (!b->failed)
+        promote_due(b, now);
+    if (!b->failed)
+        expire(b, now);
+    if (!b->failed)
+        keep_up(b, now);
+    if (!b->failed)
+        save_measures(b, now);
+    bool more = !b->failed && change_tick(b, now);
+    if (!b->failed)
+        dispatch(b, now);
+    if (!b->failed && b->next_rebalance_mono_ms <= now.mono_ms)
+        b->next_rebalance_mono_ms = now.mono_ms + (rebalance(b, now) ? REBALANCE_MS : 4 * REBALANCE_MS);
+    more |= !b->failed && wait_tick(b);
+    if (more || b->dispatch_on || b->failed)
+        return now.mono_ms;
+    next = min_i64(next, until_wall(b->next_due_ms, now));
+    next = min_i64(next, until_wall(b->next_expiry_ms, now));
+    next = min_i64(next, b->next_upkeep_mono_ms);
+    return min_i64(next, now.mono_ms + max_i64(b->options.heartbeat_ms / 2, 1));
+}
