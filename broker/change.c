@@ -76,9 +76,10 @@ static struct class *unsuspected(struct broker *b, struct class *c)
 {
     struct class_key k = { str_of(c->queue->name), str_of(c->handler), str_of(c->program), c->tag, c->tag_unset, false };
     struct class *class = c;
-    if (c->suspect)
-        broker_failed(b, classes_intern(&b->classes, b->store, &k, &class));
-    return class;
+    int r = c->suspect ? classes_intern(&b->classes, b->store, &k, &class) : 0;
+    if (r < 0 && r != -E2BIG)
+        broker_failed(b, r);
+    return r < 0 ? c : class;
 }
 
 static const char *retry(struct broker *b, const struct job_row *j, struct now now)

@@ -106,7 +106,7 @@ int classes_intern(struct classes *c, struct store *s, const struct class_key *k
         return classes_intern(c, s, &shared, ret);
     }
     if (c->n >= 2 * LIMIT_CLASSES)
-        return -ENOSPC;
+        return -E2BIG;
     struct class_row row = { .queue = key->queue, .handler = key->handler, .program = key->program, .tag = key->tag,
                              .tag_unset = key->tag_unset, .suspect = key->suspect };
     uint32_t id;

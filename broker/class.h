@@ -64,7 +64,7 @@ struct class_key {
     enum tag tag;
     bool tag_unset, suspect;
 };
-/* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class; -ENOSPC when even that does not help. */
+/* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class; -E2BIG when even that does not help. */
 int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret);
 /* The same class, but for suspects. */
 int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret);

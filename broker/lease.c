@@ -71,6 +71,12 @@ void lease_set_started(struct broker *b, struct lease *l, struct now now)
     broker_failed(b, store_started(b->store, l->job.id, l->job.attempt, now.wall_ms));
 }
 
+void lease_set_waiting(struct lease *l)
+{
+    l->worker->pools[l->pool].started -= l->started;
+    l->started = l->taking_back = false;
+}
+
 void job_moved(struct broker *b, uint64_t id, int64_t priority, struct class *from_class, enum job_state from,
                struct class *class, enum job_state to, struct now now)
 {
@@ -85,14 +91,16 @@ void job_moved(struct broker *b, uint64_t id, int64_t priority, struct class *fr
     wait_on_end(b, id);
 }
 
-/* Where threads and coroutines share a process, a loss may be a neighbour's fault: the job goes on under suspicion. */
+/* Where threads and coroutines share a process, a loss may be a neighbour's fault: the job goes on under suspicion; but in its own
+ * class where there is no room for one more. */
 static struct class *class_after(struct broker *b, const struct lease *l, const struct outcome *o)
 {
     struct class *class = l->class;
     bool suspect = o->ending == ENDING_LOST && l->started && l->pool != POOL_PROCESS;
-    if (suspect && !class->suspect)
-        broker_failed(b, classes_suspect_of(&b->classes, b->store, l->class, &class));
-    return class;
+    int r = suspect && !class->suspect ? classes_suspect_of(&b->classes, b->store, l->class, &class) : 0;
+    if (r < 0 && r != -E2BIG)
+        broker_failed(b, r);
+    return r < 0 ? l->class : class;
 }
 
 static int64_t declared_retries(const struct lease *l)

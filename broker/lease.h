@@ -22,6 +22,8 @@ struct lease *lease_add(struct broker *b, const struct job_row *job, struct work
 struct lease *lease_find(const struct broker *b, const struct worker *w, uint64_t job, uint64_t attempt);
 struct lease *lease_of_job(const struct broker *b, uint64_t job);
 void lease_set_started(struct broker *b, struct lease *l, struct now now);
+/* The worker says that it has not started it: after a restart of the broker that is news. */
+void lease_set_waiting(struct lease *l);
 /* The attempt has ended: recorded, the job moves on, the lease is gone. */
 void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struct now now);
 /* The attempt did not count: the job is queued again, now. */

@@ -55,6 +55,7 @@ libbroker_la_SOURCES = \
 	%D%/store_upkeep.c \
 	%D%/store_view.c \
 	%D%/store_view.h \
+	%D%/text.h \
 	%D%/tick.c \
 	%D%/wait.c \
 	%D%/wait.h \

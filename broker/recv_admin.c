@@ -2,6 +2,7 @@
 #include "broker/recv.h"
 
 #include "broker/lease.h"
+#include "broker/text.h"
 #include "proto/base/log.h"
 
 static bool not_allowed(struct broker *b, const struct peer *p, uint64_t req)
@@ -19,26 +20,35 @@ static void send_ok(struct broker *b, const struct peer *p, uint64_t req)
     broker_send(b, p, &m);
 }
 
-/* Asks for what has not started, and passes the filter. */
-static void take_back(struct broker *b, struct worker *w, const struct queue *only)
+static void send_take_back(struct broker *b, const struct worker *w, struct attempt_ref *refs, size_t n)
 {
-    cleanup(freep) struct attempt_ref *refs = NULL;
-    size_t n = 0, cap = 0;
-    list_each(link, &w->leases) {
-        struct lease *l = list_entry(link, struct lease, link);
-        if (l->started || l->taking_back || (only && l->class->queue != only))
-            continue;
-        l->taking_back = true;
-        refs = grow_array(refs, &cap, n + 1, sizeof *refs);
-        refs[n++] = (struct attempt_ref){ l->job.id, l->job.attempt };
-    }
-    if (!n || !w->peer)
-        return;
     struct message m;
     message_init(&m, MSG_TAKE_BACK);
     m.take_back.attempts = refs;
     m.take_back.n_attempts = n;
     broker_send(b, w->peer, &m);
+}
+
+/* Asks for what has not started, and passes the filter. */
+static void take_back(struct broker *b, struct worker *w, const struct queue *only)
+{
+    if (!w->peer)
+        return;
+    struct attempt_ref refs[LIMIT_BATCH];
+    size_t n = 0;
+    list_each(link, &w->leases) {
+        struct lease *l = list_entry(link, struct lease, link);
+        if (l->started || l->taking_back || (only && l->class->queue != only))
+            continue;
+        l->taking_back = true;
+        refs[n++] = (struct attempt_ref){ l->job.id, l->job.attempt };
+        if (n < LIMIT_BATCH)
+            continue;
+        send_take_back(b, w, refs, n);
+        n = 0;
+    }
+    if (n)
+        send_take_back(b, w, refs, n);
 }
 
 void recv_pause(struct broker *b, struct peer *p, const struct message *m, struct now now)
@@ -48,8 +58,8 @@ void recv_pause(struct broker *b, struct peer *p, const struct message *m, struc
         return;
     struct queue *q = !m->pause.queue.p ? NULL : classes_find_queue(&b->classes, m->pause.queue);
     if (!q) {
-        broker_send_error(b, p, m->pause.req, CODE_NOT_FOUND, "no such queue: %.*s", (int)min_size(m->pause.queue.n, 128),
-                          m->pause.queue.p ? m->pause.queue.p : "");
+        struct str named = text_cut(m->pause.queue, LIMIT_NAME_BYTES);
+        broker_send_error(b, p, m->pause.req, CODE_NOT_FOUND, "no such queue: %.*s", (int)named.n, named.p ? named.p : "");
         return;
     }
     if (broker_failed(b, store_set_paused(b->store, m->pause.queue, m->pause.paused)))
@@ -85,9 +95,10 @@ void recv_drain(struct broker *b, struct peer *p, const struct message *m, struc
         broker_send(b, w->peer, &drain);
     }
     b->worker_changes++;
+    struct str named = text_cut(m->drain.worker, LIMIT_NAME_BYTES);
     if (found)
         send_ok(b, p, m->drain.req);
     else
-        broker_send_error(b, p, m->drain.req, CODE_NOT_FOUND, "no connected worker has the name %.*s",
-                          (int)min_size(m->drain.worker.n, 128), m->drain.worker.p ? m->drain.worker.p : "");
+        broker_send_error(b, p, m->drain.req, CODE_NOT_FOUND, "no connected worker has the name %.*s", (int)named.n,
+                          named.p ? named.p : "");
 }

@@ -98,6 +98,8 @@ size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hell
         l->listed = true;
         if (h->held[i].held != HELD_WAITING)
             lease_set_started(b, l, now);
+        else
+            lease_set_waiting(l);
     }
     list_each_safe(link, &w->leases) {
         struct lease *l = list_entry(link, struct lease, link);

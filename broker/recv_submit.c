@@ -183,7 +183,7 @@ static bool answer_known(struct broker *b, const struct peer *p, const struct ms
 
 static bool refused(struct broker *b, const struct peer *p, const struct msg_submit *m)
 {
-    if (!m->seq || !m->n_jobs || m->n_jobs > LIMIT_SUBMIT_JOBS) {
+    if (!m->seq || m->seq > INT64_MAX || !m->n_jobs || m->n_jobs > LIMIT_SUBMIT_JOBS) {
         broker_send_error(b, p, m->req, CODE_USAGE, "SUBMIT: needs a seq from 1 on, and 1 to %u jobs",
                           LIMIT_SUBMIT_JOBS);
         return true;
@@ -207,10 +207,11 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
     cleanup(freep) struct new_job *jobs = xcalloc(m->n_jobs, sizeof *jobs);
     for (size_t i = 0; i < m->n_jobs; i++) {
         int r = plan(b, &m->jobs[i], &jobs[i], now);
-        if (r < 0) {
-            broker_failed(b, r);
+        if (r == -E2BIG)
+            broker_send_error(b, p, m->req, CODE_REFUSED,
+                              "too many different queues and handlers: at most %u, use fewer names", 2 * LIMIT_CLASSES);
+        if (r == -E2BIG || broker_failed(b, r))
             return;
-        }
     }
     struct submit_row row = { .seq = m->seq, .count = m->n_jobs };
     struct str instance = { (const char *)p->instance, sizeof p->instance };

@@ -4,21 +4,24 @@
 #include "broker/lease.h"
 #include "proto/base/log.h"
 
-static size_t slots_of(const struct worker *w)
+/* Room that opens in one pool while another closes is room all the same. */
+static bool slots_differ(const struct worker *w, const size_t before[N_POOLS])
 {
-    size_t n = 0;
+    bool differ = false;
     for (int k = 0; k < N_POOLS; k++)
-        n += w->pools[k].slots;
-    return n;
+        differ |= w->pools[k].slots != before[k];
+    return differ;
 }
 
 void recv_beat(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     (void)now;
     if (p->worker && m->beat.n_pools) {
-        size_t before = slots_of(p->worker);
+        size_t before[N_POOLS];
+        for (int k = 0; k < N_POOLS; k++)
+            before[k] = p->worker->pools[k].slots;
         worker_set_load(p->worker, m->beat.pools, m->beat.n_pools);
-        b->credit_changes += slots_of(p->worker) != before;
+        b->credit_changes += slots_differ(p->worker, before);
     }
     struct message answer;
     message_init(&answer, MSG_BEAT);

@@ -1,5 +1,6 @@
 /* store_job.c - the life of a job, from its row to its attempts. Each statement says again which state it expects. */
 #include "broker/store_internal.h"
+#include "broker/text.h"
 
 #define KIND_RESULT 0
 #define KIND_OUTPUT 1
@@ -107,7 +108,7 @@ int store_add_jobs(struct store *s, const struct new_job *jobs, size_t n, struct
 int store_get(struct store *s, uint64_t id, struct job_row *ret)
 {
     sqlite3_stmt *q = sql(s, SQL_JOB_GET);
-    bind_int(q, 1, (int64_t)(id & INT64_MAX));
+    bind_int(q, 1, id > INT64_MAX ? 0 : (int64_t)id); /* there is no job 0 */
     int r = sql_row(s, q);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
@@ -237,9 +238,7 @@ static int add_attempt(struct store *s, const struct attempt_end *e)
     sqlite3_stmt *q = sql(s, SQL_ATTEMPT_ADD);
     for (size_t i = 0; i < ELEMENTS(values); i++)
         bind_int(q, (int)i + 1, values[i]);
-    struct str error = o->error;
-    error.n = min_size(error.n, LIMIT_TEXT_BYTES);
-    bind_text(q, 14, error);
+    bind_text(q, 14, text_cut(o->error, LIMIT_TEXT_BYTES));
     bind_int(q, 15, e->to);
     bind_int(q, 16, e->to == STATE_SCHEDULED ? e->due_ms : UNSET);
     return sql_run(s, q);

@@ -50,7 +50,7 @@ int store_find_submit(struct store *s, struct str owner, struct str instance, ui
     q = sql(s, SQL_SUBMIT_FIND);
     bind_text(q, 1, owner);
     bind_blob(q, 2, instance);
-    bind_int(q, 3, (int64_t)(seq & INT64_MAX));
+    bind_int(q, 3, seq > INT64_MAX ? 0 : (int64_t)seq); /* there is no submit 0 */
     int r = s->failed ? s->failed : sql_row(s, q);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;

@@ -129,20 +129,26 @@ bool wait_tick(struct broker *b)
     return !list_empty(&b->moving_waits);
 }
 
+static void answer_any(struct broker *b, struct link *waits, uint64_t id)
+{
+    struct job_row j = { .id = 0 };
+    list_each_safe(l, waits) {
+        struct wait *w = list_entry(l, struct wait, link);
+        if (!w->any || !ranges_contain(w->ranges, w->n_ranges, id))
+            continue;
+        if (!j.id && broker_failed(b, store_get(b->store, id, &j)))
+            return;
+        if (!w->owner || w->owner == j.owner)
+            answer(b, w, id);
+    }
+}
+
 void wait_on_end(struct broker *b, uint64_t id)
 {
     struct watch *watch = idmap_remove(&b->watched, id);
     for (struct link *l; watch && (l = list_pop(&watch->waits));)
         list_add_tail(&b->moving_waits, l);
     free(watch);
-    if (list_empty(&b->any_waits))
-        return;
-    struct job_row j;
-    if (broker_failed(b, store_get(b->store, id, &j)))
-        return;
-    list_each_safe(l, &b->any_waits) {
-        struct wait *w = list_entry(l, struct wait, link);
-        if (ranges_contain(w->ranges, w->n_ranges, id) && (!w->owner || w->owner == j.owner))
-            answer(b, w, id);
-    }
+    answer_any(b, &b->any_waits, id);
+    answer_any(b, &b->moving_waits, id); /* the cursor may be past this job already */
 }

@@ -250,7 +250,8 @@ static int throw_away(struct socket *s, zmq_msg_t *m)
     return -EBADMSG;
 }
 
-/* A routing id of the ROUTER's own making has 5 bytes, the first 0; libzmq lets no peer choose one like that. */
+/* A routing id of the ROUTER's own making has 5 bytes, the first 0. libzmq's own DEALER chooses none like that; a peer that
+ * speaks ZMTP by itself can, though never one that is in use. */
 static int recv_routing_id(struct socket *s, char *ret)
 {
     zmq_msg_t m;

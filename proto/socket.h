@@ -10,7 +10,8 @@
 struct socket;
 struct pollfd;
 
-/* A connection as the ROUTER names it: made by the ROUTER itself, never chosen by the peer, never used twice. */
+/* A connection as the ROUTER names it. No two have the same at a time. It is no proof of who that is: a hostile peer can choose
+ * one that is free, such as that of a connection that has ended. */
 #define ROUTING_ID_BYTES 5
 
 /* A message that has arrived. p is valid until frame_fini. */

@@ -7,7 +7,7 @@ top=${TERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
 
 # Paths that begin with a folder of the tree; FOLDER/*.c and the like may match anything.
 named() {
-    sed -E 's/\]\(([^)#]*)[^)]*\)/] `\1` /g' "$1" |
+    sed -E 's/\]\(([^)#]*)[^)]*\)/] \1 /g' "$1" |
         grep -oE '(^|[` (])(proto|broker|worker|client|tests|contrib|doc)/[A-Za-z0-9_.*/-]+' |
         sed -E 's/^[` (]//; s/[.]$//' | LC_ALL=C sort -u
     grep -oE '\]\([A-Z]+(\.md)?\)' "$1" | sed -E 's/^\]\(|\)$//g'
@@ -29,6 +29,10 @@ fi
 # The test itself: a page that names nothing real.
 lie=$(mktemp)
 trap 'rm -f "$lie"' EXIT
-printf '%s\n' 'see [that](doc/none.md) and `broker/none.c`' ' 3 client/none.c' '[x](NONE.md)' > "$lie"
+cat > "$lie" << 'END'
+see [that](doc/none.md) and `broker/none.c`
+ 3 client/none.c
+[x](NONE.md)
+END
 [ "$(missing "$lie" | wc -l)" -eq 4 ] || { echo "doc_paths.sh itself is wrong:"; missing "$lie"; exit 1; }
 echo "every file that is named is there"

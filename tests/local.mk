@@ -3,6 +3,8 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_buf \
+	%D%/test_class \
 	%D%/test_cli_job_options \
 	%D%/test_cli_json \
 	%D%/test_cli_slurp \
@@ -10,15 +12,24 @@ UNIT_TESTS = \
 	%D%/test_coroutine \
 	%D%/test_handler_http \
 	%D%/test_handlers \
+	%D%/test_job \
 	%D%/test_link \
+	%D%/test_list \
+	%D%/test_map \
+	%D%/test_message \
 	%D%/test_options \
 	%D%/test_output \
 	%D%/test_parse \
 	%D%/test_pool \
+	%D%/test_retry \
+	%D%/test_route \
 	%D%/test_selector \
 	%D%/test_sha256 \
 	%D%/test_slot \
+	%D%/test_socket \
 	%D%/test_tree \
+	%D%/test_validate \
+	%D%/test_words \
 	%D%/test_zygote \
 	$(END)
 
@@ -35,6 +46,8 @@ SIM_TESTS = \
 	%D%/sim/sim \
 	$(END)
 tests_sim_sim_SOURCES = \
+	%D%/sim/disk.c \
+	%D%/sim/disk.h \
 	%D%/sim/net.c \
 	%D%/sim/record.c \
 	%D%/sim/record.h \
@@ -45,6 +58,11 @@ tests_sim_sim_SOURCES = \
 	%D%/sim/world.h \
 	$(END)
 FUZZ_TESTS = \
+	%D%/fuzz/fuzz_message \
+	$(END)
+tests_fuzz_fuzz_message_SOURCES = \
+	%D%/fuzz/fuzz_message.c \
+	%D%/fuzz/replay.c \
 	$(END)
 
 # Programs that tests start, but that are no tests themselves.
@@ -58,6 +76,7 @@ FLOW_TESTS = \
 
 # Static checks: scripts that read the tree.
 STATIC_TESTS = \
+	%D%/doc_paths.sh \
 	%D%/house.sh \
 	%D%/manpages.sh \
 	%D%/protocol_doc.sh \
@@ -68,6 +87,7 @@ EXTRA_DIST += \
 	$(FLOW_TESTS) \
 	%D%/calling.h \
 	%D%/flow/run \
+	%D%/fuzz/corpus \
 	$(END)
 
 TEST_EXTENSIONS = .sh .bats

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/record.h"
 #include "tests/sim/world.h"
 
@@ -54,10 +55,10 @@ bool world_chance(struct world *w, unsigned n) { return rng_below(&w->rng, n) ==
 
 static struct faults choose_faults(struct world *w)
 {
-    unsigned bits = (unsigned)rng_below(&w->rng, 64);
+    unsigned bits = (unsigned)rng_below(&w->rng, 128);
     if (w->seed % 4 == 0)
         return (struct faults){ .broker_dies = true }; /* then P5 can be held to the letter */
-    return (struct faults){ bits & 1, bits & 2, bits & 4, bits & 8, bits & 16, bits & 32 };
+    return (struct faults){ bits & 1, bits & 2, bits & 4, bits & 8, bits & 16, bits & 32, bits & 64 };
 }
 
 static void remove_db(struct world *w)
@@ -161,15 +162,16 @@ static size_t run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    log_init("sim", getenv("SEED") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+    log_init("sim", getenv("SEED") ? LOG_LEVEL_DEBUG : (enum log_level)0);
     uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 200, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     if (getenv("SEED")) {
         first = strtoull(getenv("SEED"), NULL, 10);
         seeds = 1;
     }
     size_t jobs = 0;
+    disk_init();
     for (uint64_t seed = first; seed < first + seeds; seed++)
         jobs += run(seed);
-    printf("%" PRIu64 " seeds, %zu jobs acknowledged, 0 violations\n", seeds, jobs);
+    printf("%" PRIu64 " seeds, %zu jobs acknowledged, %lu writes refused by a full disk, 0 violations\n", seeds, jobs, disk_refused());
     return 0;
 }

@@ -1,13 +1,14 @@
 /* sim_broker.c - the real core, a turn at a time; it dies before the commit, after it, or in the middle of sending. */
 #include <stdio.h>
 
+#include "tests/sim/disk.h"
 #include "tests/sim/record.h"
 #include "tests/sim/world.h"
 
 static void start(struct world *w)
 {
     struct broker_options o = {
-        .store = { .path = w->db_path, .quiet = true },
+        .store = { .path = w->db_path, .quiet = true, .vfs = DISK_VFS },
         .heartbeat_ms = HEARTBEAT_MS,
         .lost_after_ms = LOST_AFTER_MS,
         .retention_ms = 7ll * 86400 * 1000,
@@ -19,6 +20,7 @@ static void start(struct world *w)
         .software = "sim",
     };
     char *error = NULL;
+    disk_set_full(false);
     int r = broker_open(&w->broker, &o, w->now, &error);
     world_check(w, r >= 0, "P1: the broker does not come back: %s", error ? error : "?");
 }
@@ -56,6 +58,19 @@ static void recv_all(struct world *w)
     }
 }
 
+/* The disk fills up for a while; what was asked meanwhile is answered with busy, and nothing that was acknowledged is lost. */
+static void fill_disk(struct world *w)
+{
+    if (w->now.mono_ms < w->disk_full_until_ms)
+        return;
+    disk_set_full(false);
+    if (!w->faults.disk_full || w->calm || !world_chance(w, 200))
+        return;
+    w->disk_full_until_ms = w->now.mono_ms + (int64_t)rng_below(&w->rng, 100);
+    world_trace(w, "the disk is full until %ld", (long)w->disk_full_until_ms);
+    disk_set_full(true);
+}
+
 void sim_broker_turn(struct world *w)
 {
     if (!w->broker) {
@@ -64,6 +79,7 @@ void sim_broker_turn(struct world *w)
         world_trace(w, "broker starts");
         start(w);
     }
+    fill_disk(w);
     bool dies = w->faults.broker_dies && !w->calm && world_chance(w, 150);
     unsigned where = (unsigned)rng_below(&w->rng, 3);
     int64_t down = (int64_t)rng_below(&w->rng, 400);

@@ -21,7 +21,7 @@ struct record;
 
 /* What may go wrong in this run. */
 struct faults {
-    bool broker_dies, worker_dies, cuts, drops, repeats, wall_jumps;
+    bool broker_dies, worker_dies, cuts, drops, repeats, wall_jumps, disk_full;
 };
 
 /* A message under way. */
@@ -51,7 +51,7 @@ struct world {
     bool calm;              /* faults have stopped: from here on everything must end */
     char db_path[128];
     struct broker *broker;  /* NULL while dead */
-    int64_t broker_back_ms;
+    int64_t broker_back_ms, disk_full_until_ms;
     uint32_t last_routing_id;
     struct wire wires[N_NODES]; /* workers first */
     struct sim_worker *workers[N_WORKERS];

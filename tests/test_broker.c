@@ -1,0 +1,564 @@
+/* test_broker.c - the core with its clients: submits, sessions, owners, bad input, a full disk. */
+#include "tests/broker_harness.h"
+
+/* ---- submit -------------------------------------------------------------------------------------- */
+
+static void a_submit_is_acknowledged_after_its_commit_and_not_before(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    struct job_spec s = bench_spec("cpu");
+    bench_forget_sent(t);
+    bench_ask_submit(t, &c, 1, &s, 1);
+    assert_int_equal(t->n_sent, 0);
+    struct store_reader *reader;
+    char *error = NULL;
+    assert_int_equal(store_reader_open(&reader, t->path, &error), 0);
+    broker_tick(t->broker, t->now);
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open_v2(t->path, &other, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    sqlite3_stmt *q;
+    assert_int_equal(sqlite3_prepare_v2(other, "SELECT count(*) FROM job", -1, &q, NULL), SQLITE_OK);
+    sqlite3_step(q);
+    assert_int_equal(sqlite3_column_int(q, 0), 0);
+    sqlite3_reset(q);
+    assert_int_equal(broker_commit(t->broker, t->now), 0);
+    sqlite3_step(q);
+    assert_int_equal(sqlite3_column_int(q, 0), 1);
+    sqlite3_finalize(q);
+    sqlite3_close(other);
+    store_reader_close(reader);
+    broker_flush(t->broker, bench_take, t, t->now);
+    assert_int_equal(bench_expect(t, &c, MSG_SUBMITTED)->submitted.first_id, 1);
+}
+
+static void what_was_acknowledged_is_there_after_a_restart(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    uint64_t id = bench_submit_n(t, &c, bench_spec("cpu"), 300);
+    bench_restart(t);
+    for (uint64_t i = 0; i < 300; i++)
+        assert_state(t, id + i, STATE_QUEUED);
+    bench_turn(t);
+}
+
+static void the_same_number_gets_the_same_ids_and_adds_nothing(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    uint64_t first = bench_submit_n(t, &c, bench_spec("cpu"), 3);
+    struct job_spec jobs[3] = { bench_spec("cpu"), bench_spec("cpu"), bench_spec("cpu") };
+    for (int round = 0; round < 2; round++) {
+        bench_ask_submit(t, &c, 1, jobs, 3);
+        bench_ask_submit(t, &c, 1, jobs, 3);
+        bench_turn(t);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(bench_expect(t, &c, MSG_SUBMITTED)->submitted.first_id, first);
+        bench_restart(t);
+        struct message m = bench_hello(&c, "client");
+        bench_tell(t, &c, &m);
+        assert_int_equal(bench_welcome(t, &c)->welcome.last_seq, 1);
+    }
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 3);
+}
+
+static void a_number_that_was_used_for_other_jobs_is_refused(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bench_submit_n(t, &c, bench_spec("cpu"), 3);
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &c, 1, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_REFUSED, "other jobs");
+}
+
+static void a_number_older_than_the_last_sixteen_is_refused(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    for (int i = 0; i < 17; i++)
+        bench_submit(t, &c, "cpu");
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &c, 1, &s, 1);
+    bench_ask_submit(t, &c, 2, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_REFUSED, "16");
+    assert_int_equal(bench_expect(t, &c, MSG_SUBMITTED)->submitted.first_id, 2);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 17);
+}
+
+static void numbers_belong_to_the_owner_and_the_session(void **state)
+{
+    struct bench *t = *state;
+    struct conn a = bench_client(t, "cli-1", 1000), b = bench_client(t, "bli-2", 1000), d = bench_conn("cli-3", 1001);
+    struct message m = bench_hello(&d, "client"); /* the same instance as a, another user */
+    bench_tell(t, &d, &m);
+    bench_welcome(t, &d);
+    assert_int_equal(bench_submit(t, &a, "cpu"), 1);
+    assert_int_equal(bench_submit(t, &b, "cpu"), 2);
+    assert_int_equal(bench_submit(t, &d, "cpu"), 3);
+}
+
+static void bye_of_a_client_forgets_its_numbers(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bench_submit(t, &c, "cpu");
+    struct message m;
+    message_init(&m, MSG_BYE);
+    bench_tell(t, &c, &m);
+    bench_turn(t);
+    assert_int_equal(bench_number(t, "SELECT (SELECT count(*) FROM client) + (SELECT count(*) FROM submit)"), 0);
+    assert_null(peers_find(&t->broker->peers, c.id));
+    assert_state(t, 1, STATE_QUEUED);
+}
+
+static void a_bad_job_is_refused_with_a_text_and_nothing_of_its_submit_is_inserted(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    static const char long_name[200] = { [0 ... 198] = 'x' };
+    struct job_spec good = bench_spec("cpu");
+    struct { struct job_spec s; const char *text; } bad[] = {
+        { bench_spec(""), "handler" }, { bench_spec("a b"), "handler" }, { bench_spec(long_name), "handler" },
+        { good, "queue" }, { good, "tag" }, { good, "priority" }, { good, "delay" }, { good, "retries" },
+        { good, "backoff" }, { good, "crash-limit" }, { good, "memory" }, { good, "timeout" }, { good, "expire" },
+    };
+    bad[3].s.queue = str_of("a/b");
+    bad[4].s.tag = 4;
+    bad[5].s.priority = INT64_MAX;
+    bad[6].s.delay_ms = -1;
+    bad[7].s.retries = -1;
+    bad[8].s.backoff_min_ms = 10;
+    bad[8].s.backoff_max_ms = 5;
+    bad[9].s.crash_limit = 0;
+    bad[10].s.memory_bytes = 0;
+    bad[11].s.timeout_ms = INT64_MAX;
+    bad[12].s.expire_ms = -5;
+    for (size_t i = 0; i < ELEMENTS(bad); i++) {
+        struct job_spec jobs[2] = { good, bad[i].s };
+        bench_ask_submit(t, &c, 1, jobs, 2);
+        bench_turn(t);
+        bench_expect_error(t, &c, CODE_USAGE, bad[i].text);
+        bench_ask_submit(t, &c, 1, &bad[i].s, 1);
+        bench_turn(t);
+        bench_expect_error(t, &c, CODE_USAGE, bad[i].text);
+    }
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 0);
+    assert_int_equal(bench_submit(t, &c, "cpu"), 1);
+}
+
+static void a_payload_over_the_limit_is_refused_naming_limit_and_size(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    char bytes[1001] = "";
+    struct job_spec s = bench_spec("cpu");
+    s.payload = (struct str){ bytes, 1001 };
+    bench_ask_submit(t, &c, 1, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_REFUSED, "1001 bytes, the limit is 1000");
+    s.payload.n = 1000;
+    bench_submit_spec(t, &c, s);
+}
+
+static void a_submit_without_jobs_or_with_a_number_that_is_none_is_refused(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    struct job_spec s = bench_spec("cpu");
+    static const uint64_t numbers[] = { 0, (uint64_t)INT64_MAX + 1, (uint64_t)INT64_MAX + 2, UINT64_MAX };
+    for (size_t i = 0; i < ELEMENTS(numbers); i++)
+        for (int again = 0; again < 2; again++) {
+            bench_ask_submit(t, &c, numbers[i], &s, 1);
+            assert_int_equal(bench_turn(t), 0);
+            bench_expect_error(t, &c, CODE_USAGE, "seq");
+        }
+    bench_ask_submit(t, &c, 1, NULL, 0);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_USAGE, "jobs");
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 0);
+}
+
+static void a_handler_that_nobody_has_is_accepted_with_a_notice(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bench_worker(t, "wrk-1", 1, 1, 1);
+    struct job_spec jobs[2] = { bench_spec("cpu"), bench_spec("nobody") };
+    bench_ask_submit(t, &c, 1, jobs, 2);
+    bench_turn(t);
+    const struct message *m = bench_expect(t, &c, MSG_SUBMITTED);
+    assert_int_equal(m->submitted.n_notices, 1);
+    assert_non_null(memmem(m->submitted.notices[0].p, m->submitted.notices[0].n, "nobody", 6));
+}
+
+/* ---- sessions ------------------------------------------------------------------------------------ */
+
+static void who_is_not_known_or_speaks_for_another_session_is_asked_to_say_hello(void **state)
+{
+    struct bench *t = *state;
+    struct conn stranger = bench_conn("cli-9", 1000), c = bench_client(t, "cli-1", 1000);
+    struct conn other_session = c, other_epoch = c;
+    other_session.session++;
+    other_epoch.epoch--;
+    bench_beat(t, &stranger);
+    bench_beat(t, &other_session);
+    bench_beat(t, &other_epoch);
+    bench_turn(t);
+    bench_expect(t, &stranger, MSG_HELLO_AGAIN);
+    bench_expect(t, &c, MSG_HELLO_AGAIN);
+    bench_expect(t, &c, MSG_HELLO_AGAIN);
+    assert_null(bench_next(t, &c, MSG_BEAT));
+    bench_beat(t, &c);
+    bench_turn(t);
+    assert_int_equal(bench_expect(t, &c, MSG_BEAT)->beat.req, c.req);
+}
+
+static void a_hello_of_another_version_or_without_an_instance_is_refused(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_conn("cli-1", 1000);
+    struct message m = bench_hello(&c, "client");
+    m.hello.min_version = 2;
+    bench_tell(t, &c, &m);
+    m = bench_hello(&c, "client");
+    m.hello.instance.n = 15;
+    bench_tell(t, &c, &m);
+    m = bench_hello(&c, "king");
+    bench_tell(t, &c, &m);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_PROTOCOL, "version");
+    bench_expect_error(t, &c, CODE_PROTOCOL, "instance");
+    bench_expect_error(t, &c, CODE_PROTOCOL, "role");
+    assert_int_equal(t->broker->peers.by_routing_id.n, 0);
+}
+
+static void a_worker_of_another_user_is_not_allowed(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_conn("wrk-1", 1000);
+    struct message m = bench_hello(&c, "worker");
+    m.hello.name = str_of("w");
+    bench_tell(t, &c, &m);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_NOT_ALLOWED, "worker");
+    assert_int_equal(t->broker->workers.n, 0);
+}
+
+static void a_message_of_the_other_side_is_refused(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 1, 1);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    bench_tell_outcome(t, &c, bench_outcome(id, 1, ENDING_DONE));
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &w, 1, &s, 1);
+    struct message m;
+    message_init(&m, MSG_WELCOME);
+    bench_tell(t, &c, &m);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_PROTOCOL, "RESULT");
+    bench_expect_error(t, &c, CODE_PROTOCOL, "WELCOME");
+    bench_expect_error(t, &w, CODE_PROTOCOL, "SUBMIT");
+    assert_state(t, id, STATE_RUNNING);
+}
+
+static void hostile_bytes_are_counted_and_disturb_nothing(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), evil = bench_conn("evl-1", 1001);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    struct rng rng;
+    rng_init(&rng, 3);
+    char bytes[64];
+    uint64_t before = t->broker->counts.bad_messages;
+    for (int i = 0; i < 5000; i++) {
+        size_t n = (size_t)rng_below(&rng, sizeof bytes);
+        for (size_t k = 0; k < n; k++)
+            bytes[k] = (char)rng_next(&rng);
+        bench_tell_raw(t, i % 2 ? &evil : &c, (struct str){ bytes, n });
+        if (i % 500 == 0)
+            bench_turn(t);
+    }
+    assert_int_equal(bench_turn(t), 0);
+    assert_true(t->broker->counts.bad_messages > before + 4900);
+    assert_state(t, id, STATE_QUEUED);
+    bench_beat(t, &c);
+    bench_turn(t);
+    bench_expect(t, &c, MSG_BEAT);
+}
+
+/* A true message with a few bytes changed gets through decoding more often. */
+static void broken_messages_never_break_the_broker(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 2, 2, 2);
+    struct rng rng;
+    rng_init(&rng, 11);
+    struct buf b;
+    buf_init(&b, LIMIT_MESSAGE_BYTES);
+    for (int i = 0; i < 3000; i++) {
+        struct job_spec s = bench_spec(i % 3 ? "cpu" : "io");
+        struct outcome o = bench_outcome(rng_below(&rng, 20) + 1, 1, (enum ending)rng_below(&rng, 5));
+        struct range range = { 1, rng_below(&rng, 40) };
+        static const enum message_type types[] = { MSG_SUBMIT, MSG_RESULT, MSG_CANCEL, MSG_RETRY, MSG_REMOVE, MSG_WAIT, MSG_WHY };
+        enum message_type type = types[rng_below(&rng, ELEMENTS(types))];
+        struct conn *from = type == MSG_RESULT ? &w : &c;
+        struct message m;
+        message_init(&m, type);
+        m.cancel.req = (uint64_t)i;
+        if (type == MSG_SUBMIT) {
+            m.submit.seq = ++c.seq;
+            m.submit.jobs = &s;
+            m.submit.n_jobs = 1;
+        } else if (type == MSG_RESULT) {
+            m.result.outcomes = &o;
+            m.result.n_outcomes = 1;
+        } else if (type == MSG_WHY) {
+            m.why.job = rng_below(&rng, 40);
+        } else {
+            m.cancel.ranges = &range;
+            m.cancel.n_ranges = 1;
+        }
+        m.epoch = from->epoch;
+        m.session = from->session;
+        buf_clear(&b);
+        assert_int_equal(message_encode(&b, &m), 0);
+        for (uint64_t k = rng_below(&rng, 3); k > 0; k--)
+            b.p[3 + rng_below(&rng, b.n - 3)] = (char)rng_next(&rng);
+        bench_tell_raw(t, from, buf_str(&b));
+        if (i % 4 == 0)
+            assert_int_equal(bench_turn(t), 0);
+    }
+    buf_fini(&b);
+    bench_turn(t);
+    assert_true(bench_number(t, "SELECT count(*) FROM job") > 10);
+}
+
+static void more_peers_than_the_limit_get_busy(void **state)
+{
+    struct bench *t = *state;
+    for (unsigned i = 0; i < LIMIT_PEERS + 1; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%05u", i);
+        struct conn c = bench_conn(id, 1000);
+        struct message m = bench_hello(&c, "client");
+        bench_tell(t, &c, &m);
+        if (i % 1000 == 999 || i == LIMIT_PEERS)
+            bench_turn(t);
+    }
+    struct conn last = bench_conn("10000", 1000);
+    bench_expect_error(t, &last, CODE_BUSY, "peers");
+    assert_int_equal(t->broker->peers.by_routing_id.n, LIMIT_PEERS);
+}
+
+static void more_queues_than_may_be_are_refused_and_the_broker_goes_on(void **state)
+{
+    struct bench *t = *state;
+    t->unchecked = true;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    const size_t a_submit = 5000;
+    struct job_spec *jobs = xcalloc(a_submit, sizeof *jobs);
+    char (*names)[16] = xcalloc(a_submit, sizeof *names);
+    bool refused = false;
+    for (size_t k = 0; k < 5; k++) {
+        for (size_t i = 0; i < a_submit; i++) {
+            snprintf(names[i], sizeof names[i], "q%zu", k * a_submit + i);
+            jobs[i] = bench_spec("cpu");
+            jobs[i].queue = str_of(names[i]);
+        }
+        bench_ask_submit(t, &c, k + 1, jobs, a_submit);
+        assert_int_equal(bench_turn(t), 0);
+        const struct message *m = bench_next(t, &c, MSG_ERROR);
+        if (!m)
+            continue;
+        refused = true;
+        assert_int_equal(m->error.code, CODE_REFUSED);
+    }
+    assert_true(refused);
+    assert_null(bench_next(t, &c, MSG_HELLO_AGAIN));
+    struct job_spec s = bench_spec("cpu");
+    s.queue = str_of("q1");
+    bench_ask_submit(t, &c, 9, &s, 1);
+    bench_turn(t);
+    bench_expect(t, &c, MSG_SUBMITTED);
+    free(jobs);
+    free(names);
+}
+
+/* ---- the disk ------------------------------------------------------------------------------------ */
+
+static void a_full_disk_answers_busy_acknowledges_nothing_and_goes_on(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    cleanup(freep) char *limit = xasprintf("PRAGMA max_page_count = %" PRId64, bench_number(t, "PRAGMA page_count"));
+    bench_number(t, limit);
+    char bytes[1000] = "";
+    struct job_spec s = bench_spec("cpu");
+    s.payload = (struct str){ bytes, sizeof bytes };
+    struct job_spec jobs[100];
+    for (size_t i = 0; i < ELEMENTS(jobs); i++)
+        jobs[i] = s;
+    bench_ask_submit(t, &c, 2, jobs, ELEMENTS(jobs));
+    assert_int_equal(bench_turn(t), 0);
+    assert_null(bench_next(t, &c, MSG_SUBMITTED));
+    bench_expect_error(t, &c, CODE_BUSY, "disk");
+    bench_expect(t, &c, MSG_HELLO_AGAIN);
+    bench_expect(t, &w, MSG_HELLO_AGAIN);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 1);
+    bench_number(t, "PRAGMA max_page_count = 1000000");
+    struct held held = { id, 1, HELD_RUNNING, POOL_PROCESS };
+    assert_int_equal(bench_worker_hello(t, &w, &held, 1)->welcome.n_gone, 0);
+    bench_live(t, 2000); /* the disk is looked at */
+    struct message m = bench_hello(&c, "client");
+    bench_tell(t, &c, &m);
+    assert_int_equal(bench_welcome(t, &c)->welcome.last_seq, 1);
+    bench_ask_submit(t, &c, 2, jobs, ELEMENTS(jobs));
+    bench_turn(t);
+    assert_int_equal(bench_expect(t, &c, MSG_SUBMITTED)->submitted.first_id, 2);
+    bench_end(t, &w, id, 1, ENDING_DONE);
+    assert_state(t, id, STATE_DONE);
+}
+
+static void over_the_disk_limit_only_submits_get_busy(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    t->broker->disk_busy = true;
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &c, 2, &s, 1);
+    bench_ask_submit(t, &c, 1, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_BUSY, "disk");
+    assert_int_equal(bench_expect(t, &c, MSG_SUBMITTED)->submitted.first_id, id);
+    bench_change_one(t, &c, MSG_CANCEL, id);
+    bench_expect_changed(t, &c, 1, 0, 0);
+}
+
+/* ---- owners -------------------------------------------------------------------------------------- */
+
+static void ask_why(struct bench *t, struct conn *c, uint64_t id)
+{
+    struct message m;
+    message_init(&m, MSG_WHY);
+    m.why.req = ++c->req;
+    m.why.job = id;
+    bench_tell(t, c, &m);
+}
+
+static void a_client_sees_and_changes_its_own_jobs_alone(void **state)
+{
+    struct bench *t = *state;
+    struct conn a = bench_client(t, "ali-1", 1000), b = bench_client(t, "bli-1", 1001);
+    uint64_t of_a = bench_submit(t, &a, "cpu");
+    ask_why(t, &b, of_a);
+    bench_turn(t);
+    bench_expect_error(t, &b, CODE_NOT_FOUND, "no such job");
+    static const enum message_type verbs[] = { MSG_CANCEL, MSG_RETRY, MSG_REMOVE, MSG_WAIT };
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ELEMENTS(verbs); i++) {
+            bench_change_one(t, &b, verbs[i], of_a);
+            bench_expect_error(t, &b, CODE_NOT_FOUND, "no such job");
+        }
+        bench_submit(t, &b, "cpu");
+    }
+    assert_state(t, of_a, STATE_QUEUED);
+    struct range all = { 1, UINT64_MAX };
+    bench_change(t, &b, MSG_CANCEL, &all, 1);
+    bench_expect_changed(t, &b, 2, 0, 0);
+    assert_state(t, of_a, STATE_QUEUED);
+    struct conn root = bench_client(t, "rut-1", 0);
+    ask_why(t, &root, of_a);
+    bench_change(t, &root, MSG_CANCEL, &all, 1);
+    bench_expect(t, &root, MSG_BECAUSE);
+    bench_expect_changed(t, &root, 1, 2, 0);
+}
+
+static void pause_and_drain_are_for_admins(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0);
+    bench_submit(t, &c, "nobody");
+    struct message m;
+    message_init(&m, MSG_PAUSE);
+    m.pause.queue = str_of("default");
+    m.pause.paused = 1;
+    bench_tell(t, &c, &m);
+    message_init(&m, MSG_DRAIN);
+    m.drain.worker = str_of(w.name);
+    bench_tell(t, &c, &m);
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_NOT_ALLOWED, "root");
+    bench_expect_error(t, &c, CODE_NOT_ALLOWED, "root");
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM queue"), 0);
+    assert_null(bench_next(t, &w, MSG_DRAIN));
+}
+
+static void a_text_that_was_cut_is_still_a_text(void **state)
+{
+    struct bench *t = *state;
+    struct conn root = bench_client(t, "rut-1", 0);
+    char name[140];
+    memset(name, 'a', 127);
+    memcpy(name + 127, "\xc3\xa9\xc3\xa9", 5);
+    struct message m;
+    message_init(&m, MSG_DRAIN);
+    m.drain.worker = str_of(name);
+    bench_tell(t, &root, &m);
+    message_init(&m, MSG_PAUSE);
+    m.pause.queue = str_of(name);
+    bench_tell(t, &root, &m);
+    bench_turn(t); /* decodes what was sent */
+    bench_expect_error(t, &root, CODE_NOT_FOUND, "no connected worker");
+    bench_expect_error(t, &root, CODE_NOT_FOUND, "no such queue");
+}
+
+static void a_client_that_is_silent_for_long_is_forgotten_with_all_that_it_waits_for(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    uint64_t id = bench_submit(t, &c, "nobody");
+    bench_change_one(t, &c, MSG_WAIT, id);
+    bench_live(t, 75000);
+    assert_int_equal(t->broker->peers.by_routing_id.n, 0);
+    assert_int_equal(t->broker->watched.n, 0);
+    assert_state(t, id, STATE_QUEUED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        bench_test(a_submit_is_acknowledged_after_its_commit_and_not_before),
+        bench_test(what_was_acknowledged_is_there_after_a_restart),
+        bench_test(the_same_number_gets_the_same_ids_and_adds_nothing),
+        bench_test(a_number_that_was_used_for_other_jobs_is_refused),
+        bench_test(a_number_older_than_the_last_sixteen_is_refused),
+        bench_test(numbers_belong_to_the_owner_and_the_session),
+        bench_test(bye_of_a_client_forgets_its_numbers),
+        bench_test(a_bad_job_is_refused_with_a_text_and_nothing_of_its_submit_is_inserted),
+        bench_test(a_payload_over_the_limit_is_refused_naming_limit_and_size),
+        bench_test(a_submit_without_jobs_or_with_a_number_that_is_none_is_refused),
+        bench_test(a_handler_that_nobody_has_is_accepted_with_a_notice),
+        bench_test(who_is_not_known_or_speaks_for_another_session_is_asked_to_say_hello),
+        bench_test(a_hello_of_another_version_or_without_an_instance_is_refused),
+        bench_test(a_worker_of_another_user_is_not_allowed),
+        bench_test(a_message_of_the_other_side_is_refused),
+        bench_test(hostile_bytes_are_counted_and_disturb_nothing),
+        bench_test(broken_messages_never_break_the_broker),
+        bench_test(more_peers_than_the_limit_get_busy),
+        bench_test(more_queues_than_may_be_are_refused_and_the_broker_goes_on),
+        bench_test(a_full_disk_answers_busy_acknowledges_nothing_and_goes_on),
+        bench_test(over_the_disk_limit_only_submits_get_busy),
+        bench_test(a_client_sees_and_changes_its_own_jobs_alone),
+        bench_test(pause_and_drain_are_for_admins),
+        bench_test(a_text_that_was_cut_is_still_a_text),
+        bench_test(a_client_that_is_silent_for_long_is_forgotten_with_all_that_it_waits_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
