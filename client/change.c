@@ -48,7 +48,7 @@ static int change_selected(struct cli *cli, const struct selector *sel, change_f
     else
         json_fini(&refusals.j);
     if (r < 0)
-        return cli_broken(cli, r);
+        return cli_broken_jobs(cli, r, sel);
     if (changed.skipped && !cli->json)
         cli_notice("%" PRIu64 " %s", changed.skipped, skipped);
     return refusals.status;

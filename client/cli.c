@@ -51,6 +51,18 @@ int cli_broken(struct cli *cli, int result)
     return cli_fail(tern_exit_status(result), "%s", tern_client_error(cli->client));
 }
 
+int cli_broken_job(struct cli *cli, int result, uint64_t id)
+{
+    if (result == -ENOENT)
+        return cli_fail(STATUS_NOT_FOUND, "no such job: %llu", (unsigned long long)id);
+    return cli_broken(cli, result);
+}
+
+int cli_broken_jobs(struct cli *cli, int result, const struct selector *sel)
+{
+    return selector_is_one_job(sel) ? cli_broken_job(cli, result, sel->ranges[0].first) : cli_broken(cli, result);
+}
+
 int cli_connect(struct cli *cli)
 {
     if (cli->client)
@@ -66,6 +78,26 @@ int cli_connect(struct cli *cli)
     tern_client_set_timeouts(cli->client, min_i64(5000, cli->broker_timeout_ms), cli->broker_timeout_ms);
     r = tern_client_connect(cli->client, cli->address);
     return r < 0 ? cli_broken(cli, r) : 0;
+}
+
+#define NOTICES_ONCE 1000u
+
+void cli_on_notice(void *context, const char *text)
+{
+    struct cli *cli = context;
+    if (strmap_find(&cli->told, str_of(text)))
+        return;
+    if (cli->told.n < NOTICES_ONCE)
+        strmap_put(&cli->told, str_of(text), cli);
+    cli_notice("%s", text);
+}
+
+void cli_fini(struct cli *cli)
+{
+    tern_client_free(cli->client);
+    strmap_fini(&cli->told);
+    free(cli->address);
+    options_fini(cli_options, cli);
 }
 
 static int take_newest(void *context, const struct tern_job_view *job)

@@ -5,6 +5,7 @@
 #define TERN_CLI_H
 
 #include "client/tern.h"
+#include "proto/base/map.h"
 #include "proto/base/options.h"
 
 #define STATUS_FAILED 1
@@ -22,6 +23,7 @@ struct cli {
     bool json, help;
     char *address;              /* owned: once resolved */
     struct tern_client *client; /* owned: once connected */
+    struct strmap told;         /* notices that were printed */
 };
 
 /* One verb: a row of the table in commands.c. */
@@ -45,10 +47,17 @@ extern const struct option_def cli_options[]; /* of struct cli */
 int cli_fail(int status, const char *format, ...) printf_like(2, 3);
 /* The same with the client's error. result: of a tern_client_* function. */
 int cli_broken(struct cli *cli, int result);
+/* The same where it concerns one job, or some: names the one that is not there. */
+int cli_broken_job(struct cli *cli, int result, uint64_t id);
+int cli_broken_jobs(struct cli *cli, int result, const struct selector *sel);
 void cli_notice(const char *format, ...) printf_like(1, 2);
 
 /* Finds the address and connects, once. 0, or an exit status, having said why. */
 int cli_connect(struct cli *cli);
+/* For tern_client_on_notice, with struct cli as context: prints each text once. */
+void cli_on_notice(void *context, const char *text);
+/* Frees all that the above made. */
+void cli_fini(struct cli *cli);
 /* Connects, and reads selectors into sel, which the caller has zeroed and finishes in any case. */
 int cli_select(struct cli *cli, int n, char **args, struct selector *sel);
 /* For commands that take no operands, or exactly one. */

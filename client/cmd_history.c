@@ -60,7 +60,7 @@ static int ask(struct cli *cli, void *options, uint64_t id)
     int r = tern_client_history(cli->client, id, take, &h);
     if (r >= 0 && !h.json)
         table_end(&h.table);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    return r < 0 ? cli_broken_job(cli, r, id) : 0;
 }
 
 static int run(struct cli *cli, void *to, int n, char **args) { return each_job(cli, to, n, args, ask); }

@@ -125,7 +125,7 @@ static int list(struct cli *cli, const struct list_options *o, const struct sele
     else
         free(l.table.cells);
     if (r < 0 && (r != -ENOENT || sel->n))
-        return cli_broken(cli, r);
+        return cli_broken_jobs(cli, r, sel);
     if (l.cut)
         cli_notice("the newest %" PRIu64 " are shown; there are more: --limit N, or --limit 0 for all", l.n);
     if (!l.n && !cli->json)

@@ -6,6 +6,7 @@
 #include "client/each_job.h"
 #include "client/json.h"
 #include "client/show.h"
+#include "proto/base/utf8.h"
 
 struct logs_options {
     bool only_stderr;
@@ -28,7 +29,7 @@ static void print_chunk(const struct tern_result *r, int stream, struct str byte
     json_count(&j, "id", r->job);
     json_count(&j, "attempt", r->attempt);
     json_text(&j, "stream", streams[stream]);
-    json_bytes(&j, "text", stream != 3 && json_is_text(bytes) ? bytes : STR_UNSET);
+    json_bytes(&j, "text", stream != 3 && utf8_is_text(bytes) ? bytes : STR_UNSET);
     json_base64(&j, "base64", stream == 3 ? STR_UNSET : bytes);
     json_number(&j, "cut_bytes", stream == 3 ? (int64_t)cut : TERN_UNSET);
     json_print(&j);
@@ -51,7 +52,7 @@ static int fetch(struct cli *cli, void *to, uint64_t id)
     struct tern_result result;
     int r = tern_client_fetch_output(cli->client, id, (uint64_t)o->attempt, &result);
     if (r < 0)
-        return cli_broken(cli, r);
+        return cli_broken_job(cli, r, id);
     int only_stream = o->only_stderr ? 2 : 0, status = 0;
     if (!result.data && strcmp(result.state, "done") != 0 && !result.reason)
         status = cli_fail(STATUS_REFUSED, "job %" PRIu64 " has no output yet: it is %s", id, result.state);

@@ -6,6 +6,7 @@
 #include "client/describe.h"
 #include "client/each_job.h"
 #include "client/json.h"
+#include "proto/base/utf8.h"
 
 static void print_json(const struct tern_result *r)
 {
@@ -19,7 +20,7 @@ static void print_json(const struct tern_result *r)
     json_number(&j, "exit_code", r->exit_code);
     json_number(&j, "signal", r->signal);
     json_text(&j, "error", r->error);
-    json_bytes(&j, "result", json_is_text(data) ? data : STR_UNSET);
+    json_bytes(&j, "result", utf8_is_text(data) ? data : STR_UNSET);
     json_base64(&j, "result_base64", data);
     json_print(&j);
 }
@@ -54,7 +55,7 @@ static int fetch(struct cli *cli, void *options, uint64_t id)
     struct tern_result result;
     int r = tern_client_fetch_result(cli->client, id, &result);
     if (r < 0)
-        return cli_broken(cli, r);
+        return cli_broken_job(cli, r, id);
     int status = show(&result, cli->json);
     tern_result_fini(&result);
     return status;

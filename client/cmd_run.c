@@ -16,12 +16,6 @@
 
 static int ours(int status) { return status == STATUS_USAGE ? STATUS_USAGE : STATUS_TERN; }
 
-static void on_notice(void *context, const char *text)
-{
-    (void)context;
-    cli_notice("%s", text);
-}
-
 /* INT and TERM as a descriptor, that ends a wait. -1 when that cannot be had. */
 static int catch_signals(void)
 {
@@ -58,7 +52,7 @@ static int wait_and_cancel(struct cli *cli, const struct tern_range *job, int si
     return r < 0 ? ours(cli_broken(cli, r)) : 0;
 }
 
-static int status_of(const struct tern_result *r)
+static int status_of(const struct tern_result *r, bool is_command)
 {
     const char *reason = r->reason ? r->reason : "";
     if (strcmp(r->state, "done") == 0)
@@ -73,7 +67,8 @@ static int status_of(const struct tern_result *r)
         return STATUS_TIMEOUT;
     if (strcmp(reason, "memory-limit") == 0)
         return 128 + SIGKILL;
-    return strcmp(reason, "handler-error") == 0 ? STATUS_FAILED : STATUS_TERN;
+    /* The handler of a command is tern itself. */
+    return strcmp(reason, "handler-error") == 0 && !is_command ? STATUS_FAILED : STATUS_TERN;
 }
 
 /* The command says itself why it failed; what it cannot say is said here. */
@@ -101,7 +96,7 @@ static int relay(struct cli *cli, uint64_t id, bool is_command)
     else if (result.data)
         fwrite(result.data, 1, result.data_bytes, stdout);
     fflush(stdout);
-    int status = status_of(&result);
+    int status = status_of(&result, is_command);
     explain(&result, status);
     tern_result_fini(&result);
     return status;
@@ -120,7 +115,7 @@ static int submit(struct cli *cli, struct job_options *o, uint64_t *ret_id)
         return ours(status);
     struct tern_job_spec spec;
     job_options_spec(o, &spec);
-    tern_client_on_notice(cli->client, on_notice, NULL);
+    tern_client_on_notice(cli->client, cli_on_notice, cli);
     int r = tern_client_submit(cli->client, &spec, 1, ret_id);
     return r < 0 ? ours(cli_broken(cli, r)) : 0;
 }

@@ -102,7 +102,7 @@ static int run(struct cli *cli, void *to, int n, char **args)
     if (status == 0) {
         struct tern_filter f = { .ranges = sel.ranges, .n_ranges = sel.n };
         int r = tern_client_list(cli->client, &f, show, &s);
-        status = r < 0 ? cli_broken(cli, r) : show_missing_of(sel.ranges, sel.n, s.ids, s.n);
+        status = r < 0 ? cli_broken_jobs(cli, r, &sel) : show_missing_of(sel.ranges, sel.n, s.ids, s.n);
         if (r >= 0 && !s.n && !status)
             status = cli_fail(STATUS_NOT_FOUND, "no such jobs");
     }

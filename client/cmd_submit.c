@@ -26,12 +26,6 @@ static const struct option_def options[] = {
     { 0 },
 };
 
-static void on_notice(void *context, const char *text)
-{
-    (void)context;
-    cli_notice("%s", text);
-}
-
 /* What was submitted, in order: as ranges, since --wait needs them. */
 struct submitted {
     bool json;
@@ -136,7 +130,7 @@ static int submit_batch(struct cli *cli, const struct submit_options *o, struct 
     if (status)
         return status;
     tern_client_on_submitted(cli->client, print_ids, done);
-    tern_client_on_notice(cli->client, on_notice, NULL);
+    tern_client_on_notice(cli->client, cli_on_notice, cli);
     struct lines l;
     lines_init(&l, fd);
     status = submit_lines(cli, &o->job, &l);
@@ -162,7 +156,7 @@ static int submit_one(struct cli *cli, struct job_options *o, struct submitted *
         return status;
     struct tern_job_spec spec;
     uint64_t id;
-    tern_client_on_notice(cli->client, on_notice, NULL);
+    tern_client_on_notice(cli->client, cli_on_notice, cli);
     job_options_spec(o, &spec);
     r = tern_client_submit(cli->client, &spec, 1, &id);
     if (r < 0)

@@ -40,7 +40,7 @@ static int wait_for(struct cli *cli, const struct wait_options *o, const struct 
     if (r == -ETIMEDOUT)
         return cli_fail(STATUS_TIMEOUT, "not all have ended in time");
     if (r < 0)
-        return cli_broken(cli, r);
+        return cli_broken_jobs(cli, r, sel);
     struct tern_range one = { ended, ended };
     const struct tern_range *ranges = o->any ? &one : sel->ranges;
     size_t n = o->any ? 1 : sel->n;

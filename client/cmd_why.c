@@ -54,7 +54,7 @@ static int ask(struct cli *cli, void *options, uint64_t id)
     }
     if (r >= 0 && !a.begun)
         cli_notice("job %" PRIu64 ": nothing stands in its way", id);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    return r < 0 ? cli_broken_job(cli, r, id) : 0;
 }
 
 static int run(struct cli *cli, void *to, int n, char **args) { return each_job(cli, to, n, args, ask); }

@@ -47,13 +47,6 @@ void commands_print_help(void)
            "`tern help COMMAND` says more; on a machine without a broker, begin with `tern up`.\n");
 }
 
-static void forget(struct cli *cli)
-{
-    tern_client_free(cli->client);
-    free(cli->address);
-    options_fini(cli_options, cli);
-}
-
 /* Data that could not be written is no success. */
 static int check_output(int status)
 {
@@ -119,6 +112,6 @@ int commands_run(int n, char **args)
         args[0] = version;
     struct cli cli = { .broker_timeout_ms = 30000 };
     int status = find_and_run(&cli, n, args);
-    forget(&cli);
+    cli_fini(&cli);
     return status;
 }

@@ -30,10 +30,7 @@ static char *ending(const char *reason, int64_t exit_code, int64_t signal)
 
 char *describe_end(const char *reason, int64_t exit_code, int64_t signal, const char *error)
 {
-    cleanup(freep) char *how = ending(reason, exit_code, signal);
-    if (!error || !*error || strcmp(error, how) == 0)
-        return TAKE(how);
-    return *how ? xasprintf("%s: %s", how, error) : xstrdup(error);
+    return error && *error ? xstrdup(error) : ending(reason, exit_code, signal);
 }
 
 char *describe_work(const struct tern_job_view *job)

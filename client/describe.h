@@ -5,8 +5,8 @@
 #include "client/tern.h"
 #include "proto/base/base.h"
 
-/* How an attempt ended: `exit status 3`, `signal 9 (Killed)`, `over its time limit`; with the error's text where there
- * is one. reason may be NULL. */
+/* How an attempt ended: the error's text where there is one, else from the reason: `exit status 3`,
+ * `signal 9 (Killed)`, `over its time limit`. reason and error may be NULL. */
 char *describe_end(const char *reason, int64_t exit_code, int64_t signal, const char *error);
 /* The command line, or the handler. */
 char *describe_work(const struct tern_job_view *job);

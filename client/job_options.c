@@ -7,6 +7,7 @@
 #include "proto/base/nearest.h"
 #include "proto/base/parse.h"
 #include "proto/limits.h"
+#include "proto/name.h"
 #include "proto/words.h"
 
 static int set_tag(void *field, const char *text, char **ret_error)
@@ -28,8 +29,11 @@ static int set_tag(void *field, const char *text, char **ret_error)
 
 static int set_name_of(void *field, const char *text, const char *what, char **ret_error)
 {
-    if (parse_name(str_of(text), what, LIMIT_NAME_BYTES, ret_error) < 0)
+    const char *bad = name_check(str_of(text), what);
+    if (bad) {
+        *ret_error = xstrdup(bad);
         return -EINVAL;
+    }
     char **name = field;
     free(*name);
     *name = xstrdup(text);

@@ -6,6 +6,7 @@
 
 #include "client/base64.h"
 #include "proto/base/parse.h"
+#include "proto/base/utf8.h"
 
 /* A line may hold a result in base64, and a text of the same, escaped. */
 #define LINE_BYTES (SIZE_MAX / 4)
@@ -14,30 +15,6 @@ static void raw(struct json *j, const char *s)
 {
     int r = buf_add(&j->b, s, strlen(s));
     assert(r >= 0);
-}
-
-/* Length of the UTF-8 sequence at p, 0 where there is none (Unicode 15, table 3-7). */
-static size_t sequence(const unsigned char *p, size_t n)
-{
-    size_t want = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (want > n)
-        return 0;
-    for (size_t i = 1; i < want; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    bool bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-               (p[0] == 0xf4 && p[1] > 0x8f);
-    return bad ? 0 : want;
-}
-
-bool json_is_text(struct str s)
-{
-    for (size_t i = 0, n; i < s.n; i += n) {
-        n = sequence((const unsigned char *)s.p + i, s.n - i);
-        if (!n || !s.p[i])
-            return false;
-    }
-    return true;
 }
 
 static void escape(struct json *j, unsigned char c)
@@ -63,7 +40,7 @@ static void quoted(struct json *j, struct str s)
         while (i + n < s.n && is_plain(p[n]))
             n++;
         if (!n && *p >= 0x80)
-            n = sequence(p, s.n - i);
+            n = utf8_sequence(p, s.n - i);
         if (n)
             buf_add(&j->b, p, n);
         else if (*p >= 0x80)

@@ -37,7 +37,4 @@ void json_fini(struct json *j);
 /* All that is known of a job. */
 void json_job(struct json *j, const struct tern_job_view *job);
 
-/* Bytes that are valid UTF-8 without NUL. */
-bool json_is_text(struct str bytes);
-
 #endif

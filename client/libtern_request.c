@@ -35,6 +35,20 @@ static int encode(struct tern_client *c, struct request *r, struct message *m)
     return message_encode(&r->bytes, m);
 }
 
+/* Broken bytes would cost us the answer: the broker drops what is not of the protocol. Jobs are checked one by one. */
+static int check(struct tern_client *c, const struct request *r, enum message_type type)
+{
+    struct message m;
+    const char *why = "";
+    if (type == MSG_SUBMIT)
+        return 0;
+    int e = message_decode(&m, r->bytes.p, r->bytes.n, &why);
+    if (e < 0)
+        return client_fail(c, -EINVAL, "this cannot be asked: %s", why);
+    message_fini(&m);
+    return 0;
+}
+
 int request_open(struct tern_client *c, struct request *r, struct message *m)
 {
     *r = (struct request){ .req = c->next_req++ };
@@ -44,8 +58,10 @@ int request_open(struct tern_client *c, struct request *r, struct message *m)
     int e = encode(c, r, m);
     if (e < 0)
         return client_fail(c, e, "the request is larger than a message may be (%u bytes)", LIMIT_MESSAGE_BYTES);
-    list_add_tail(&c->open, &r->link);
-    return 0;
+    e = check(c, r, m->type);
+    if (e >= 0)
+        list_add_tail(&c->open, &r->link);
+    return e;
 }
 
 void request_fini(struct request *r)

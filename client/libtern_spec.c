@@ -3,6 +3,8 @@
 #include "client/libtern.h"
 
 #include "proto/base/parse.h"
+#include "proto/base/utf8.h"
+#include "proto/name.h"
 
 void tern_job_spec_init(struct tern_job_spec *s)
 {
@@ -55,21 +57,44 @@ static int encode_command(const struct tern_job_spec *s, struct buf *out)
 
 static int check_name(struct tern_client *c, const char *name, const char *what)
 {
-    cleanup(freep) char *bad = NULL;
-    if (!name || parse_name(str_of(name), what, LIMIT_NAME_BYTES, &bad) == 0)
+    const char *bad = name ? name_check(str_of(name), what) : NULL;
+    return bad ? client_fail(c, -EINVAL, "%s", bad) : 0;
+}
+
+static int check_text(struct tern_client *c, const char *text, const char *what)
+{
+    if (!text || utf8_is_text(str_of(text)))
         return 0;
-    return client_fail(c, -EINVAL, "%s", bad);
+    return client_fail(c, -EINVAL, "%s is not valid UTF-8", what);
+}
+
+static int check_texts(struct tern_client *c, const char *const *texts, const char *what)
+{
+    for (size_t i = 0; texts && texts[i]; i++)
+        if (!utf8_is_text(str_of(texts[i])))
+            return client_fail(c, -EINVAL, "%s %zu of the command is not valid UTF-8", what, i + 1);
+    return 0;
+}
+
+static int check_command(struct tern_client *c, const struct tern_job_spec *s)
+{
+    if (!s->argv[0])
+        return client_fail(c, -EINVAL, "the command is empty");
+    int r = check_texts(c, s->argv, "word");
+    if (r >= 0)
+        r = check_texts(c, s->env, "variable");
+    return r < 0 ? r : check_text(c, s->cwd, "the command's directory");
 }
 
 static int check(struct tern_client *c, const struct tern_job_spec *s)
 {
     if (!s->argv && !s->handler)
         return client_fail(c, -EINVAL, "a job needs a handler or a command");
-    if (s->argv && !s->argv[0])
-        return client_fail(c, -EINVAL, "the command is empty");
-    int r = check_name(c, s->handler, "handler");
+    int r = s->argv ? check_command(c, s) : check_name(c, s->handler, "handler");
     if (r >= 0)
         r = check_name(c, s->queue, "queue");
+    if (r >= 0)
+        r = check_text(c, s->name, "the job's name");
     if (r < 0)
         return r;
     if (s->name && strlen(s->name) > LIMIT_TEXT_BYTES)

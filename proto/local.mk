@@ -23,13 +23,15 @@ libproto_la_SOURCES = \
 	%D%/base/parse.c \
 	%D%/base/parse.h \
 	%D%/base/rng.h \
+	%D%/base/utf8.c \
+	%D%/base/utf8.h \
 	%D%/limits.h \
 	%D%/message.c \
 	%D%/message.h \
-	%D%/output.c \
-	%D%/output.h \
 	%D%/name.c \
 	%D%/name.h \
+	%D%/output.c \
+	%D%/output.h \
 	%D%/socket.c \
 	%D%/socket.h \
 	%D%/validate.c \

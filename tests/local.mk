@@ -17,6 +17,7 @@ UNIT_TESTS = \
 	%D%/test_list \
 	%D%/test_map \
 	%D%/test_message \
+	%D%/test_name \
 	%D%/test_options \
 	%D%/test_output \
 	%D%/test_parse \
@@ -87,6 +88,7 @@ EXTRA_DIST += \
 	$(FLOW_TESTS) \
 	%D%/calling.h \
 	%D%/flow/run \
+	%D%/mutants \
 	%D%/fuzz/corpus \
 	$(END)
 
@@ -126,4 +128,8 @@ check-tsan:
 SEEDS = 1000
 sim: tests/sim/sim$(EXEEXT)
 	tests/sim/sim $(SEEDS)
-.PHONY: sim
+
+# Plants bugs and says which of them the tests find.
+mutants:
+	$(srcdir)/tests/mutants/run
+.PHONY: sim mutants

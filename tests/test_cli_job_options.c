@@ -148,8 +148,8 @@ static void options_that_make_no_sense_are_refused_and_named(void **state)
     refused("--payload x ls", "--payload goes with --handler");
     refused("--handler echo --cwd /", "go with a command");
     refused("--tag cpuu ls", "did you mean cpu?");
-    refused("--queue a/b ls", "'/'");
-    refused("--handler a$b", "'$'");
+    refused("--queue a/b ls", "byte 2 is 0x2f");
+    refused("--handler a$b", "byte 2 is 0x24");
     refused("--backoff 2m..1m ls", "ends below");
     refused("--backoff x ls", "not a duration");
     refused("--delay 1s --at 2030-01-01T00:00:00Z ls", "not both");

@@ -1,6 +1,7 @@
 /* test_cli_json.c - a job as JSON: all keys are always there, absent is null, numbers and times have their form. */
 #include "client/base64.h"
 #include "client/json.h"
+#include "proto/base/utf8.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -93,13 +94,13 @@ static void any_text_becomes_valid_json(void **state)
 static void text_is_valid_utf_8_without_nul(void **state)
 {
     (void)state;
-    assert_true(json_is_text(str_of("")));
-    assert_true(json_is_text(str_of("\xe2\x82\xac \xf0\x9f\x90\xa6")));
-    assert_false(json_is_text((struct str){ "a\0b", 3 }));
-    assert_false(json_is_text(str_of("\xc0\x80")));
-    assert_false(json_is_text(str_of("\xed\xa0\x80")));
-    assert_false(json_is_text(str_of("\xf5\x80\x80\x80")));
-    assert_false(json_is_text(str_of("\xe2\x82")));
+    assert_true(utf8_is_text(str_of("")));
+    assert_true(utf8_is_text(str_of("\xe2\x82\xac \xf0\x9f\x90\xa6")));
+    assert_false(utf8_is_text((struct str){ "a\0b", 3 }));
+    assert_false(utf8_is_text(str_of("\xc0\x80")));
+    assert_false(utf8_is_text(str_of("\xed\xa0\x80")));
+    assert_false(utf8_is_text(str_of("\xf5\x80\x80\x80")));
+    assert_false(utf8_is_text(str_of("\xe2\x82")));
 }
 
 static void base64_comes_back_as_it_was(void **state)

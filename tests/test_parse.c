@@ -1,4 +1,4 @@
-/* test_parse.c - durations, sizes, numbers, times and names: what is right, what is refused, and that errors say so. */
+/* test_parse.c - durations, sizes, numbers and times: what is right, what is refused, and that errors say so. */
 #include "proto/base/parse.h"
 
 #include <setjmp.h>
@@ -100,24 +100,6 @@ static void numbers_are_whole_and_within_range(void **state)
     assert_int_equal(v, -5);
 }
 
-static void the_first_bad_byte_of_a_name_is_named(void **state)
-{
-    (void)state;
-    char *error = NULL;
-    assert_int_equal(parse_name(str_of("a.B-9_:x"), "queue", 128, &error), 0);
-    assert_int_equal(parse_name(str_of("a b"), "queue", 128, &error), -EINVAL);
-    assert_non_null(strstr(error, "byte 2"));
-    assert_non_null(strstr(error, "0x20"));
-    free(TAKE(error));
-    assert_int_equal(parse_name(str_of("ab/c"), "queue", 128, &error), -EINVAL);
-    assert_non_null(strstr(error, "'/'"));
-    free(TAKE(error));
-    assert_int_equal(parse_name(str_of(""), "queue", 128, &error), -EINVAL);
-    free(TAKE(error));
-    assert_int_equal(parse_name(str_of("abcde"), "queue", 4, &error), -EINVAL);
-    free(TAKE(error));
-}
-
 static void what_is_formatted_can_be_parsed_again(void **state)
 {
     (void)state;
@@ -141,7 +123,6 @@ int main(void)
         cmocka_unit_test(sizes_are_powers_of_1024),
         cmocka_unit_test(times_are_rfc_3339_with_an_offset),
         cmocka_unit_test(numbers_are_whole_and_within_range),
-        cmocka_unit_test(the_first_bad_byte_of_a_name_is_named),
         cmocka_unit_test(what_is_formatted_can_be_parsed_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

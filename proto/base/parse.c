@@ -220,29 +220,6 @@ int parse_bool(const char *text, bool *ret, char **ret_error)
     return wrong(ret_error, xasprintf("\"%s\" is neither yes nor no", text));
 }
 
-static bool is_name_byte(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("._:-", c));
-}
-
-int parse_name(struct str name, const char *what, size_t max, char **ret_error)
-{
-    if (name.n == 0)
-        return wrong(ret_error, xasprintf("the name of a %s is empty", what));
-    if (name.n > max)
-        return wrong(ret_error, xasprintf("the name of a %s has %zu bytes; the limit is %zu", what, name.n, max));
-    size_t i = 0;
-    while (i < name.n && is_name_byte((unsigned char)name.p[i]))
-        i++;
-    if (i == name.n)
-        return 0;
-    unsigned char c = (unsigned char)name.p[i];
-    cleanup(freep) char *shown = c > ' ' && c < 127 ? xasprintf("'%c'", c) : xasprintf("0x%02x", c);
-    return wrong(ret_error, xasprintf("byte %zu of the %s's name is %s; allowed are A-Z a-z 0-9 . _ : -", i + 1, what,
-                                      shown));
-}
-
 char *format_time(int64_t ms, char out[static FORMAT_BYTES])
 {
     time_t s = (time_t)(ms / 1000 - (ms % 1000 < 0));

@@ -1,4 +1,4 @@
-/* parse.h - what people type as values: durations, sizes, numbers, times, names. And the same back as text.
+/* parse.h - what people type as values: durations, sizes, numbers, times. And the same back as text.
  *
  * Each parse_* returns 0, or -EINVAL and a text of what was wrong and what would be right in *ret_error, owned by the
  * caller. The results are untouched on failure. */
@@ -21,10 +21,6 @@ int parse_time(const char *text, int64_t *ret_ms, char **ret_error);
 
 /* `yes no true false on off 1 0`. */
 int parse_bool(const char *text, bool *ret, char **ret_error);
-
-/* The name of a queue, a handler or a worker: 1 to max bytes of [A-Za-z0-9._:-]; else names the first bad byte.
- * what: "queue", for the error's text. */
-int parse_name(struct str name, const char *what, size_t max, char **ret_error);
 
 /* Back to text, into the caller's bytes; each returns out. */
 #define FORMAT_BYTES 40

@@ -156,9 +156,18 @@ static void check_job(struct world *w, const struct job_row *j)
     }
 }
 
+static void add_stored(void *ctx, const struct class_row *c)
+{
+    uint64_t *stored = ctx;
+    for (int s = 0; s < N_STATES; s++)
+        stored[s] += c->jobs[s];
+}
+
+/* The rows, the counts in the database and those in memory must be one. */
 static void check_counts(struct world *w)
 {
-    uint64_t counted[N_STATES] = { 0 }, kept[N_STATES] = { 0 };
+    uint64_t counted[N_STATES] = { 0 }, kept[N_STATES] = { 0 }, stored[N_STATES] = { 0 };
+    store_each_class(w->broker->store, add_stored, stored);
     struct job_row rows[256];
     uint64_t from = 1;
     for (int n; (n = store_scan(w->broker->store, from, UINT64_MAX, rows, ELEMENTS(rows))) > 0; from = rows[n - 1].id + 1)
@@ -168,8 +177,9 @@ static void check_counts(struct world *w)
         for (int s = 0; w->broker->classes.all[i] && s < N_STATES; s++)
             kept[s] += w->broker->classes.all[i]->jobs[s];
     for (int s = 0; s < N_STATES; s++)
-        world_check(w, counted[s] == kept[s], "the count of %s says %lu, there are %lu rows", state_name(s),
-                    (unsigned long)kept[s], (unsigned long)counted[s]);
+        world_check(w, counted[s] == kept[s] && counted[s] == stored[s],
+                    "P2: there are %lu rows that are %s; memory counts %lu, the database %lu", (unsigned long)counted[s],
+                    state_name(s), (unsigned long)kept[s], (unsigned long)stored[s]);
 }
 
 void record_check_end(struct world *w)
