@@ -81,7 +81,7 @@ static int read_all(struct program_options *o, int argc, char **argv, char **ret
     struct option_group group = { table, o };
     int r = load_config(&group, argc, argv, ret_error);
     if (r < 0)
-        return r;
+        return -EBADMSG;
     int n = options_parse(&group, 1, argc - 1, argv + 1, false, ret_error);
     if (n < 0)
         return n;
@@ -96,9 +96,10 @@ int program_options_read(struct program_options *o, int argc, char **argv)
 {
     cleanup(freep) char *error = NULL;
     set_defaults(o);
-    if (read_all(o, argc, argv, &error) < 0) {
+    int r = read_all(o, argc, argv, &error);
+    if (r < 0) {
         fprintf(stderr, "tern-broker: %s\nTry 'tern-broker --help'.\n", error);
-        return -EINVAL;
+        return r == -EBADMSG ? r : -EINVAL;
     }
     if (o->help) {
         printf("usage: tern-broker [OPTIONS]\n\nKeeps jobs and hands them to workers.\n\n");

@@ -12,7 +12,7 @@ struct program_options {
     bool insecure_loopback, help, version;
 };
 
-/* 1: go on; 0: help or version was printed; < 0: an error was printed. */
+/* 1: go on; 0: help or version was printed; < 0: an error was printed, -EINVAL of usage, -EBADMSG of the configuration. */
 int program_options_read(struct program_options *o, int argc, char **argv);
 void program_options_fini(struct program_options *o);
 

@@ -34,18 +34,6 @@ void change_stop(struct change *c)
 
 /* ---- the verbs: NULL when it was done, else why it was not, static ----------------------------- */
 
-static void send_stop(struct broker *b, const struct lease *l)
-{
-    if (!l->worker->peer)
-        return; /* it is told when it says HELLO */
-    struct attempt_ref ref = { l->job.id, l->job.attempt };
-    struct message m;
-    message_init(&m, MSG_STOP);
-    m.stop.attempts = &ref;
-    m.stop.n_attempts = 1;
-    broker_send(b, l->worker->peer, &m);
-}
-
 static const char *cancel_running(struct broker *b, struct lease *l, struct now now)
 {
     if (l->job.cancel_asked)
@@ -54,7 +42,8 @@ static const char *cancel_running(struct broker *b, struct lease *l, struct now 
     if (broker_failed(b, r))
         return NULL;
     l->job.cancel_asked = true;
-    send_stop(b, l);
+    if (l->worker->peer) /* else it is told when it says HELLO */
+        worker_add_stop(l->worker, l->job.id, l->job.attempt);
     return NULL;
 }
 

@@ -203,3 +203,22 @@ void lease_lose_worker(struct broker *b, struct worker *w, const char *why, stru
             return;
     }
 }
+
+static void send_stop(struct broker *b, const struct worker *w, struct attempt_ref *refs, size_t n)
+{
+    struct message m;
+    message_init(&m, MSG_STOP);
+    m.stop.attempts = refs;
+    m.stop.n_attempts = n;
+    broker_send(b, w->peer, &m);
+}
+
+void lease_send_stops(struct broker *b)
+{
+    struct worker *w;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        for (size_t k = 0; w->peer && k < w->n_stops; k += LIMIT_BATCH)
+            send_stop(b, w, w->stops + k, min_size(w->n_stops - k, LIMIT_BATCH));
+        w->n_stops = 0;
+    }
+}

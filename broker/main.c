@@ -111,7 +111,7 @@ int main(int argc, char **argv)
     int r = program_options_read(&o, argc, argv);
     if (r <= 0) {
         program_options_fini(&o);
-        return r < 0 ? EXIT_USAGE : 0;
+        return r == -EBADMSG ? EXIT_CONFIG : r < 0 ? EXIT_USAGE : 0;
     }
     int status = serve(&o);
     program_options_fini(&o);

@@ -18,6 +18,7 @@ struct peer {
     unsigned char instance[16];
     struct worker *worker; /* borrowed; NULL for a client */
     int64_t heard_mono_ms;
+    uint64_t busy_seq;     /* the first submit that was answered with busy: later ones wait until it is in; 0: none */
     struct link waits;     /* of struct wait */
     struct link changes;   /* of struct change */
     size_t n_open;         /* of both */

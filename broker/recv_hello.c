@@ -113,18 +113,13 @@ size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hell
 }
 
 /* What was asked of the attempts while the worker was away. */
-static void repeat_stops(struct broker *b, struct worker *w)
+static void repeat_stops(struct worker *w)
 {
+    w->n_stops = 0;
     list_each(link, &w->leases) {
         struct lease *l = list_entry(link, struct lease, link);
-        if (!l->job.cancel_asked)
-            continue;
-        struct attempt_ref ref = { l->job.id, l->job.attempt };
-        struct message m;
-        message_init(&m, MSG_STOP);
-        m.stop.attempts = &ref;
-        m.stop.n_attempts = 1;
-        broker_send(b, w->peer, &m);
+        if (l->job.cancel_asked)
+            worker_add_stop(w, l->job.id, l->job.attempt);
     }
 }
 
@@ -164,7 +159,7 @@ static void welcome_worker(struct broker *b, struct peer *p, const struct msg_he
     size_t n_gone = hello_reconcile(b, w, h, &gone, now);
     if (!b->failed) {
         send_welcome(b, p, gone, n_gone, 0);
-        repeat_stops(b, w);
+        repeat_stops(w);
     }
     free(gone);
     log_info("worker=%s host=%s pid=%" PRIu64 " connected holds=%zu", w->name, w->host, w->pid, h->n_held);
@@ -208,6 +203,7 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
     p->owner = owner_text(uid);
     p->admin = admin;
     p->heard_mono_ms = now.mono_ms;
+    p->busy_seq = 0;
     memcpy(p->instance, h->instance.p, sizeof p->instance);
     if (worker)
         welcome_worker(b, p, h, now);

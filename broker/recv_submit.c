@@ -226,16 +226,27 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
     send_submitted(b, p, m, row.first_id);
 }
 
+/* A number that got `busy` comes again; were a later one taken meanwhile, it would look like an old one. */
+static bool is_behind_busy(const struct peer *p, uint64_t seq) { return p->busy_seq && seq > p->busy_seq; }
+
+static void answer_busy(struct broker *b, struct peer *p, const struct msg_submit *m)
+{
+    b->counts.busy++;
+    if (!p->busy_seq || m->seq < p->busy_seq)
+        p->busy_seq = m->seq;
+    broker_send_error(b, p, m->req, CODE_BUSY,
+                      "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
+                      b->options.disk_busy_percent);
+}
+
 void recv_submit(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     if (refused(b, p, &m->submit) || answer_known(b, p, &m->submit))
         return;
-    if (b->disk_busy) {
-        b->counts.busy++;
-        broker_send_error(b, p, m->submit.req, CODE_BUSY,
-                          "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
-                          b->options.disk_busy_percent);
+    if (b->disk_busy || is_behind_busy(p, m->submit.seq)) {
+        answer_busy(b, p, &m->submit);
         return;
     }
+    p->busy_seq = 0;
     add(b, p, &m->submit, now);
 }

@@ -84,7 +84,7 @@ static void say_gate(struct because *y, const struct class *c, const struct work
 /* When no worker at all is in the way of a certain gate, one line says it better than many. */
 static bool say_for_all(struct broker *b, struct because *y, const struct class *c)
 {
-    size_t connected = 0, with_handler = 0, serving = 0;
+    size_t said = y->n, connected = 0, with_handler = 0, serving = 0;
     struct worker *w;
     for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
         connected += w->peer != NULL;
@@ -97,7 +97,7 @@ static bool say_for_all(struct broker *b, struct because *y, const struct class 
         say(y, "no-handler", xasprintf("no connected worker has the handler %s", c->handler));
     else if (!serving)
         say(y, "queue-not-served", xasprintf("no connected worker serves the queue %s", c->queue->name));
-    return y->n > 0;
+    return y->n > said;
 }
 
 static void say_queued(struct broker *b, struct because *y, const struct job_row *j)

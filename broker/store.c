@@ -275,7 +275,9 @@ static int begin_life(struct store *s, char **ret_error)
 int store_open(struct store **ret, const struct store_options *o, char **ret_error)
 {
     struct store *s = xcalloc(1, sizeof *s);
-    s->path = xstrdup(o->path);
+    s->path = realpath(o->path, NULL); /* two names of one file are one lock */
+    if (!s->path)
+        s->path = xstrdup(o->path);
     s->lock_fd = -1;
     s->ballast_bytes = o->ballast_bytes;
     int r = take_lock(s, ret_error);

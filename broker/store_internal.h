@@ -81,7 +81,8 @@
       "SELECT id FROM job WHERE expire_at IS NOT NULL AND state < 3 AND expire_at <= ? ORDER BY expire_at LIMIT ?")    \
     X(NEXT_EXPIRY, HOT,                                                                            \
       "SELECT expire_at FROM job WHERE expire_at IS NOT NULL AND state < 3 ORDER BY expire_at LIMIT 1")                \
-    X(OLDEST, HOT, "SELECT submitted_at FROM job WHERE state = 2 AND class = ? ORDER BY priority DESC, id LIMIT 1")    \
+    X(OLDEST, HOT,                                                                                 \
+      "SELECT priority, submitted_at FROM job WHERE state = 2 AND class = ? AND priority < ? ORDER BY priority DESC, id LIMIT 1") \
     X(LEASES, COLD, "SELECT " JOB_COLUMNS " FROM job WHERE state = 3 ORDER BY id")                 \
     X(WORKER_FIND, HOT, "SELECT id FROM worker WHERE instance = ?")                                \
     X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen) VALUES (?, ?, ?, ?) RETURNING id")       \
@@ -127,6 +128,7 @@ struct store {
 
 extern const char *const store_sql[N_STATEMENTS];
 extern const bool store_sql_is_hot[N_STATEMENTS];
+extern const char *const store_read_sql[]; /* of store_read.c; NULL at the end */
 
 /* store_schema.c */
 int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error);

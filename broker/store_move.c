@@ -1,6 +1,8 @@
 /* store_move.c - the moves of a job that no attempt's end makes: handed back, cancelled, expired, due, retried, removed. */
 #include "broker/store_internal.h"
 
+#define PRIORITIES_LOOKED_AT 100
+
 int store_event(struct store *s, uint64_t id, uint64_t attempt, const char *event, struct str worker, struct str text,
                 int64_t now_ms)
 {
@@ -140,8 +142,20 @@ int store_find_expired(struct store *s, int64_t now_ms, uint64_t *ret, size_t ma
 int64_t store_next_due(struct store *s) { return sql_number(s, sql(s, SQL_NEXT_DUE), NEVER); }
 int64_t store_next_expiry(struct store *s) { return sql_number(s, sql(s, SQL_NEXT_EXPIRY), NEVER); }
 
+/* Within a priority the first is the oldest: one row for each, and no more of them than anybody uses. */
 int64_t store_oldest(struct store *s, uint32_t class)
 {
-    bind_int(sql(s, SQL_OLDEST), 1, class);
-    return sql_number(s, sql(s, SQL_OLDEST), UNSET);
+    sqlite3_stmt *q = sql(s, SQL_OLDEST);
+    int64_t below = INT64_MAX, oldest = UNSET;
+    for (int i = 0; i < PRIORITIES_LOOKED_AT; i++) {
+        bind_int(q, 1, class);
+        bind_int(q, 2, below);
+        if (sql_row(s, q) <= 0)
+            break;
+        int64_t submitted = column_int(q, 1);
+        below = column_int(q, 0);
+        sql_end(q);
+        oldest = oldest == UNSET ? submitted : min_i64(oldest, submitted);
+    }
+    return oldest;
 }

@@ -37,10 +37,11 @@ struct store_reader {
     int64_t owner;                   /* of this request: only this owner's jobs; 0: all; -1: nobody's */
 };
 
-static const char *const read_sql[N_READS] = {
+const char *const store_read_sql[] = {
 #define X(name, sql) sql,
     READS(X)
 #undef X
+    NULL,
 };
 
 int store_reader_open(struct store_reader **ret, const char *path, char **ret_error)
@@ -49,7 +50,7 @@ int store_reader_open(struct store_reader **ret, const char *path, char **ret_er
     int rc = sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     sqlite3_busy_timeout(r->db, 5000);
     for (int i = 0; i < N_READS && rc == SQLITE_OK; i++)
-        rc = sqlite3_prepare_v3(r->db, read_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->reads[i], NULL);
+        rc = sqlite3_prepare_v3(r->db, store_read_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->reads[i], NULL);
     if (rc == SQLITE_OK)
         rc = view_reader_open(&r->views, r->db);
     if (rc != SQLITE_OK) {
@@ -142,7 +143,7 @@ static bool take_range(struct store_reader *r, struct page *p, uint64_t first, u
 {
     bool down = p->ask->newest_first;
     sqlite3_stmt *q = r->reads[down ? READ_DOWN : READ_UP];
-    bind_int(q, 1, (int64_t)min_i64((int64_t)(first & INT64_MAX), INT64_MAX));
+    bind_int(q, 1, first > INT64_MAX ? INT64_MAX : (int64_t)first);
     bind_int(q, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
     bind_int(q, 3, (int64_t)p->rows_left + 1);
     bool room = true;
@@ -159,17 +160,37 @@ static bool take_range(struct store_reader *r, struct page *p, uint64_t first, u
     return room;
 }
 
+static int compare_ranges(const void *a, const void *b)
+{
+    uint64_t x = ((const struct range *)a)->first, y = ((const struct range *)b)->first;
+    return (x > y) - (x < y);
+}
+
+/* A copy in order of id, where none overlaps another: else `from` would not tell where a page ended. */
+static struct range *sort_ranges(const struct range *ranges, size_t n)
+{
+    struct range *sorted = xcalloc(n, sizeof *sorted);
+    memcpy(sorted, ranges, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_ranges);
+    uint64_t seen = 0; /* all up to here is in a range before */
+    for (size_t i = 0; i < n; i++) {
+        sorted[i].first = sorted[i].first > seen ? sorted[i].first : seen + 1;
+        seen = sorted[i].last > seen ? min_size(sorted[i].last, INT64_MAX) : seen;
+    }
+    return sorted;
+}
+
 /* Ranges in the order of the page; `from` says where the last page ended. */
 static void take_ranges(struct store_reader *r, struct page *p)
 {
     static const struct range all = { 1, INT64_MAX };
     const struct msg_list *ask = p->ask;
-    const struct range *ranges = ask->n_ranges ? ask->ranges : &all;
     size_t n = ask->n_ranges ? ask->n_ranges : 1;
+    cleanup(freep) struct range *ranges = sort_ranges(ask->n_ranges ? ask->ranges : &all, n);
     uint64_t from = ask->from;
     for (size_t i = 0; i < n; i++) {
         const struct range *range = &ranges[ask->newest_first ? n - 1 - i : i];
-        uint64_t first = range->first ? range->first : 1, last = range->last;
+        uint64_t first = range->first, last = range->last;
         if (from && ask->newest_first)
             last = last < from ? last : from;
         else if (from)
@@ -255,7 +276,7 @@ static int answer_fetch(struct store_reader *r, const struct message *request, s
     message_init(&m, MSG_FETCHED);
     m.fetched.req = ask->req;
     sqlite3_stmt *q = r->reads[READ_JOB];
-    bind_int(q, 1, (int64_t)(ask->job & INT64_MAX));
+    bind_int(q, 1, ask->job > INT64_MAX ? 0 : (int64_t)ask->job);
     bool found = sqlite3_step(q) == SQLITE_ROW && may_see(r, sqlite3_column_int64(q, 2));
     m.fetched.state = found ? (uint64_t)sqlite3_column_int64(q, 0) : 0;
     sql_end(q);

@@ -136,13 +136,13 @@ static int check_version(struct store *s, char **ret_error)
     int64_t tables = pragma_number(s, "SELECT count(*) FROM sqlite_schema");
     if (s->failed)
         return refuse(s, s->failed, ret_error);
+    if ((tables > 0 || version) && application != APPLICATION_ID) {
+        *ret_error = xasprintf("%s is a database, but not one of tern's; choose another --db", s->path);
+        return -EPROTO;
+    }
     if (version > SCHEMA_VERSION) {
         *ret_error = xasprintf("the database %s was written by a newer tern (schema %lld, this one knows %d); install that "
                                "release, or choose another --db", s->path, (long long)version, SCHEMA_VERSION);
-        return -EPROTO;
-    }
-    if (tables > 0 && application != APPLICATION_ID) {
-        *ret_error = xasprintf("%s is a database, but not one of tern's; choose another --db", s->path);
         return -EPROTO;
     }
     return 0;
@@ -155,6 +155,11 @@ static const char *const settings[] = {
     "PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON",   "PRAGMA journal_size_limit = 67108864",
     "PRAGMA foreign_keys = OFF",
 };
+
+static void leave_log_at_close(struct store *s, int leave)
+{
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave, NULL);
+}
 
 int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error)
 {
@@ -173,11 +178,13 @@ int schema_prepare_file(struct store *s, const struct store_options *o, char **r
     if (r < 0)
         return refuse(s, r, ret_error);
     sqlite3_busy_timeout(s->db, 5000);
+    leave_log_at_close(s, 1); /* of a database that is refused, not even the log is copied */
     r = check_version(s, ret_error);
     if (r < 0)
         return r;
     if ((r = check_sanity(s)) < 0)
         return refuse(s, r, ret_error);
+    leave_log_at_close(s, 0);
     for (size_t i = 0; i < ELEMENTS(settings) && r >= 0; i++)
         r = sql_exec(s, settings[i]);
     sqlite3_wal_autocheckpoint(s->db, 0);

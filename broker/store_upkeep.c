@@ -25,7 +25,7 @@ static int sweep_clients(struct store *s, int64_t now_ms)
     return store_forget_client(s, str_of(owner), (struct str){ instance, n });
 }
 
-int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_ms, size_t max)
+int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_ms, struct swept_job *ret, size_t max)
 {
     int r = sweep_clients(s, now_ms);
     bool too_many = s->n_finished > keep;
@@ -38,8 +38,14 @@ int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_m
     int n = 0;
     while (r >= 0 && (r = sql_row(s, q)) > 0)
         ids[n++] = (uint64_t)column_int(q, 0);
-    for (int i = 0; i < n && r >= 0; i++)
-        r = store_remove(s, ids[i]);
+    for (int i = 0; i < n && r >= 0; i++) {
+        struct job_row j;
+        r = store_get(s, ids[i], &j);
+        if (r >= 0)
+            r = store_remove(s, ids[i]);
+        if (r >= 0)
+            ret[i] = (struct swept_job){ j.class, j.state };
+    }
     return r < 0 ? r : n;
 }
 

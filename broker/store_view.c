@@ -35,10 +35,11 @@ enum view {
     N_VIEWS
 };
 
-static const char *const view_sql[N_VIEWS] = {
+const char *const store_view_sql[] = {
 #define X(name, sql) sql,
     VIEWS(X)
 #undef X
+    NULL,
 };
 
 struct view_reader {
@@ -50,7 +51,7 @@ int view_reader_open(struct view_reader **ret, sqlite3 *db)
     struct view_reader *v = xcalloc(1, sizeof *v);
     int rc = SQLITE_OK;
     for (int i = 0; i < N_VIEWS && rc == SQLITE_OK; i++)
-        rc = sqlite3_prepare_v3(db, view_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &v->q[i], NULL);
+        rc = sqlite3_prepare_v3(db, store_view_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &v->q[i], NULL);
     *ret = v;
     return rc;
 }
@@ -273,7 +274,7 @@ int view_history(struct view_reader *v, uint64_t id, int64_t owner, struct histo
 {
     struct history h = { 0 };
     sqlite3_stmt *q = v->q[VIEW_LIFE];
-    bind_int(q, 1, (int64_t)(id & INT64_MAX));
+    bind_int(q, 1, id > INT64_MAX ? 0 : (int64_t)id);
     bool found = sqlite3_step(q) == SQLITE_ROW && (!owner || owner == column_int(q, 7));
     int64_t state = found ? column_int(q, 0) : 0, finished = found ? column_int(q, 4) : UNSET;
     if (found)

@@ -6,6 +6,9 @@
 
 #include "proto/message.h"
 
+/* All statements, NULL at the end: for the test of their plans. */
+extern const char *const store_view_sql[];
+
 struct view_reader;
 /* SQLite's result codes. */
 int view_reader_open(struct view_reader **ret, sqlite3 *db);

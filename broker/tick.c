@@ -114,7 +114,10 @@ static void keep_up(struct broker *b, struct now now)
     if (!busy)
         store_restore_ballast(b->store);
     int64_t before = used >= DISK_TIGHT_PERCENT ? now.wall_ms : now.wall_ms - b->options.retention_ms;
-    int n = store_sweep(b->store, before, b->options.keep_finished, now.wall_ms, SWEEP_JOBS);
+    struct swept_job swept[SWEEP_JOBS];
+    int n = store_sweep(b->store, before, b->options.keep_finished, now.wall_ms, swept, SWEEP_JOBS);
+    for (int i = 0; i < n; i++)
+        classes_get(&b->classes, swept[i].class)->jobs[swept[i].state]--;
     if (!broker_failed(b, n) && n == SWEEP_JOBS)
         b->next_upkeep_mono_ms = now.mono_ms; /* there is more: in the next turn */
 }
@@ -152,6 +155,8 @@ int64_t broker_tick(struct broker *b, struct now now)
     if (!b->failed)
         save_measures(b, now);
     bool more = !b->failed && change_tick(b, now);
+    if (!b->failed)
+        lease_send_stops(b);
     if (!b->failed)
         dispatch(b, now);
     if (!b->failed && b->next_rebalance_mono_ms <= now.mono_ms)

@@ -30,6 +30,7 @@ void worker_free(struct worker *w)
     if (!w)
         return;
     forget(w);
+    free(w->stops);
     free(w->owner);
     free(w);
 }
@@ -81,6 +82,12 @@ void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n)
         p->stuck = pools[i].stuck;
         p->waiting = pools[i].waiting;
     }
+}
+
+void worker_add_stop(struct worker *w, uint64_t job, uint64_t attempt)
+{
+    w->stops = grow_array(w->stops, &w->cap_stops, w->n_stops + 1, sizeof *w->stops);
+    w->stops[w->n_stops++] = (struct attempt_ref){ job, attempt };
 }
 
 const struct worker_handler *worker_find_handler(const struct worker *w, const char *name)

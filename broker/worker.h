@@ -40,6 +40,8 @@ struct worker {
     int64_t heard_mono_ms;      /* when it was last heard of */
     int64_t connected_wall_ms;
     struct link leases;         /* of struct lease */
+    struct attempt_ref *stops;  /* owned: to be told to stop, at the end of this turn */
+    size_t n_stops, cap_stops;
 };
 
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name);
@@ -47,6 +49,8 @@ void worker_free(struct worker *w);
 /* Takes over what HELLO says: name, host, queues, pools, handlers. */
 void worker_describe(struct worker *w, const struct msg_hello *h);
 void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n);
+/* The attempt is to be told to stop; all of a turn go in one STOP. */
+void worker_add_stop(struct worker *w, uint64_t job, uint64_t attempt);
 const struct worker_handler *worker_find_handler(const struct worker *w, const char *name);
 bool worker_serves_queue(const struct worker *w, const char *queue);
 

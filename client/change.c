@@ -5,6 +5,7 @@
 
 #include "client/json.h"
 #include "client/selector.h"
+#include "client/show.h"
 
 struct refusals {
     int status; /* of the first; 0: none */
@@ -36,12 +37,14 @@ static void print_json(struct refusals *r, const struct tern_changed *c)
     json_print(&r->j);
 }
 
+/* Jobs that do not exist are looked for first: the broker refuses what is there, and after rm nothing is. */
 static int change_selected(struct cli *cli, const struct selector *sel, change_fn *change, const char *skipped)
 {
     struct tern_changed changed = { 0 };
     struct refusals refusals = { .json = cli->json };
     json_begin(&refusals.j);
     json_list(&refusals.j, "refused");
+    int missing = sel->n > 1 ? show_missing(cli, sel) : 0;
     int r = change(cli->client, sel->ranges, sel->n, on_refusal, &refusals, &changed);
     if (r >= 0 && cli->json)
         print_json(&refusals, &changed);
@@ -51,7 +54,7 @@ static int change_selected(struct cli *cli, const struct selector *sel, change_f
         return cli_broken_jobs(cli, r, sel);
     if (changed.skipped && !cli->json)
         cli_notice("%" PRIu64 " %s", changed.skipped, skipped);
-    return refusals.status;
+    return missing ? missing : refusals.status;
 }
 
 int change_jobs(struct cli *cli, int n, char **args, change_fn *change, const char *skipped)

@@ -51,6 +51,9 @@ static int fetch(struct cli *cli, void *to, uint64_t id)
     const struct logs_options *o = to;
     struct tern_result result;
     int r = tern_client_fetch_output(cli->client, id, (uint64_t)o->attempt, &result);
+    if (r == -ENOENT && o->attempt)
+        return cli_fail(STATUS_NOT_FOUND, "no such job, or no such attempt: %" PRIu64 ", attempt %" PRId64, id,
+                        o->attempt);
     if (r < 0)
         return cli_broken_job(cli, r, id);
     int only_stream = o->only_stderr ? 2 : 0, status = 0;

@@ -11,8 +11,7 @@
 
 struct showing {
     bool json;
-    uint64_t *ids; /* owned: seen */
-    size_t n, cap;
+    size_t n;
 };
 
 static void field_number(const char *name, int64_t v, const char *unit)
@@ -88,8 +87,7 @@ static int show(void *context, const struct tern_job_view *job)
             putchar('\n');
         show_person(job);
     }
-    s->ids = grow_array(s->ids, &s->cap, s->n + 1, sizeof *s->ids);
-    s->ids[s->n++] = job->id;
+    s->n++;
     return 0;
 }
 
@@ -102,11 +100,10 @@ static int run(struct cli *cli, void *to, int n, char **args)
     if (status == 0) {
         struct tern_filter f = { .ranges = sel.ranges, .n_ranges = sel.n };
         int r = tern_client_list(cli->client, &f, show, &s);
-        status = r < 0 ? cli_broken_jobs(cli, r, &sel) : show_missing_of(sel.ranges, sel.n, s.ids, s.n);
+        status = r < 0 ? cli_broken_jobs(cli, r, &sel) : show_missing(cli, &sel);
         if (r >= 0 && !s.n && !status)
             status = cli_fail(STATUS_NOT_FOUND, "no such jobs");
     }
-    free(s.ids);
     selector_fini(&sel);
     return status;
 }

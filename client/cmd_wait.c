@@ -54,6 +54,8 @@ static int run(struct cli *cli, void *to, int n, char **args)
 {
     struct selector sel = { 0 };
     int status = cli_select(cli, n, args, &sel);
+    if (status == 0 && sel.n > 1)
+        status = show_missing(cli, &sel); /* rather now than after a long wait */
     if (status == 0)
         status = wait_for(cli, to, &sel);
     selector_fini(&sel);

@@ -98,10 +98,9 @@ static int no_broker(struct tern_client *c, int64_t now)
                            c->address, (long long)c->silence_ms);
     if (c->greeted && now - c->heard_ms >= c->broker_timeout_ms)
         return client_fail(c, -EHOSTUNREACH,
-                           "the broker at %s was lost and did not come back within %lld ms; a submit without an answer "
-                           "may have been accepted%s",
-                           c->address, (long long)c->broker_timeout_ms,
-                           c->n_submits ? " (and there was one)" : "");
+                           "the broker at %s was lost and did not come back within %lld ms%s", c->address,
+                           (long long)c->broker_timeout_ms,
+                           c->n_submits ? "; the submit that it did not answer may have been accepted" : "");
     return 0;
 }
 

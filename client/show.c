@@ -5,6 +5,7 @@
 
 #include "client/describe.h"
 #include "client/json.h"
+#include "client/selector.h"
 #include "client/table.h"
 
 void show_json(const struct tern_job_view *job)
@@ -62,21 +63,57 @@ void show_output(const struct tern_result *r, int only_stream)
     }
 }
 
-int show_missing(uint64_t id) { return cli_fail(STATUS_NOT_FOUND, "no such job: %" PRIu64, id); }
-
-static bool is_among(uint64_t id, const uint64_t *ids, size_t n)
+static int by_id(const void *a, const void *b)
 {
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] == id)
-            return true;
-    return false;
+    const struct tern_range *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
 }
 
-int show_missing_of(const struct tern_range *ranges, size_t n, const uint64_t *ids, size_t n_ids)
+static size_t unique(struct tern_range *ranges, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!kept || ranges[kept - 1].first != ranges[i].first)
+            ranges[kept++] = ranges[i];
+    return kept;
+}
+
+/* last becomes 0 once it was seen. */
+static int note_seen(void *context, const struct tern_job_view *job)
+{
+    struct selector *named = context;
+    struct tern_range key = { job->id, job->id };
+    struct tern_range *found = bsearch(&key, named->ranges, named->n, sizeof key, by_id);
+    if (found)
+        found->last = 0;
+    return 0;
+}
+
+static int say_missing(const struct selector *named)
 {
     int status = 0;
-    for (size_t i = 0; i < n; i++)
-        if (ranges[i].first == ranges[i].last && !is_among(ranges[i].first, ids, n_ids))
-            status = show_missing(ranges[i].first);
+    for (size_t i = 0; i < named->n; i++)
+        if (named->ranges[i].last)
+            status = cli_fail(STATUS_NOT_FOUND, "no such job: %" PRIu64, named->ranges[i].first);
+    return status;
+}
+
+int show_missing(struct cli *cli, const struct selector *sel)
+{
+    struct selector named = { 0 };
+    int status = 0;
+    for (size_t i = 0; i < sel->n; i++)
+        if (sel->ranges[i].first == sel->ranges[i].last)
+            selector_add_range(&named, sel->ranges[i].first, sel->ranges[i].last);
+    if (named.n) {
+        qsort(named.ranges, named.n, sizeof *named.ranges, by_id);
+        named.n = unique(named.ranges, named.n);
+        cleanup(freep) struct tern_range *asked = xcalloc(named.n, sizeof *asked);
+        memcpy(asked, named.ranges, named.n * sizeof *asked);
+        struct tern_filter f = { .ranges = asked, .n_ranges = named.n };
+        int r = tern_client_list(cli->client, &f, note_seen, &named);
+        status = r < 0 && r != -ENOENT ? cli_broken(cli, r) : say_missing(&named);
+    }
+    selector_fini(&named);
     return status;
 }

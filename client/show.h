@@ -12,9 +12,7 @@ void show_ending(const struct tern_job_view *job);
 int show_failures(struct cli *cli, const struct tern_range *ranges, size_t n);
 /* Relays chunks of output: stream 1 to standard output, 2 to standard error; only_stream 0: both. Cuts are said. */
 void show_output(const struct tern_result *r, int only_stream);
-/* `no such job: 7`. */
-int show_missing(uint64_t id);
-/* Are all jobs that were named alone among the ids (ascending)? Says which is not. 0, or STATUS_NOT_FOUND. */
-int show_missing_of(const struct tern_range *ranges, size_t n, const uint64_t *ids, size_t n_ids);
+/* Are all jobs that were named alone there? Says of each that is not. 0, or STATUS_NOT_FOUND. */
+int show_missing(struct cli *cli, const struct selector *sel);
 
 #endif

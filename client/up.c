@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,27 +30,31 @@ static int make_parents(const char *path)
     return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-/* Ours alone, and no link that somebody else put there. */
-static int check_private(const char *path, char **ret_error)
+/* Ours, and no link that somebody else put there: what is said in it is believed. */
+static int check_owner(const char *path, struct stat *ret, char **ret_error)
 {
-    struct stat st;
-    if (lstat(path, &st) < 0)
+    if (lstat(path, ret) < 0 && errno == ENOENT)
+        return fail(ret_error, ENOENT, xasprintf("nothing has been started in %s", path));
+    if (lstat(path, ret) < 0)
         return fail(ret_error, errno, xasprintf("%s: %s", path, strerror(errno)));
-    if (!S_ISDIR(st.st_mode))
+    if (!S_ISDIR(ret->st_mode))
         return fail(ret_error, ENOTDIR, xasprintf("%s is no directory", path));
-    if (st.st_uid != geteuid())
-        return fail(ret_error, EPERM, xasprintf("%s belongs to the user %u: choose another with --dir", path, st.st_uid));
-    if ((st.st_mode & 0077) && chmod(path, 0700) < 0)
-        return fail(ret_error, errno, xasprintf("%s: cannot be made private: %s", path, strerror(errno)));
+    if (ret->st_uid != geteuid())
+        return fail(ret_error, EPERM, xasprintf("%s belongs to the user %u: choose another with --dir", path,
+                                                ret->st_uid));
     return 0;
 }
 
 static int make_private(const char *path, char **ret_error)
 {
+    struct stat st;
     int r = make_parents(path);
     if (r < 0)
         return fail(ret_error, -r, xasprintf("cannot make the directory %s: %s", path, strerror(-r)));
-    return check_private(path, ret_error);
+    r = check_owner(path, &st, ret_error);
+    if (r >= 0 && (st.st_mode & 0077) && chmod(path, 0700) < 0)
+        return fail(ret_error, errno, xasprintf("%s: cannot be made private: %s", path, strerror(errno)));
+    return r;
 }
 
 /* Set, absolute, and (for a directory that must be there) there. */
@@ -64,7 +69,8 @@ static char *state_directory(void)
     const char *state = directory_from("XDG_STATE_HOME"), *home = directory_from("HOME");
     if (state)
         return xasprintf("%s/tern", state);
-    return home ? xasprintf("%s/.local/state/tern", home) : xasprintf("/tmp/tern-%u/state", geteuid());
+    const struct passwd *me = home ? NULL : getpwuid(geteuid());
+    return xasprintf("%s/.local/state/tern", home ? home : me ? me->pw_dir : "/nonexistent");
 }
 
 static char *absolute(const char *dir)
@@ -108,11 +114,8 @@ static int find_socket(struct up *u, bool make, char **ret_error)
 int up_find(struct up *u, const char *dir, bool make, char **ret_error)
 {
     *u = (struct up){ .dir = dir ? absolute(dir) : state_directory(), .asked_dir = dir != NULL, .lock = -1 };
-    int r = make ? make_private(u->dir, ret_error) : access(u->dir, X_OK) < 0 ? -errno : 0;
-    if (r == -ENOENT && !make)
-        *ret_error = xasprintf("nothing has been started in %s", u->dir);
-    else if (r < 0 && !*ret_error)
-        *ret_error = xasprintf("%s: %s", u->dir, strerror(-r));
+    struct stat st;
+    int r = make ? make_private(u->dir, ret_error) : check_owner(u->dir, &st, ret_error);
     return r < 0 ? r : find_socket(u, make, ret_error);
 }
 

@@ -3,11 +3,15 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_broker \
+	%D%/test_broker_change \
+	%D%/test_broker_worker \
 	%D%/test_buf \
 	%D%/test_class \
 	%D%/test_cli_job_options \
 	%D%/test_cli_json \
 	%D%/test_cli_slurp \
+	%D%/test_client \
 	%D%/test_command \
 	%D%/test_coroutine \
 	%D%/test_handler_http \
@@ -28,6 +32,8 @@ UNIT_TESTS = \
 	%D%/test_sha256 \
 	%D%/test_slot \
 	%D%/test_socket \
+	%D%/test_store_open \
+	%D%/test_store_plans \
 	%D%/test_tree \
 	%D%/test_validate \
 	%D%/test_words \
@@ -39,6 +45,7 @@ CLI_LDADD = libcli.la libtern.la libproto.la $(JANSSON_LIBS) $(CMOCKA_LIBS)
 tests_test_cli_job_options_LDADD = $(CLI_LDADD)
 tests_test_cli_json_LDADD = $(CLI_LDADD)
 tests_test_cli_slurp_LDADD = $(CLI_LDADD)
+tests_test_client_LDADD = $(CLI_LDADD)
 tests_test_selector_LDADD = $(CLI_LDADD)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
@@ -86,6 +93,7 @@ STATIC_TESTS = \
 EXTRA_DIST += \
 	$(STATIC_TESTS) \
 	$(FLOW_TESTS) \
+	%D%/broker_harness.h \
 	%D%/calling.h \
 	%D%/flow/run \
 	%D%/mutants \

@@ -317,10 +317,10 @@ static void a_silent_worker_loses_its_leases_after_its_grace_and_not_before(void
     assert_int_equal(bench_job(t, id, "crashes"), 1);
     assert_int_equal(bench_job(t, id + 1, "crashes"), 0); /* it had not started */
     assert_int_equal(t->broker->workers.n, 0);
-    struct conn again = w;
-    bench_end(t, &w, id, 1, ENDING_DONE);
+    bench_tell_outcome(t, &w, bench_outcome(id, 1, ENDING_DONE));
+    bench_turn(t);
+    bench_expect(t, &w, MSG_HELLO_AGAIN);
     assert_state(t, id, STATE_QUEUED);
-    (void)again;
 }
 
 static void a_worker_that_beats_keeps_its_leases_for_ever(void **state)

@@ -357,19 +357,25 @@ static void a_long_queue_is_read_in_pieces(void **state)
     classes_fini(&c);
 }
 
-static void an_urgent_job_passes_a_full_look_ahead(void **state)
+static void an_urgent_job_passes_a_full_look_ahead_and_none_is_forgotten(void **state)
 {
     struct store *s = *state;
     struct classes c = { 0 };
     struct class *class = intern(&c, s, key_of("q", "h", NULL));
     int r;
-    for (uint64_t id = 1; id <= 2 * CLASS_HEADS; id++)
-        class_add_waiting(class, 0, id);
-    class_add_waiting(class, 5, 1000);
-    assert_int_equal(class_head(class, s, &r)->id, 1000);
-    assert_int_equal(class->n_heads, CLASS_HEADS);
-    class_pop_head(class);
-    assert_int_equal(class_head(class, s, &r)->id, 1);
+    for (uint64_t id = 1; id <= CLASS_HEADS + 1; id++) {
+        struct head h = { id > CLASS_HEADS ? 5 : 0, id };
+        put_waiting(s, h);
+        class_add_waiting(class, h.priority, h.id);
+    }
+    for (uint64_t i = 0; i <= CLASS_HEADS; i++) {
+        const struct head *h = class_head(class, s, &r);
+        assert_non_null(h);
+        assert_int_equal(h->id, i ? i : CLASS_HEADS + 1);
+        take_waiting(s, *h);
+        class_pop_head(class);
+    }
+    assert_null(class_head(class, s, &r));
     classes_fini(&c);
 }
 
@@ -482,7 +488,7 @@ int main(void)
         WITH_STORE(what_was_stored_is_there_after_a_start),
         WITH_STORE(the_look_ahead_gives_what_a_sorted_list_would),
         WITH_STORE(a_long_queue_is_read_in_pieces),
-        WITH_STORE(an_urgent_job_passes_a_full_look_ahead),
+        WITH_STORE(an_urgent_job_passes_a_full_look_ahead_and_none_is_forgotten),
         WITH_STORE(a_store_that_fails_is_told),
         cmocka_unit_test(a_move_is_counted_in_both_classes),
         cmocka_unit_test(the_first_sixteen_runs_weigh_the_same),

@@ -205,6 +205,8 @@ static void say(struct worker_link *l, struct now now)
     link_send_started(l);
     link_send_results(l, now);
     link_send_given(l);
+    if (l->say_drain)
+        link_send_drain(l);
     if (l->say_beat || now.mono_ms >= l->beat_at_ms || link_load_changed(l))
         link_send_beat(l, now);
 }

@@ -32,6 +32,7 @@ void link_resume(struct worker_link *l, struct now now)
 void link_drain(struct worker_link *l, int64_t deadline_ms, struct now now)
 {
     (void)now;
+    l->say_drain = l->say_drain || !l->draining;
     l->draining = true;
     l->drain_at_ms = min_i64(l->drain_at_ms, deadline_ms);
     give_back_waiting(l, "worker drained");

@@ -61,7 +61,7 @@ struct worker_link {
     int64_t beat_at_ms;
     uint64_t beat_req;        /* of the last BEAT that went out in this session */
     uint64_t sure_req;        /* the BEAT after the last GIVEN; 0: the broker knows of all */
-    bool say_beat;
+    bool say_beat, say_drain;
     struct pool_load told[N_POOLS]; /* what the last BEAT or HELLO said */
 
     bool quiet, draining;
@@ -133,6 +133,7 @@ void link_send_started(struct worker_link *l);
 void link_send_given(struct worker_link *l);
 void link_send_results(struct worker_link *l, struct now now);
 void link_send_beat(struct worker_link *l, struct now now);
+void link_send_drain(struct worker_link *l);
 void link_send_bye(struct worker_link *l);
 
 #endif

@@ -75,6 +75,7 @@ libworker_la_SOURCES = \
 	%D%/run.h \
 	%D%/send_beat.c \
 	%D%/send_bye.c \
+	%D%/send_drain.c \
 	%D%/send_given.c \
 	%D%/send_hello.c \
 	%D%/send_result.c \
