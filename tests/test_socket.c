@@ -163,7 +163,7 @@ static void add_property(struct buf *b, const char *name, struct str value)
 
 static void add_frame(struct buf *b, bool more, const char *text)
 {
-    buf_addf(b, "%c%c%s", more, (int)strlen(text), text);
+    buf_addf(b, "%c%c%s", more ? 1 : 0, (int)strlen(text), text);
 }
 
 static void raw_send(int fd, struct buf *b)

@@ -423,7 +423,7 @@ load helpers
         # shellcheck disable=SC2086
         tern ${command%% *} --json ${command#"${command%% *}"} > lines
         test -s lines
-        ! grep -v '^{"v":1,.*}$' lines || { echo "$command"; cat lines; false; }
+        not grep -v '^{"v":1,.*}$' lines
         if command -v jq > /dev/null; then
             jq -e .v lines > /dev/null
         fi

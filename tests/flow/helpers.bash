@@ -52,6 +52,14 @@ eventually() {
     done
 }
 
+# not COMMAND...: bats lets a plain `! command` pass.
+not() {
+    if "$@"; then
+        echo "but: $*" >&2
+        return 1
+    fi
+}
+
 # ---- processes ----------------------------------------------------------------------------------------------
 
 # Exited, and no zombie either.
@@ -108,7 +116,7 @@ start_broker() {
     broker=$!
     started+=("$broker")
     eventually 30 answers_or_ended "$broker"
-    ! gone "$broker"
+    not gone "$broker"
 }
 
 answers_or_ended() {
@@ -123,7 +131,7 @@ start_worker() {
     worker=$!
     started+=("$worker")
     eventually 30 connected_or_ended "$name" "$worker"
-    ! gone "$worker"
+    not gone "$worker"
 }
 
 connected_or_ended() {

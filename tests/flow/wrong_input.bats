@@ -366,7 +366,7 @@ throw() {
     at_least bad_messages 10
     works
     [ "$(tern workers --json | wc -l)" = 1 ]
-    ! gone "$broker"
+    not gone "$broker"
 }
 
 @test "a peer that only greets, or that says nothing, keeps nobody from anything" {
