@@ -1,0 +1,614 @@
+/* test_store.c - the verbs of the store: turns that are true as a whole or not at all, ids, moves, order, slices, a full disk; and a
+ * model that a few thousand random verbs are compared with. */
+#include "broker/store_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proto/base/rng.h"
+
+#define NOW 1700000000000
+
+static char dir[64], path[80];
+static struct store *s;
+static uint32_t class;
+static uint64_t worker;
+
+static void reopen(int64_t ballast)
+{
+    struct store_options o = { .path = path, .quiet = true, .ballast_bytes = ballast };
+    char *error = NULL;
+    store_close(s);
+    s = NULL;
+    if (store_open(&s, &o, &error) < 0)
+        fail_msg("%s", error);
+}
+
+static int make(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/tern-store-XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(path, sizeof path, "%s/t.db", dir);
+    reopen(0);
+    struct class_row c = { .queue = str_of("default"), .handler = str_of("cpu") };
+    assert_int_equal(store_add_class(s, &c, &class), 0);
+    struct str instance = { "0123456789abcdef", 16 };
+    assert_int_equal(store_worker(s, instance, str_of("w"), str_of("h"), NOW, &worker), 0);
+    return store_commit(s);
+}
+
+static int unmake(void **state)
+{
+    (void)state;
+    static const char *const ends[] = { "", "-wal", "-shm", ".lock", ".ballast" };
+    s = store_close(s);
+    for (size_t i = 0; i < ELEMENTS(ends); i++) {
+        cleanup(freep) char *p = xasprintf("%s%s", path, ends[i]);
+        unlink(p);
+    }
+    return rmdir(dir);
+}
+
+static int64_t number(const char *text)
+{
+    sqlite3_stmt *q;
+    assert_int_equal(sqlite3_prepare_v2(s->db, text, -1, &q, NULL), SQLITE_OK);
+    int64_t n = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : -1;
+    sqlite3_finalize(q);
+    return n;
+}
+
+static uint64_t add_spec(struct job_spec spec, int64_t due, int64_t expire)
+{
+    struct new_job j = { &spec, class, due == UNSET ? STATE_QUEUED : STATE_SCHEDULED, due, expire, 0 };
+    uint64_t id = 0;
+    assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &id), 0);
+    return id;
+}
+
+static uint64_t add(int64_t priority)
+{
+    struct job_spec spec;
+    record_init(RECORD_job_spec, &spec);
+    spec.priority = priority;
+    return add_spec(spec, UNSET, UNSET);
+}
+
+static uint64_t add_due(int64_t due, int64_t expire)
+{
+    struct job_spec spec;
+    record_init(RECORD_job_spec, &spec);
+    return add_spec(spec, due, expire);
+}
+
+static struct job_row get(uint64_t id)
+{
+    struct job_row j;
+    assert_int_equal(store_get(s, id, &j), 0);
+    return j;
+}
+
+static bool lease(uint64_t id)
+{
+    struct lease_order o = { .id = id, .worker = worker, .pool = POOL_PROCESS };
+    assert_int_equal(store_lease(s, &o, 1, NOW), 0);
+    free(o.owned);
+    return o.leased;
+}
+
+static bool end_at(uint64_t id, uint64_t attempt, enum job_state to, int64_t finished)
+{
+    struct outcome o;
+    record_init(RECORD_outcome, &o);
+    o.result = str_of("result");
+    struct attempt_end e = { .id = id, .attempt = attempt, .to = to, .due_ms = to == STATE_SCHEDULED ? finished : UNSET,
+                             .from_class = class, .class = class, .worker = worker, .pool = POOL_PROCESS,
+                             .started_ms = NOW, .finished_ms = finished, .outcome = &o };
+    assert_int_equal(store_end_attempts(s, &e, 1), 0);
+    return e.recorded;
+}
+
+static bool end(uint64_t id, uint64_t attempt, enum job_state to) { return end_at(id, attempt, to, NOW); }
+
+static void assert_counters_are_true(void)
+{
+    assert_int_equal(number("SELECT count(*) FROM (SELECT class, state, count(*) AS n FROM job GROUP BY 1, 2) j FULL JOIN "
+                            "(SELECT * FROM counter WHERE n <> 0) c USING (class, state) WHERE j.n IS NOT c.n"), 0);
+    assert_int_equal(number("SELECT count(*) FROM job WHERE state >= 4"), s->n_finished);
+}
+
+/* ---- turns --------------------------------------------------------------------------------------- */
+
+static void a_rollback_undoes_everything_and_the_ids_too(void **state)
+{
+    (void)state;
+    uint64_t first = add(0);
+    assert_int_equal(store_commit(s), 0);
+    add(0);
+    lease(first);
+    end(first, 1, STATE_DONE);
+    struct class_row c = { .queue = str_of("q"), .handler = str_of("h") };
+    uint32_t id;
+    store_add_class(s, &c, &id);
+    store_set_paused(s, str_of("default"), true);
+    struct submit_row row = { 1, 2, 3 }, found;
+    uint64_t last;
+    store_put_submit(s, str_of("uid:1"), str_of("i"), &row, NOW);
+    store_rollback(s);
+    assert_int_equal(get(first).state, STATE_QUEUED);
+    assert_int_equal(store_last_id(s), first);
+    assert_int_equal(store_find_submit(s, str_of("uid:1"), str_of("i"), 1, &found, &last), -ENOENT);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM attempt)"), 0);
+    assert_int_equal(number("SELECT count(*) FROM class"), 1);
+    uint64_t next = add(0);
+    assert_int_equal(next, first + 1);
+    assert_int_equal(store_commit(s), 0);
+    assert_counters_are_true();
+}
+
+static void an_owner_that_was_rolled_back_is_not_remembered(void **state)
+{
+    (void)state;
+    add(0);
+    assert_true(store_owner(s, str_of("uid:1")) > 0);
+    store_rollback(s);
+    assert_int_equal(store_owner(s, str_of("uid:1")), 0);
+    uint64_t id = add(0);
+    assert_int_equal(store_commit(s), 0);
+    assert_int_equal(get(id).owner, store_owner(s, str_of("uid:1")));
+    assert_int_equal(number("SELECT count(*) FROM owner"), 1);
+}
+
+static void what_was_not_committed_is_gone_after_close(void **state)
+{
+    (void)state;
+    add(0);
+    store_commit(s);
+    add(0);
+    reopen(0);
+    assert_int_equal(store_last_id(s), 1);
+}
+
+static void a_turn_that_writes_nothing_touches_no_disk(void **state)
+{
+    (void)state;
+    int64_t before = number("PRAGMA data_version");
+    int changes = sqlite3_total_changes(s->db);
+    uint64_t ids[4];
+    struct due_job due[4];
+    struct swept_job swept[4];
+    assert_int_equal(store_promote_due(s, NOW, due, 4), 0);
+    assert_int_equal(store_find_expired(s, NOW, ids, 4), 0);
+    assert_int_equal(store_sweep(s, NOW, 10, NOW, swept, 4), 0);
+    assert_false(s->in_turn);
+    assert_int_equal(store_commit(s), 0);
+    assert_int_equal(sqlite3_total_changes(s->db), changes);
+    assert_int_equal(number("PRAGMA data_version"), before);
+}
+
+static void ids_count_up_and_are_never_used_again(void **state)
+{
+    (void)state;
+    uint64_t last = 0;
+    for (int i = 0; i < 5; i++) {
+        uint64_t id = add(0);
+        assert_true(id > last);
+        last = id;
+        assert_int_equal(store_end_waiting(s, id, STATE_CANCELLED, NOW), 1);
+        assert_int_equal(store_commit(s), 0);
+        assert_int_equal(store_remove(s, id), 1);
+        assert_int_equal(store_commit(s), 0);
+        if (i % 2)
+            reopen(0);
+    }
+    assert_int_equal(store_last_id(s), 0);
+}
+
+/* ---- moves ---------------------------------------------------------------------------------------- */
+
+static void only_what_is_queued_can_be_leased_and_once(void **state)
+{
+    (void)state;
+    uint64_t id = add(0), later = add_due(NOW + 1, UNSET);
+    assert_true(lease(id));
+    assert_false(lease(id));
+    assert_false(lease(later));
+    assert_false(lease(999));
+    assert_int_equal(get(id).attempt, 1);
+}
+
+static void another_attempts_token_changes_nothing(void **state)
+{
+    (void)state;
+    uint64_t id = add(0);
+    lease(id);
+    assert_false(end(id, 0, STATE_DONE));
+    assert_false(end(id, 2, STATE_DONE));
+    assert_int_equal(store_hand_back(s, id, 2, "x", STR_UNSET, NOW), 0);
+    assert_int_equal(store_started(s, id, 2, NOW + 50), 0);
+    assert_int_equal(get(id).started_ms, NOW);
+    assert_int_equal(get(id).state, STATE_RUNNING);
+    assert_true(end(id, 1, STATE_DONE));
+    assert_false(end(id, 1, STATE_DEAD));
+    assert_int_equal(get(id).state, STATE_DONE);
+    assert_int_equal(number("SELECT count(*) FROM attempt"), 1);
+    store_commit(s);
+    assert_counters_are_true();
+}
+
+static void what_is_handed_back_is_queued_again_without_an_attempt_but_with_an_event(void **state)
+{
+    (void)state;
+    uint64_t id = add(0);
+    lease(id);
+    assert_int_equal(store_hand_back(s, id, 1, "why", str_of("w"), NOW), 1);
+    struct job_row j = get(id);
+    assert_int_equal(j.state, STATE_QUEUED);
+    assert_int_equal(j.failures + j.crashes + j.worker, 0);
+    assert_int_equal(number("SELECT count(*) FROM attempt"), 0);
+    assert_int_equal(number("SELECT count(*) FROM event WHERE event = 'handed-back' AND text = 'why'"), 1);
+    assert_true(lease(id));
+    assert_int_equal(get(id).attempt, 2);
+}
+
+static void each_move_wants_the_state_that_it_starts_from(void **state)
+{
+    (void)state;
+    uint64_t id = add(0);
+    assert_int_equal(store_ask_cancel(s, id, NOW), 0);
+    assert_int_equal(store_retry(s, id, class, NOW), 0);
+    assert_int_equal(store_remove(s, id), 0);
+    lease(id);
+    assert_int_equal(store_end_waiting(s, id, STATE_CANCELLED, NOW), 0);
+    assert_int_equal(store_ask_cancel(s, id, NOW), 1);
+    assert_true(get(id).cancel_asked);
+    assert_int_equal(store_remove(s, id), 0);
+    end(id, 1, STATE_DONE);
+    assert_int_equal(store_retry(s, id, class, NOW), 0); /* done stays done */
+    assert_int_equal(store_end_waiting(s, id, STATE_EXPIRED, NOW), 0);
+    static const enum job_state ends[] = { STATE_CANCELLED, STATE_EXPIRED };
+    for (size_t i = 0; i < ELEMENTS(ends); i++) {
+        uint64_t other = add_due(NOW + 5, NOW + 9);
+        assert_int_equal(store_end_waiting(s, other, ends[i], NOW), 1);
+        assert_int_equal(store_end_waiting(s, other, ends[i], NOW), 0);
+        assert_int_equal(store_retry(s, other, class, NOW), 1);
+        struct job_row j = get(other);
+        assert_int_equal(j.state, STATE_QUEUED);
+        assert_int_equal(j.expire_at_ms, UNSET);
+        assert_int_equal(j.due_ms, UNSET);
+    }
+    assert_int_equal(store_end_waiting(s, 999, STATE_CANCELLED, NOW), 0);
+    assert_int_equal(store_remove(s, 999), 0);
+    store_commit(s);
+    assert_counters_are_true();
+}
+
+/* ---- order and slices ------------------------------------------------------------------------------ */
+
+static void heads_come_by_falling_priority_then_by_id(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_init(&rng, 9);
+    for (int i = 0; i < 300; i++)
+        add((int64_t)rng_below(&rng, 5) - 2);
+    struct head heads[200];
+    assert_int_equal(store_heads(s, class, heads, 200), 200);
+    for (int i = 1; i < 200; i++)
+        assert_true(heads[i - 1].priority > heads[i].priority ||
+                    (heads[i - 1].priority == heads[i].priority && heads[i - 1].id < heads[i].id));
+    assert_int_equal(store_heads(s, class + 1, heads, 200), 0);
+}
+
+static void what_is_due_comes_in_slices_and_in_order(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        add_due(NOW + (7 * i) % 10, UNSET);
+    assert_int_equal(store_next_due(s), NOW);
+    struct due_job due[4];
+    int64_t seen = 0;
+    for (int n; (n = store_promote_due(s, NOW + 7, due, 4)) > 0;)
+        for (int i = 0; i < n; i++, seen++)
+            assert_int_equal(get(due[i].id).due_ms, NOW + seen);
+    assert_int_equal(seen, 8);
+    assert_int_equal(store_next_due(s), NOW + 8);
+    store_commit(s);
+    assert_counters_are_true();
+}
+
+static void what_expires_comes_in_slices_and_in_order(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        add_due(i % 2 ? NOW + 100 : UNSET, NOW + (3 * i) % 10);
+    uint64_t ids[4];
+    int64_t seen = 0;
+    for (int n; (n = store_find_expired(s, NOW + 5, ids, 4)) > 0;)
+        for (int i = 0; i < n; i++, seen++) {
+            assert_int_equal(get(ids[i]).expire_at_ms, NOW + seen);
+            assert_int_equal(store_end_waiting(s, ids[i], STATE_EXPIRED, NOW), 1);
+        }
+    assert_int_equal(seen, 6);
+    assert_int_equal(store_next_expiry(s), NOW + 6);
+}
+
+static void the_oldest_that_waits_is_found_behind_higher_priorities(void **state)
+{
+    (void)state;
+    assert_int_equal(store_oldest(s, class), UNSET);
+    struct job_spec spec;
+    record_init(RECORD_job_spec, &spec);
+    for (int64_t i = 0; i < 20; i++) {
+        spec.priority = i % 7;
+        struct new_job j = { &spec, class, STATE_QUEUED, UNSET, UNSET, 0 };
+        uint64_t id;
+        assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW + i, &id), 0);
+    }
+    assert_int_equal(store_oldest(s, class), NOW);
+    lease(1);
+    assert_int_equal(store_oldest(s, class), NOW + 1);
+}
+
+static void a_session_remembers_its_last_sixteen_submits(void **state)
+{
+    (void)state;
+    struct submit_row found;
+    uint64_t last;
+    for (uint64_t i = 1; i <= 40; i++) {
+        struct submit_row row = { i, 100 * i, i };
+        assert_int_equal(store_put_submit(s, str_of("o"), str_of("i"), &row, NOW), 0);
+    }
+    for (uint64_t i = 1; i <= 41; i++) {
+        int r = store_find_submit(s, str_of("o"), str_of("i"), i, &found, &last);
+        assert_int_equal(r, i > 24 && i <= 40 ? 0 : -ENOENT);
+        assert_int_equal(last, 40);
+        if (!r)
+            assert_true(found.first_id == 100 * i && found.count == i && found.seq == i);
+    }
+    assert_int_equal(store_find_submit(s, str_of("other"), str_of("i"), 40, &found, &last), -ENOENT);
+    assert_int_equal(last, 0);
+    struct swept_job none[1];
+    assert_int_equal(store_sweep(s, 0, 10, NOW + 24ll * 3600000 + 1, none, 1), 0); /* a day later */
+    assert_int_equal(store_find_submit(s, str_of("o"), str_of("i"), 40, &found, &last), -ENOENT);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM submit) + (SELECT count(*) FROM client)"), 0);
+}
+
+static void finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first(void **state)
+{
+    (void)state;
+    for (int64_t i = 0; i < 20; i++) {
+        uint64_t id = add(0);
+        lease(id);
+        end_at(id, 1, i % 2 ? STATE_DONE : STATE_DEAD, NOW + i);
+    }
+    add(0);
+    store_commit(s);
+    struct swept_job swept[6];
+    assert_int_equal(store_sweep(s, NOW + 10, 100, NOW, swept, 6), 6);
+    assert_int_equal(swept[0].state, STATE_DEAD);
+    assert_int_equal(swept[1].state, STATE_DONE);
+    assert_int_equal(swept[5].class, class);
+    assert_int_equal(store_sweep(s, NOW + 10, 100, NOW, swept, 6), 4);
+    assert_int_equal(store_sweep(s, NOW + 10, 100, NOW, swept, 6), 0);
+    assert_int_equal(store_sweep(s, 0, 7, NOW, swept, 6), 3);
+    assert_int_equal(store_sweep(s, 0, 7, NOW, swept, 6), 0);
+    assert_int_equal(number("SELECT min(finished_at) FROM job WHERE state >= 4"), NOW + 13);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM attempt) + (SELECT count(*) FROM output)"), 14);
+    store_commit(s);
+    assert_counters_are_true();
+}
+
+/* ---- the disk -------------------------------------------------------------------------------------- */
+
+static bool ballast_is_there(void)
+{
+    cleanup(freep) char *p = xasprintf("%s.ballast", path);
+    struct stat st;
+    return stat(p, &st) == 0 && st.st_size == 1 << 20;
+}
+
+static void a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on(void **state)
+{
+    (void)state;
+    reopen(1 << 20);
+    assert_true(ballast_is_there());
+    uint64_t id = add(0);
+    assert_int_equal(store_commit(s), 0);
+    cleanup(freep) char *limit = xasprintf("PRAGMA max_page_count = %d", (int)number("PRAGMA page_count"));
+    number(limit);
+    char body[5000] = "";
+    struct job_spec spec;
+    record_init(RECORD_job_spec, &spec);
+    spec.payload = (struct str){ body, sizeof body };
+    struct new_job j = { &spec, class, STATE_QUEUED, UNSET, UNSET, 0 };
+    uint64_t first;
+    int r = 0;
+    for (int i = 0; i < 100 && r >= 0; i++)
+        r = store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &first);
+    assert_int_equal(r, -ENOSPC);
+    assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &first), -ENOSPC); /* nothing more in this turn */
+    assert_int_equal(store_commit(s), -ENOSPC);
+    assert_false(ballast_is_there());
+    store_rollback(s);
+    assert_int_equal(store_last_id(s), id);
+    assert_true(lease(id)); /* needs no new page */
+    assert_int_equal(store_commit(s), 0);
+    number("PRAGMA max_page_count = 1000000");
+    assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &first), 0);
+    assert_int_equal(first, id + 1);
+    assert_int_equal(store_commit(s), 0);
+    store_restore_ballast(s);
+    assert_true(ballast_is_there());
+    assert_counters_are_true();
+}
+
+/* ---- the model ------------------------------------------------------------------------------------- */
+
+#define MODEL_JOBS 3000
+
+struct model {
+    struct model_job {
+        bool there;
+        enum job_state state;
+        uint64_t attempt;
+        int64_t due;
+    } jobs[MODEL_JOBS + 1]; /* by id */
+    uint64_t next;
+};
+
+static void step_add(struct model *m, struct rng *rng)
+{
+    bool later = rng_below(rng, 3) == 0;
+    int64_t due = later ? NOW + (int64_t)rng_below(rng, 100) : UNSET;
+    if (m->next > MODEL_JOBS)
+        return;
+    assert_int_equal(add_due(due, UNSET), m->next);
+    m->jobs[m->next++] = (struct model_job){ true, later ? STATE_SCHEDULED : STATE_QUEUED, 0, due };
+}
+
+static void step_promote(struct model *m, struct rng *rng)
+{
+    struct due_job due[5];
+    int64_t now = NOW + (int64_t)rng_below(rng, 100);
+    int n = store_promote_due(s, now, due, 5);
+    assert_true(n >= 0);
+    for (int i = 0; i < n; i++) {
+        struct model_job *j = &m->jobs[due[i].id];
+        assert_true(j->there && j->state == STATE_SCHEDULED && j->due <= now);
+        j->state = STATE_QUEUED;
+    }
+}
+
+static void step_end(struct model_job *j, uint64_t id, struct rng *rng)
+{
+    static const enum job_state to[] = { STATE_DONE, STATE_DEAD, STATE_CANCELLED, STATE_EXPIRED, STATE_QUEUED, STATE_SCHEDULED };
+    enum job_state next = to[rng_below(rng, ELEMENTS(to))];
+    uint64_t attempt = rng_below(rng, 4) ? j->attempt : j->attempt - 1;
+    bool right = j->there && j->state == STATE_RUNNING && attempt == j->attempt;
+    assert_int_equal(end_at(id, attempt, next, NOW + 50), right);
+    if (!right)
+        return;
+    j->state = next;
+    j->due = next == STATE_SCHEDULED ? NOW + 50 : j->due;
+}
+
+static void step(struct model *m, struct rng *rng)
+{
+    uint64_t verb = rng_below(rng, 10), id = 1 + rng_below(rng, m->next);
+    struct model_job none = { 0 }, *j = id < m->next ? &m->jobs[id] : &none;
+    bool right;
+    switch (verb) {
+    case 0:
+    case 1:
+        step_add(m, rng);
+        break;
+    case 2:
+        step_promote(m, rng);
+        break;
+    case 3:
+    case 4:
+        right = j->there && j->state == STATE_QUEUED;
+        assert_int_equal(lease(id), right);
+        if (right)
+            *j = (struct model_job){ true, STATE_RUNNING, j->attempt + 1, j->due };
+        break;
+    case 5:
+    case 6:
+        step_end(j, id, rng);
+        break;
+    case 7:
+        right = j->there && j->state < STATE_RUNNING;
+        assert_int_equal(store_end_waiting(s, id, STATE_CANCELLED, NOW), right);
+        j->state = right ? STATE_CANCELLED : j->state;
+        break;
+    case 8:
+        right = j->there && j->state > STATE_DONE;
+        assert_int_equal(store_retry(s, id, class, NOW), right);
+        j->state = right ? STATE_QUEUED : j->state;
+        break;
+    default:
+        right = j->there && state_is_terminal(j->state);
+        assert_int_equal(store_remove(s, id), right);
+        j->there = j->there && !right;
+    }
+}
+
+static void compare(const struct model *m)
+{
+    int64_t there = 0;
+    for (uint64_t id = 1; id < m->next; id++) {
+        struct job_row j;
+        int r = store_get(s, id, &j);
+        assert_int_equal(r, m->jobs[id].there ? 0 : -ENOENT);
+        there += r == 0;
+        if (!r && (j.state != m->jobs[id].state || j.attempt != m->jobs[id].attempt))
+            fail_msg("job %d is %s, attempt %d; the model says %s, %d", (int)id, state_name(j.state), (int)j.attempt,
+                     state_name(m->jobs[id].state), (int)m->jobs[id].attempt);
+    }
+    assert_int_equal(number("SELECT count(*) FROM job"), there);
+    assert_counters_are_true();
+}
+
+static void random_verbs_rollbacks_and_reopenings_do_what_the_model_does(void **state)
+{
+    (void)state;
+    struct model *now = xcalloc(2, sizeof *now), *committed = now + 1;
+    struct rng rng;
+    const char *seed = getenv("SEED");
+    rng_init(&rng, seed ? strtoull(seed, NULL, 10) : 42);
+    now->next = 1;
+    *committed = *now;
+    for (int turn = 0; turn < 600; turn++) {
+        for (uint64_t n = 1 + rng_below(&rng, 14); n > 0; n--)
+            step(now, &rng);
+        uint64_t what = rng_below(&rng, 20);
+        if (what < 4) {
+            store_rollback(s);
+            *now = *committed;
+        } else if (what == 4) {
+            reopen(0);
+            *now = *committed;
+        } else {
+            assert_int_equal(store_commit(s), 0);
+            *committed = *now;
+        }
+        if (turn % 20 == 0)
+            compare(now);
+    }
+    compare(now);
+    free(now);
+}
+
+#define test(f) cmocka_unit_test_setup_teardown(f, make, unmake)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(a_rollback_undoes_everything_and_the_ids_too),
+        test(an_owner_that_was_rolled_back_is_not_remembered),
+        test(what_was_not_committed_is_gone_after_close),
+        test(a_turn_that_writes_nothing_touches_no_disk),
+        test(ids_count_up_and_are_never_used_again),
+        test(only_what_is_queued_can_be_leased_and_once),
+        test(another_attempts_token_changes_nothing),
+        test(what_is_handed_back_is_queued_again_without_an_attempt_but_with_an_event),
+        test(each_move_wants_the_state_that_it_starts_from),
+        test(heads_come_by_falling_priority_then_by_id),
+        test(what_is_due_comes_in_slices_and_in_order),
+        test(what_expires_comes_in_slices_and_in_order),
+        test(the_oldest_that_waits_is_found_behind_higher_priorities),
+        test(a_session_remembers_its_last_sixteen_submits),
+        test(finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first),
+        test(a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on),
+        test(random_verbs_rollbacks_and_reopenings_do_what_the_model_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
