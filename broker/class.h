@@ -79,7 +79,7 @@ const struct head *class_head(struct class *c, struct store *s, int *ret_r);
 void class_pop_head(struct class *c);
 /* Keeps the counts that the store keeps too. */
 void class_move(struct class *from, enum job_state a, struct class *to, enum job_state b);
-/* Takes a run into the means: half of their weight is of the last 16 runs. */
+/* Takes a run into the means, with a weight of 1/16 (of 1/n while there are fewer). */
 void class_measure(struct class *c, int64_t wall_us, int64_t cpu_us);
 void queue_count_finished(struct queue *q, int64_t wall_ms);
 uint64_t queue_finished_last_minute(const struct queue *q, int64_t wall_ms);

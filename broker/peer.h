@@ -13,6 +13,7 @@ struct worker;
 struct peer {
     char routing_id[ROUTING_ID_BYTES];
     uint64_t session;
+    int64_t uid;           /* of the process, told by the kernel; -1: not known */
     char *owner;           /* owned: "uid:1000", or "local" without a known user */
     bool admin;            /* root, or the broker's own user: sees and changes everything, may be a worker */
     unsigned char instance[16];

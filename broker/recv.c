@@ -78,6 +78,8 @@ void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct s
     const char *why = NULL;
     int r = message_decode(&m, bytes.p, bytes.n, &why);
     struct peer *p = peers_find(&b->peers, routing_id);
+    if (p && p->uid != uid)
+        p = NULL; /* a connection that has taken a dead one's name is somebody else */
     if (r < 0) {
         note_bad_message(b, why, uid, now);
         if (p)

@@ -6,6 +6,7 @@
 
 #include "broker/change.h"
 #include "broker/lease.h"
+#include "broker/text.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
 #include "proto/name.h"
@@ -29,6 +30,9 @@ static const char *why_bad_worker(const struct msg_hello *h)
     for (size_t i = 0; i < h->n_handlers; i++)
         if (name_check(h->handlers[i].name, "handler"))
             return "HELLO: a handler's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
+    for (size_t i = 0; i < h->n_queues; i++)
+        if (name_check(h->queues[i], "queue"))
+            return "HELLO: a queue's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
     return NULL;
 }
 
@@ -129,7 +133,8 @@ static struct worker *find_or_add_worker(struct broker *b, const struct msg_hell
     if (w)
         return w;
     uint64_t row;
-    if (broker_failed(b, store_worker(b->store, h->instance, h->name, h->host, now.wall_ms, &row)))
+    struct str host = text_cut(h->host, LIMIT_NAME_BYTES);
+    if (broker_failed(b, store_worker(b->store, h->instance, h->name, host, now.wall_ms, &row)))
         return NULL;
     w = worker_new(row, (const unsigned char *)h->instance.p, h->name);
     strmap_put(&b->workers, h->instance, w);
@@ -200,6 +205,7 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
         b->worker_changes++;
     }
     free(p->owner);
+    p->uid = uid;
     p->owner = owner_text(uid);
     p->admin = admin;
     p->heard_mono_ms = now.mono_ms;

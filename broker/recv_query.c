@@ -93,15 +93,39 @@ static void view_worker(const struct worker *w, struct worker_view *v, struct wo
     };
 }
 
+/* A thousand workers may declare more names than a message holds: past this, workers are listed without theirs. */
+#define NAMES_BYTES (8u << 20)
+#define NAME_COST 16 /* of one name, beside its bytes: this bounds their number too */
+
+static size_t names_cost(const struct worker_view *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n_queues; i++)
+        n += v->queues[i].n + NAME_COST;
+    for (size_t i = 0; i < v->n_handlers; i++)
+        n += v->handlers[i].n + NAME_COST;
+    return n;
+}
+
+static size_t bound_names(struct worker_view *v, size_t before)
+{
+    size_t after = before + names_cost(v);
+    if (after <= NAMES_BYTES)
+        return after;
+    v->n_queues = v->n_handlers = 0;
+    return before;
+}
+
 void recv_workers(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
-    size_t most = min_size(b->workers.n, LIMIT_PAGE), n = 0;
+    size_t most = min_size(b->workers.n, LIMIT_PAGE), n = 0, names = 0;
     cleanup(freep) struct worker_view *views = xcalloc(most, sizeof *views);
     cleanup(freep) struct worker_texts *texts = xcalloc(most, sizeof *texts);
     struct worker *w;
     for (size_t i = 0; n < most && (w = strmap_next(&b->workers, &i));)
         if (w->peer) {
             view_worker(w, &views[n], &texts[n], now);
+            names = bound_names(&views[n], names);
             n++;
         }
     struct message answer;

@@ -51,7 +51,8 @@ static void say_gate(struct because *y, const struct class *c, const struct work
     enum pool_kind pool = POOL_PROCESS;
     switch (dispatch_gate(c, w, &pool)) {
     case GATE_OPEN:
-        say(y, "next", xasprintf("worker %s has room: it starts in the next turn", w->name));
+        if (!c->queue->paused)
+            say(y, "next", xasprintf("worker %s has room: it starts in the next turn", w->name));
         break;
     case GATE_OFFLINE:
         say(y, "worker-away", xasprintf("worker %s is not connected", w->name));

@@ -1,6 +1,8 @@
 /* worker.c - what a worker has declared. */
 #include "broker/worker.h"
 
+#include "broker/text.h"
+
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name)
 {
     struct worker *w = xcalloc(1, sizeof *w);
@@ -57,8 +59,8 @@ void worker_describe(struct worker *w, const struct msg_hello *h)
 {
     forget(w);
     w->name = xstrndup(h->name);
-    w->host = xstrndup(h->host.p ? h->host : str_of(""));
-    w->software = xstrndup(h->software.p ? h->software : str_of(""));
+    w->host = xstrndup(h->host.p ? text_cut(h->host, LIMIT_NAME_BYTES) : str_of(""));
+    w->software = xstrndup(h->software.p ? text_cut(h->software, LIMIT_NAME_BYTES) : str_of(""));
     w->pid = h->pid;
     w->draining = h->draining;
     w->queues = xcalloc(h->n_queues, sizeof *w->queues);

@@ -62,8 +62,10 @@ void tern_result_fini(struct tern_result *r)
 bool tern_output_next(const struct tern_result *r, size_t *position, int *ret_stream, const void **ret_bytes,
                       size_t *ret_n, uint64_t *ret_cut)
 {
+    if (!r->data)
+        return false;
     struct str rest = { (const char *)r->data + *position, r->data_bytes - *position }, bytes;
-    if (!r->data || !output_next(&rest, ret_stream, &bytes))
+    if (!output_next(&rest, ret_stream, &bytes))
         return false;
     *position = r->data_bytes - rest.n;
     *ret_bytes = bytes.p;

@@ -5,6 +5,8 @@
  * of. */
 #include "client/libtern.h"
 
+#include <inttypes.h>
+
 #define BUSY_FIRST_MS 50
 #define BUSY_MOST_MS 1000
 
@@ -160,8 +162,37 @@ bool requests_answer(struct tern_client *c, struct message *m, struct frame *f)
     return true;
 }
 
-static int result_of(struct tern_client *c, const struct request *r, enum message_type want)
+/* The job that was asked for, when it was one alone; else 0. */
+static uint64_t job_of(const struct message *m)
 {
+    const struct range *range = NULL;
+    switch (m->type) {
+    case MSG_FETCH:
+        return m->fetch.job;
+    case MSG_HISTORY:
+        return m->history.job;
+    case MSG_LIST:
+        range = m->list.n_ranges == 1 ? m->list.ranges : NULL;
+        break;
+    case MSG_WAIT:
+        range = m->wait.n_ranges == 1 ? m->wait.ranges : NULL;
+        break;
+    case MSG_CANCEL:
+    case MSG_RETRY:
+    case MSG_REMOVE: /* the three have the same fields */
+        range = m->cancel.n_ranges == 1 ? m->cancel.ranges : NULL;
+        break;
+    default:
+        break;
+    }
+    return range && range->first == range->last ? range->first : 0;
+}
+
+static int result_of(struct tern_client *c, const struct request *r, const struct message *asked,
+                     enum message_type want)
+{
+    if (r->result == -ENOENT && job_of(asked) && str_is(r->answer.error.text, "no such job"))
+        return client_fail(c, r->result, "no such job: %" PRIu64, job_of(asked));
     if (r->result < 0)
         return client_fail(c, r->result, "%.*s", (int)r->answer.error.text.n,
                            r->answer.error.text.p ? r->answer.error.text.p : "");
@@ -180,5 +211,5 @@ int request_call(struct tern_client *c, struct request *r, struct message *m, en
         if (e >= 0 && !r->done && client_mono_ms() >= until_ms)
             e = client_fail(c, -ETIMEDOUT, "timed out");
     }
-    return e < 0 ? e : result_of(c, r, want);
+    return e < 0 ? e : result_of(c, r, m, want);
 }

@@ -1,6 +1,8 @@
 /* libtern_wait.c - waiting for the end of jobs, and changing them: the requests that name ranges. */
 #include "client/libtern.h"
 
+#define WAIT_LEAST_MS 100 /* what has ended already is told so, however short the time: the question takes a turn */
+
 static int check_ranges(struct tern_client *c, const struct tern_range *ranges, size_t n)
 {
     if (n > LIMIT_RANGES)
@@ -41,7 +43,7 @@ int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, siz
     m.wait.n_ranges = n;
     m.wait.any = any;
     int64_t until;
-    if (timeout_ms < 0 || __builtin_add_overflow(client_mono_ms(), timeout_ms, &until))
+    if (timeout_ms < 0 || __builtin_add_overflow(client_mono_ms(), max_i64(timeout_ms, WAIT_LEAST_MS), &until))
         until = INT64_MAX;
     struct request ask;
     r = request_call(c, &ask, &m, MSG_WAITED, until);

@@ -1,5 +1,6 @@
-/* broker_harness.h - the broker's core on a bench: a database in a temporary folder, a clock that stands until it is moved,
- * connections that are names, and all that the broker has sent as a list. After every turn memory and database are compared. */
+/* broker_harness.h - the broker's core on a bench: a database in a temporary folder, a clock that
+ * stands until it is moved, connections that are names, and all that the broker has sent as a list.
+ * After every turn memory and database are compared. */
 #ifndef TERN_TESTS_BROKER_HARNESS_H
 #define TERN_TESTS_BROKER_HARNESS_H
 
@@ -65,14 +66,22 @@ static inline void bench_start(struct bench *t)
 static inline void bench_open(struct bench *t)
 {
     *t = (struct bench){ .now = { 1700000000000, 1000000 } };
-    snprintf(t->dir, sizeof t->dir, "%s/tern-broker-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    snprintf(t->dir, sizeof t->dir, "%s/tern-broker-XXXXXX",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(t->dir));
     snprintf(t->path, sizeof t->path, "%s/t.db", t->dir);
     t->sent = xcalloc(SENT_MAX, sizeof *t->sent);
     t->options = (struct broker_options){
-        .store = { .path = t->path, .quiet = true }, .heartbeat_ms = HEARTBEAT_MS, .lost_after_ms = LOST_AFTER_MS,
-        .retention_ms = 7ll * 86400000, .keep_finished = 1000000, .max_payload_bytes = 1000, .disk_busy_percent = 101,
-        .own_uid = OWN_UID, .seed = 7, .software = "test",
+        .store = { .path = t->path, .quiet = true },
+        .heartbeat_ms = HEARTBEAT_MS,
+        .lost_after_ms = LOST_AFTER_MS,
+        .retention_ms = 7ll * 86400000,
+        .keep_finished = 1000000,
+        .max_payload_bytes = 1000,
+        .disk_busy_percent = 101,
+        .own_uid = OWN_UID,
+        .seed = 7,
+        .software = "test",
     };
     bench_start(t);
 }
@@ -123,20 +132,25 @@ static inline int64_t bench_job(const struct bench *t, uint64_t id, const char *
 
 #define assert_state(t, id, wanted) assert_int_equal(bench_job(t, id, "state"), wanted)
 
-/* ---- what must hold between any two turns ------------------------------------------------------- */
+/* ---- what must hold between any two turns -------------------------------------------------------
+ */
 
 static inline void bench_check_counts(const struct bench *t)
 {
     const struct broker *b = t->broker;
     for (size_t i = 0; i < b->classes.n; i++)
         for (int state = 0; state < N_STATES; state++) {
-            cleanup(freep) char *rows = xasprintf("SELECT count(*) FROM job WHERE class = %zu AND state = %d", i + 1, state);
-            cleanup(freep) char *kept = xasprintf("SELECT coalesce(sum(n), 0) FROM counter WHERE class = %zu AND state = %d",
-                                                  i + 1, state);
+            cleanup(freep) char *rows = xasprintf(
+                "SELECT count(*) FROM job WHERE class = %zu AND state = %d", i + 1, state);
+            cleanup(freep) char *kept = xasprintf(
+                "SELECT coalesce(sum(n), 0) FROM counter WHERE class = %zu AND state = %d", i + 1,
+                state);
             int64_t n = bench_number(t, rows);
             if (n != (int64_t)b->classes.all[i]->jobs[state] || n != bench_number(t, kept))
-                fail_msg("class %zu has %" PRId64 " jobs %s; memory says %" PRIu64 ", the counter %" PRId64, i + 1, n,
-                         state_name(state), b->classes.all[i]->jobs[state], bench_number(t, kept));
+                fail_msg("class %zu has %" PRId64 " jobs %s; memory says %" PRIu64
+                         ", the counter %" PRId64,
+                         i + 1, n, state_name(state), b->classes.all[i]->jobs[state],
+                         bench_number(t, kept));
         }
 }
 
@@ -169,7 +183,8 @@ static inline void bench_check_leases(const struct bench *t)
     assert_int_equal(on_lists, b->leases.n);
 }
 
-/* ---- turns -------------------------------------------------------------------------------------- */
+/* ---- turns --------------------------------------------------------------------------------------
+ */
 
 static inline int bench_take(void *ctx, const char *routing_id, struct str bytes)
 {
@@ -219,10 +234,12 @@ static inline void bench_live(struct bench *t, int64_t ms)
     }
 }
 
-/* ---- talking ------------------------------------------------------------------------------------ */
+/* ---- talking ------------------------------------------------------------------------------------
+ */
 
 /* The next message of this type to this connection that was not looked at yet, or NULL. */
-static inline const struct message *bench_next(struct bench *t, const struct conn *c, enum message_type type)
+static inline const struct message *bench_next(struct bench *t, const struct conn *c,
+                                               enum message_type type)
 {
     for (size_t i = 0; i < t->n_sent; i++) {
         struct sent *s = &t->sent[i];
@@ -234,7 +251,8 @@ static inline const struct message *bench_next(struct bench *t, const struct con
     return NULL;
 }
 
-static inline const struct message *bench_expect(struct bench *t, const struct conn *c, enum message_type type)
+static inline const struct message *bench_expect(struct bench *t, const struct conn *c,
+                                                 enum message_type type)
 {
     const struct message *m = bench_next(t, c, type);
     if (m)
@@ -247,7 +265,8 @@ static inline const struct message *bench_expect(struct bench *t, const struct c
     return NULL;
 }
 
-static inline void bench_expect_error(struct bench *t, const struct conn *c, enum error_code code, const char *part)
+static inline void bench_expect_error(struct bench *t, const struct conn *c, enum error_code code,
+                                      const char *part)
 {
     const struct message *m = bench_expect(t, c, MSG_ERROR);
     cleanup(freep) char *text = xstrndup(m->error.text);
@@ -308,21 +327,29 @@ static inline struct conn bench_client(struct bench *t, const char *id, int64_t 
     return c;
 }
 
-/* The handlers that every worker of these tests has. cpu runs in a process, io in a thread, net on the loop. */
+/* The handlers that every worker of these tests has. cpu runs in a process, io in a thread, net on
+ * the loop. */
 static inline size_t bench_handlers(struct handler_info ret[4])
 {
-    static const struct { const char *name; uint64_t forms; int64_t tag, retries, timeout; } table[] = {
-        { "cpu", FORM_BLOCKING, TAG_CPU, 0, 0 }, { "io", FORM_BLOCKING, TAG_IO, 2, 5000 },
-        { "net", FORM_ASYNC, TAG_SLOW_IO, 0, 0 }, { "exec", FORM_BLOCKING | FORM_ASYNC, TAG_AUTO, 0, 0 },
+    static const struct {
+        const char *name;
+        uint64_t forms;
+        int64_t tag, retries, timeout;
+    } table[] = {
+        { "cpu", FORM_BLOCKING, TAG_CPU, 0, 0 },
+        { "io", FORM_BLOCKING, TAG_IO, 2, 5000 },
+        { "net", FORM_ASYNC, TAG_SLOW_IO, 0, 0 },
+        { "exec", FORM_BLOCKING | FORM_ASYNC, TAG_AUTO, 0, 0 },
     };
     for (size_t i = 0; i < ELEMENTS(table); i++)
-        ret[i] = (struct handler_info){ str_of(table[i].name), table[i].forms, table[i].tag, table[i].retries,
-                                        table[i].timeout, 1 };
+        ret[i] = (struct handler_info){ str_of(table[i].name), table[i].forms,   table[i].tag,
+                                        table[i].retries,      table[i].timeout, 1 };
     return ELEMENTS(table);
 }
 
 /* HELLO of a worker, with what it holds; the answer is in the list of what was sent. */
-static inline const struct message *bench_worker_hello(struct bench *t, struct conn *c, struct held *held, size_t n_held)
+static inline const struct message *bench_worker_hello(struct bench *t, struct conn *c,
+                                                       struct held *held, size_t n_held)
 {
     struct handler_info handlers[4];
     struct pool_load pools[N_POOLS];
@@ -344,7 +371,8 @@ static inline const struct message *bench_worker_hello(struct bench *t, struct c
     return bench_welcome(t, c);
 }
 
-static inline struct conn bench_worker(struct bench *t, const char *id, uint64_t process, uint64_t thread, uint64_t loop)
+static inline struct conn bench_worker(struct bench *t, const char *id, uint64_t process,
+                                       uint64_t thread, uint64_t loop)
 {
     struct conn c = bench_conn(id, OWN_UID);
     c.name = id;
@@ -371,7 +399,8 @@ static inline struct job_spec bench_spec(const char *handler)
     return s;
 }
 
-static inline void bench_ask_submit(struct bench *t, struct conn *c, uint64_t seq, struct job_spec *jobs, size_t n)
+static inline void bench_ask_submit(struct bench *t, struct conn *c, uint64_t seq,
+                                    struct job_spec *jobs, size_t n)
 {
     struct message m;
     message_init(&m, MSG_SUBMIT);
@@ -383,7 +412,8 @@ static inline void bench_ask_submit(struct bench *t, struct conn *c, uint64_t se
 }
 
 /* Submits and ends the turn; the first id. */
-static inline uint64_t bench_submit_many(struct bench *t, struct conn *c, struct job_spec *jobs, size_t n)
+static inline uint64_t bench_submit_many(struct bench *t, struct conn *c, struct job_spec *jobs,
+                                         size_t n)
 {
     bench_ask_submit(t, c, ++c->seq, jobs, n);
     bench_turn(t);
@@ -412,7 +442,8 @@ static inline uint64_t bench_submit_n(struct bench *t, struct conn *c, struct jo
 }
 
 /* The ids that were sent to a worker in RUNs of the last turn, in order. */
-static inline size_t bench_runs(struct bench *t, const struct conn *c, struct run_job *ret, size_t max)
+static inline size_t bench_runs(struct bench *t, const struct conn *c, struct run_job *ret,
+                                size_t max)
 {
     size_t n = 0;
     for (const struct message *m; (m = bench_next(t, c, MSG_RUN));)
@@ -430,7 +461,8 @@ static inline struct run_job bench_run(struct bench *t, const struct conn *c)
     return run[0];
 }
 
-static inline void bench_tell_started(struct bench *t, const struct conn *c, uint64_t job, uint64_t attempt)
+static inline void bench_tell_started(struct bench *t, const struct conn *c, uint64_t job,
+                                      uint64_t attempt)
 {
     struct attempt_ref ref = { job, attempt };
     struct message m;
@@ -463,7 +495,8 @@ static inline void bench_tell_outcome(struct bench *t, const struct conn *c, str
 }
 
 /* A result, and its turn; it must be acknowledged, recorded or not. */
-static inline void bench_end(struct bench *t, const struct conn *c, uint64_t job, uint64_t attempt, enum ending ending)
+static inline void bench_end(struct bench *t, const struct conn *c, uint64_t job, uint64_t attempt,
+                             enum ending ending)
 {
     bench_tell_outcome(t, c, bench_outcome(job, attempt, ending));
     bench_turn(t);
@@ -474,7 +507,8 @@ static inline void bench_end(struct bench *t, const struct conn *c, uint64_t job
 }
 
 /* CANCEL, RETRY or REMOVE of ranges, and its turn. */
-static inline void bench_change(struct bench *t, struct conn *c, enum message_type verb, struct range *ranges, size_t n)
+static inline void bench_change(struct bench *t, struct conn *c, enum message_type verb,
+                                struct range *ranges, size_t n)
 {
     struct message m;
     message_init(&m, verb);
@@ -485,14 +519,15 @@ static inline void bench_change(struct bench *t, struct conn *c, enum message_ty
     bench_turn(t);
 }
 
-static inline void bench_change_one(struct bench *t, struct conn *c, enum message_type verb, uint64_t id)
+static inline void bench_change_one(struct bench *t, struct conn *c, enum message_type verb,
+                                    uint64_t id)
 {
     struct range one = { id, id };
     bench_change(t, c, verb, &one, 1);
 }
 
-static inline void bench_expect_changed(struct bench *t, const struct conn *c, uint64_t changed, uint64_t skipped,
-                                        size_t refusals)
+static inline void bench_expect_changed(struct bench *t, const struct conn *c, uint64_t changed,
+                                        uint64_t skipped, size_t refusals)
 {
     const struct message *m = bench_expect(t, c, MSG_CHANGED);
     assert_int_equal(m->changed.changed, changed);

@@ -26,12 +26,14 @@ UNIT_TESTS = \
 	%D%/test_output \
 	%D%/test_parse \
 	%D%/test_pool \
+	%D%/test_reader \
 	%D%/test_retry \
 	%D%/test_route \
 	%D%/test_selector \
 	%D%/test_sha256 \
 	%D%/test_slot \
 	%D%/test_socket \
+	%D%/test_store \
 	%D%/test_store_open \
 	%D%/test_store_plans \
 	%D%/test_tree \
@@ -79,7 +81,12 @@ TEST_HELPERS = \
 
 # Flows: real daemons, one bats file one test.
 FLOW_TESTS = \
+	%D%/flow/basics.bats \
+	%D%/flow/durability.bats \
+	%D%/flow/isolation.bats \
+	%D%/flow/load.bats \
 	%D%/flow/protocol.bats \
+	%D%/flow/wrong_input.bats \
 	$(END)
 
 # Static checks: scripts that read the tree.
@@ -95,6 +102,7 @@ EXTRA_DIST += \
 	$(FLOW_TESTS) \
 	%D%/broker_harness.h \
 	%D%/calling.h \
+	%D%/flow/helpers.bash \
 	%D%/flow/run \
 	%D%/mutants \
 	%D%/fuzz/corpus \

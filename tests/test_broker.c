@@ -1,7 +1,7 @@
 /* test_broker.c - the core with its clients: submits, sessions, owners, bad input, a full disk. */
 #include "tests/broker_harness.h"
 
-/* ---- submit -------------------------------------------------------------------------------------- */
+/* ---- submit --------------------------------------------------------------------------------- */
 
 static void a_submit_is_acknowledged_after_its_commit_and_not_before(void **state)
 {
@@ -18,7 +18,8 @@ static void a_submit_is_acknowledged_after_its_commit_and_not_before(void **stat
     sqlite3 *other;
     assert_int_equal(sqlite3_open_v2(t->path, &other, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
     sqlite3_stmt *q;
-    assert_int_equal(sqlite3_prepare_v2(other, "SELECT count(*) FROM job", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(other, "SELECT count(*) FROM job", -1, &q, NULL),
+                     SQLITE_OK);
     sqlite3_step(q);
     assert_int_equal(sqlite3_column_int(q, 0), 0);
     sqlite3_reset(q);
@@ -92,7 +93,8 @@ static void a_number_older_than_the_last_sixteen_is_refused(void **state)
 static void numbers_belong_to_the_owner_and_the_session(void **state)
 {
     struct bench *t = *state;
-    struct conn a = bench_client(t, "cli-1", 1000), b = bench_client(t, "bli-2", 1000), d = bench_conn("cli-3", 1001);
+    struct conn a = bench_client(t, "cli-1", 1000), b = bench_client(t, "bli-2", 1000),
+                d = bench_conn("cli-3", 1001);
     struct message m = bench_hello(&d, "client"); /* the same instance as a, another user */
     bench_tell(t, &d, &m);
     bench_welcome(t, &d);
@@ -110,7 +112,8 @@ static void bye_of_a_client_forgets_its_numbers(void **state)
     message_init(&m, MSG_BYE);
     bench_tell(t, &c, &m);
     bench_turn(t);
-    assert_int_equal(bench_number(t, "SELECT (SELECT count(*) FROM client) + (SELECT count(*) FROM submit)"), 0);
+    assert_int_equal(
+        bench_number(t, "SELECT (SELECT count(*) FROM client) + (SELECT count(*) FROM submit)"), 0);
     assert_null(peers_find(&t->broker->peers, c.id));
     assert_state(t, 1, STATE_QUEUED);
 }
@@ -121,10 +124,23 @@ static void a_bad_job_is_refused_with_a_text_and_nothing_of_its_submit_is_insert
     struct conn c = bench_client(t, "cli-1", 1000);
     static const char long_name[200] = { [0 ... 198] = 'x' };
     struct job_spec good = bench_spec("cpu");
-    struct { struct job_spec s; const char *text; } bad[] = {
-        { bench_spec(""), "handler" }, { bench_spec("a b"), "handler" }, { bench_spec(long_name), "handler" },
-        { good, "queue" }, { good, "tag" }, { good, "priority" }, { good, "delay" }, { good, "retries" },
-        { good, "backoff" }, { good, "crash-limit" }, { good, "memory" }, { good, "timeout" }, { good, "expire" },
+    struct {
+        struct job_spec s;
+        const char *text;
+    } bad[] = {
+        { bench_spec(""), "handler" },
+        { bench_spec("a b"), "handler" },
+        { bench_spec(long_name), "handler" },
+        { good, "queue" },
+        { good, "tag" },
+        { good, "priority" },
+        { good, "delay" },
+        { good, "retries" },
+        { good, "backoff" },
+        { good, "crash-limit" },
+        { good, "memory" },
+        { good, "timeout" },
+        { good, "expire" },
     };
     bad[3].s.queue = str_of("a/b");
     bad[4].s.tag = 4;
@@ -169,7 +185,8 @@ static void a_submit_without_jobs_or_with_a_number_that_is_none_is_refused(void 
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000);
     struct job_spec s = bench_spec("cpu");
-    static const uint64_t numbers[] = { 0, (uint64_t)INT64_MAX + 1, (uint64_t)INT64_MAX + 2, UINT64_MAX };
+    static const uint64_t numbers[] = { 0, (uint64_t)INT64_MAX + 1, (uint64_t)INT64_MAX + 2,
+                                        UINT64_MAX };
     for (size_t i = 0; i < ELEMENTS(numbers); i++)
         for (int again = 0; again < 2; again++) {
             bench_ask_submit(t, &c, numbers[i], &s, 1);
@@ -195,7 +212,7 @@ static void a_handler_that_nobody_has_is_accepted_with_a_notice(void **state)
     assert_non_null(memmem(m->submitted.notices[0].p, m->submitted.notices[0].n, "nobody", 6));
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------ */
+/* ---- sessions ------------------------------------------------------------------------------- */
 
 static void who_is_not_known_or_speaks_for_another_session_is_asked_to_say_hello(void **state)
 {
@@ -302,9 +319,11 @@ static void broken_messages_never_break_the_broker(void **state)
     buf_init(&b, LIMIT_MESSAGE_BYTES);
     for (int i = 0; i < 3000; i++) {
         struct job_spec s = bench_spec(i % 3 ? "cpu" : "io");
-        struct outcome o = bench_outcome(rng_below(&rng, 20) + 1, 1, (enum ending)rng_below(&rng, 5));
+        struct outcome o =
+            bench_outcome(rng_below(&rng, 20) + 1, 1, (enum ending)rng_below(&rng, 5));
         struct range range = { 1, rng_below(&rng, 40) };
-        static const enum message_type types[] = { MSG_SUBMIT, MSG_RESULT, MSG_CANCEL, MSG_RETRY, MSG_REMOVE, MSG_WAIT, MSG_WHY };
+        static const enum message_type types[] = { MSG_SUBMIT, MSG_RESULT, MSG_CANCEL, MSG_RETRY,
+                                                   MSG_REMOVE, MSG_WAIT,   MSG_WHY };
         enum message_type type = types[rng_below(&rng, ELEMENTS(types))];
         struct conn *from = type == MSG_RESULT ? &w : &c;
         struct message m;
@@ -389,14 +408,15 @@ static void more_queues_than_may_be_are_refused_and_the_broker_goes_on(void **st
     free(names);
 }
 
-/* ---- the disk ------------------------------------------------------------------------------------ */
+/* ---- the disk ------------------------------------------------------------------------------- */
 
 static void a_full_disk_answers_busy_acknowledges_nothing_and_goes_on(void **state)
 {
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0);
     uint64_t id = bench_submit(t, &c, "cpu");
-    cleanup(freep) char *limit = xasprintf("PRAGMA max_page_count = %" PRId64, bench_number(t, "PRAGMA page_count"));
+    cleanup(freep) char *limit =
+        xasprintf("PRAGMA max_page_count = %" PRId64, bench_number(t, "PRAGMA page_count"));
     bench_number(t, limit);
     char bytes[1000] = "";
     struct job_spec s = bench_spec("cpu");
@@ -404,9 +424,12 @@ static void a_full_disk_answers_busy_acknowledges_nothing_and_goes_on(void **sta
     struct job_spec jobs[100];
     for (size_t i = 0; i < ELEMENTS(jobs); i++)
         jobs[i] = s;
-    bench_ask_submit(t, &c, 2, jobs, ELEMENTS(jobs));
+    struct job_spec small = bench_spec("cpu");
+    bench_ask_submit(t, &c, 2, &small, 1); /* this one still fits, but its turn is lost too */
+    bench_ask_submit(t, &c, 3, jobs, ELEMENTS(jobs));
     assert_int_equal(bench_turn(t), 0);
     assert_null(bench_next(t, &c, MSG_SUBMITTED));
+    bench_expect_error(t, &c, CODE_BUSY, "disk");
     bench_expect_error(t, &c, CODE_BUSY, "disk");
     bench_expect(t, &c, MSG_HELLO_AGAIN);
     bench_expect(t, &w, MSG_HELLO_AGAIN);
@@ -441,7 +464,7 @@ static void over_the_disk_limit_only_submits_get_busy(void **state)
     bench_expect_changed(t, &c, 1, 0, 0);
 }
 
-/* ---- owners -------------------------------------------------------------------------------------- */
+/* ---- owners --------------------------------------------------------------------------------- */
 
 static void ask_why(struct bench *t, struct conn *c, uint64_t id)
 {

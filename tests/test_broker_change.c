@@ -1,8 +1,8 @@
-/* test_broker_change.c - what is done to jobs that are there: cancel, retry, remove, expiry, due times; and who waits for them,
- * and why. */
+/* test_broker_change.c - what is done to jobs that are there: cancel, retry, remove, expiry, due
+ * times; and who waits for them, and why. */
 #include "tests/broker_harness.h"
 
-/* ---- cancel -------------------------------------------------------------------------------------- */
+/* ---- cancel --------------------------------------------------------------------------------- */
 
 static void a_job_that_waits_is_cancelled_at_once_and_never_runs(void **state)
 {
@@ -120,7 +120,7 @@ static void a_cancel_of_many_takes_many_turns_and_each_is_bounded(void **state)
     bench_turn(t);
 }
 
-/* ---- retry, remove -------------------------------------------------------------------------------- */
+/* ---- retry, remove -------------------------------------------------------------------------- */
 
 static void retry_takes_what_failed_back_with_its_id_and_not_what_is_done_or_goes_on(void **state)
 {
@@ -132,7 +132,9 @@ static void retry_takes_what_failed_back_with_its_id_and_not_what_is_done_or_goe
     bench_end(t, &w, done, 1, ENDING_DONE);
     uint64_t waits = bench_submit(t, &c, "nobody"), cancelled = bench_submit(t, &c, "nobody");
     bench_change_one(t, &c, MSG_CANCEL, cancelled);
-    struct range each[4] = { { dead, dead }, { done, done }, { waits, waits }, { cancelled, cancelled } };
+    struct range each[4] = {
+        { dead, dead }, { done, done }, { waits, waits }, { cancelled, cancelled }
+    };
     bench_change(t, &c, MSG_RETRY, each, 4);
     bench_expect_changed(t, &c, 2, 0, 2);
     assert_state(t, cancelled, STATE_QUEUED);
@@ -175,20 +177,24 @@ static void remove_takes_finished_jobs_with_all_that_hangs_on_them(void **state)
     bench_tell_outcome(t, &w, o);
     bench_change_one(t, &c, MSG_REMOVE, id);
     bench_expect_changed(t, &c, 1, 0, 0);
-    assert_int_equal(bench_number(t, "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM "
-                                     "attempt) + (SELECT count(*) FROM output) + (SELECT count(*) FROM event)"), 0);
+    assert_int_equal(
+        bench_number(t, "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM payload) + "
+                        "(SELECT count(*) FROM "
+                        "attempt) + (SELECT count(*) FROM output) + (SELECT count(*) FROM event)"),
+        0);
     bench_change_one(t, &c, MSG_REMOVE, id);
     bench_expect_error(t, &c, CODE_NOT_FOUND, "no such job");
     assert_int_equal(bench_submit(t, &c, "cpu"), id + 1);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 static void a_delayed_job_waits_in_the_broker_until_it_is_due(void **state)
 {
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 5, 0, 0);
-    struct job_spec by_delay = bench_spec("cpu"), by_time = bench_spec("cpu"), past = bench_spec("cpu");
+    struct job_spec by_delay = bench_spec("cpu"), by_time = bench_spec("cpu"),
+                    past = bench_spec("cpu");
     by_delay.delay_ms = 1500;
     by_time.at_ms = t->now.wall_ms + 1500;
     past.at_ms = t->now.wall_ms - 5;
@@ -255,7 +261,7 @@ static void finished_jobs_are_kept_as_long_and_as_many_as_was_asked(void **state
     (void)id;
 }
 
-/* ---- wait ---------------------------------------------------------------------------------------- */
+/* ---- wait ----------------------------------------------------------------------------------- */
 
 static uint64_t ask_wait(struct bench *t, struct conn *c, struct range *ranges, size_t n, bool any)
 {
@@ -359,7 +365,7 @@ static void more_open_waits_than_may_be_get_busy(void **state)
         bench_expect(t, &c, MSG_WAITED);
 }
 
-/* ---- why ----------------------------------------------------------------------------------------- */
+/* ---- why ------------------------------------------------------------------------------------ */
 
 static void expect_why(struct bench *t, struct conn *c, uint64_t id, const char *code)
 {
@@ -373,7 +379,8 @@ static void expect_why(struct bench *t, struct conn *c, uint64_t id, const char 
     for (size_t i = 0; i < y->because.n_reasons; i++)
         if (str_is(y->because.reasons[i].code, code))
             return;
-    fail_msg("why says nothing of %s, but %.*s", code, y->because.n_reasons ? (int)y->because.reasons[0].code.n : 0,
+    fail_msg("why says nothing of %s, but %.*s", code,
+             y->because.n_reasons ? (int)y->because.reasons[0].code.n : 0,
              y->because.n_reasons ? y->because.reasons[0].code.p : "");
 }
 
@@ -381,7 +388,8 @@ static void why_says_each_gate(void **state)
 {
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000), root = bench_client(t, "rut-1", 0);
-    struct job_spec later = bench_spec("cpu"), elsewhere = bench_spec("cpu"), tagged = bench_spec("net");
+    struct job_spec later = bench_spec("cpu"), elsewhere = bench_spec("cpu"),
+                    tagged = bench_spec("net");
     later.delay_ms = 100000;
     elsewhere.queue = str_of("elsewhere");
     tagged.priority = 1;

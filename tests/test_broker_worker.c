@@ -1,15 +1,17 @@
-/* test_broker_worker.c - the core with its workers: dispatch, credit, leases, results, retries, losses, sessions. */
+/* test_broker_worker.c - the core with its workers: dispatch, credit, leases, results, retries,
+ * losses, sessions. */
 #include "tests/broker_harness.h"
 
-/* ---- dispatch ------------------------------------------------------------------------------------ */
+/* ---- dispatch ------------------------------------------------------------------------------- */
 
 static void order_is_by_priority_then_by_age_across_classes(void **state)
 {
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000);
-    static const struct { const char *handler, *queue; int64_t priority; } asked[] = {
-        { "cpu", "a", 0 }, { "cpu", "b", 5 }, { "exec", "a", 0 }, { "cpu", "b", 0 }, { "exec", "b", 5 }, { "cpu", "a", -1 },
-        { "exec", "c", 9 }, { "cpu", "a", 5 },
+    static const struct { const char *handler, *queue; int64_t priority;
+    } asked[] = {
+        { "cpu", "a", 0 },  { "cpu", "b", 5 },  { "exec", "a", 0 }, { "cpu", "b", 0 },
+        { "exec", "b", 5 }, { "cpu", "a", -1 }, { "exec", "c", 9 }, { "cpu", "a", 5 },
     };
     static const uint64_t order[] = { 7, 2, 5, 8, 1, 3, 4, 6 };
     for (size_t i = 0; i < ELEMENTS(asked); i++) {
@@ -93,7 +95,8 @@ static void credit_is_never_exceeded_and_always_used(void **state)
 {
     struct bench *t = *state;
     t->unchecked = true;
-    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 3, 0, 0), v = bench_worker(t, "vrk-2", 2, 0, 0);
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 3, 0, 0),
+                v = bench_worker(t, "vrk-2", 2, 0, 0);
     const size_t all = 700;
     bench_submit_n(t, &c, bench_spec("cpu"), all);
     struct run_job out[2][16];
@@ -118,7 +121,8 @@ static void credit_is_never_exceeded_and_always_used(void **state)
         done++;
         bench_turn(t);
     }
-    assert_int_equal(bench_number(t, "SELECT count(*) FROM job WHERE state = 4 AND attempt = 1"), all);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job WHERE state = 4 AND attempt = 1"),
+                     all);
 }
 
 static void short_jobs_are_fetched_ahead_within_a_bound(void **state)
@@ -143,7 +147,8 @@ static void room_that_moves_from_one_pool_to_another_is_seen(void **state)
     struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 0, 1, 0);
     uint64_t id = bench_submit(t, &c, "cpu");
     bench_turn(t);
-    struct pool_load pools[2] = { { .pool = POOL_PROCESS, .slots = 1 }, { .pool = POOL_THREAD, .slots = 0 } };
+    struct pool_load pools[2] = { { .pool = POOL_PROCESS, .slots = 1 },
+                                  { .pool = POOL_THREAD, .slots = 0 } };
     struct message m;
     message_init(&m, MSG_BEAT);
     m.beat.pools = pools;
@@ -169,7 +174,7 @@ static void a_worker_gets_jobs_of_its_queues_alone(void **state)
     assert_int_equal(bench_run(t, &w).job, id);
 }
 
-/* ---- results ------------------------------------------------------------------------------------- */
+/* ---- results -------------------------------------------------------------------------------- */
 
 static void a_result_that_is_done_ends_the_job_and_frees_the_slot(void **state)
 {
@@ -181,7 +186,8 @@ static void a_result_that_is_done_ends_the_job_and_frees_the_slot(void **state)
     assert_int_equal(bench_run(t, &w).job, id + 1);
 }
 
-static void a_failure_is_tried_again_later_within_the_bounds_of_its_backoff_until_it_is_dead(void **state)
+static void
+a_failure_is_tried_again_later_within_the_bounds_of_its_backoff_until_it_is_dead(void **state)
 {
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0);
@@ -256,7 +262,8 @@ static void a_result_of_an_older_attempt_is_acknowledged_but_not_recorded(void *
 static void a_result_from_a_worker_that_does_not_hold_the_lease_is_not_recorded(void **state)
 {
     struct bench *t = *state;
-    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0), v = bench_worker(t, "vrk-2", 0, 1, 0);
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0),
+                v = bench_worker(t, "vrk-2", 0, 1, 0);
     uint64_t id = bench_submit(t, &c, "cpu");
     bench_end(t, &v, id, 1, ENDING_DONE);
     assert_state(t, id, STATE_RUNNING);
@@ -301,7 +308,7 @@ static void an_outcome_out_of_all_bounds_makes_a_row_that_can_be_read(void **sta
     store_reader_close(r);
 }
 
-/* ---- losses -------------------------------------------------------------------------------------- */
+/* ---- losses --------------------------------------------------------------------------------- */
 
 static void a_silent_worker_loses_its_leases_after_its_grace_and_not_before(void **state)
 {
@@ -451,7 +458,7 @@ static void a_run_that_the_socket_refuses_goes_back_uncounted(void **state)
     assert_int_equal(bench_run(t, &w).attempt, 2);
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------ */
+/* ---- sessions ------------------------------------------------------------------------------- */
 
 static void hello_keeps_what_is_held_takes_back_what_is_not_and_names_what_is_gone(void **state)
 {
@@ -459,7 +466,9 @@ static void hello_keeps_what_is_held_takes_back_what_is_not_and_names_what_is_go
     struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 4, 0, 0);
     uint64_t id = bench_submit_n(t, &c, bench_spec("cpu"), 3);
     w.slots[POOL_PROCESS] = 0; /* so that nothing is sent again */
-    struct held held[4] = { { id, 1, HELD_RUNNING, 0 }, { id + 1, 1, HELD_FINISHED, 0 }, { id, 7, HELD_RUNNING, 0 },
+    struct held held[4] = { { id, 1, HELD_RUNNING, 0 },
+                            { id + 1, 1, HELD_FINISHED, 0 },
+                            { id, 7, HELD_RUNNING, 0 },
                             { 999, 1, HELD_WAITING, 0 } };
     const struct message *m = bench_worker_hello(t, &w, held, 4);
     assert_int_equal(m->welcome.n_gone, 2);
@@ -484,7 +493,9 @@ static void after_a_restart_a_worker_keeps_what_it_holds_and_its_results_count(v
     bench_beat(t, &w); /* of the session before */
     bench_turn(t);
     bench_expect(t, &w, MSG_HELLO_AGAIN);
-    struct held held[3] = { { id, 1, HELD_RUNNING, 0 }, { id + 1, 1, HELD_FINISHED, 0 }, { id + 2, 1, HELD_WAITING, 0 } };
+    struct held held[3] = { { id, 1, HELD_RUNNING, 0 },
+                            { id + 1, 1, HELD_FINISHED, 0 },
+                            { id + 2, 1, HELD_WAITING, 0 } };
     assert_int_equal(bench_worker_hello(t, &w, held, 3)->welcome.n_gone, 0);
     struct run_job run = bench_run(t, &w);
     assert_int_equal(run.job, id + 3); /* its RUN had not arrived */
@@ -532,12 +543,13 @@ static void a_hello_that_comes_late_is_ignored_and_a_new_connection_takes_over(v
     assert_state(t, id, STATE_DONE);
 }
 
-/* ---- taking back --------------------------------------------------------------------------------- */
+/* ---- taking back ---------------------------------------------------------------------------- */
 
 static void pause_stops_a_queue_takes_back_what_has_not_started_and_survives_a_restart(void **state)
 {
     struct bench *t = *state;
-    struct conn c = bench_client(t, "cli-1", 1000), root = bench_client(t, "rut-1", 0), w = bench_worker(t, "wrk-1", 3, 0, 0);
+    struct conn c = bench_client(t, "cli-1", 1000), root = bench_client(t, "rut-1", 0),
+                w = bench_worker(t, "wrk-1", 3, 0, 0);
     uint64_t id = bench_submit_n(t, &c, bench_spec("cpu"), 2);
     bench_tell_started(t, &w, id, 1);
     struct message m;
@@ -574,7 +586,8 @@ static void pause_stops_a_queue_takes_back_what_has_not_started_and_survives_a_r
 static void a_worker_that_drains_gets_nothing_more(void **state)
 {
     struct bench *t = *state;
-    struct conn c = bench_client(t, "cli-1", 1000), root = bench_client(t, "rut-1", 0), w = bench_worker(t, "wrk-1", 3, 0, 0);
+    struct conn c = bench_client(t, "cli-1", 1000), root = bench_client(t, "rut-1", 0),
+                w = bench_worker(t, "wrk-1", 3, 0, 0);
     struct message m;
     message_init(&m, MSG_DRAIN);
     m.drain.worker = str_of(w.name);
@@ -614,7 +627,8 @@ int main(void)
         bench_test(room_that_moves_from_one_pool_to_another_is_seen),
         bench_test(a_worker_gets_jobs_of_its_queues_alone),
         bench_test(a_result_that_is_done_ends_the_job_and_frees_the_slot),
-        bench_test(a_failure_is_tried_again_later_within_the_bounds_of_its_backoff_until_it_is_dead),
+        bench_test(
+            a_failure_is_tried_again_later_within_the_bounds_of_its_backoff_until_it_is_dead),
         bench_test(retries_come_from_the_handler_where_the_submitter_named_none),
         bench_test(a_failure_for_good_is_not_tried_again),
         bench_test(a_result_of_an_older_attempt_is_acknowledged_but_not_recorded),

@@ -1,5 +1,6 @@
-/* test_class.c - classes are told apart and kept within their bound; the look-ahead gives what a sorted list of all that
- * waits would give; counts and means are what they say. The store here is an array. */
+/* test_class.c - classes are told apart and kept within their bound; the look-ahead gives what a
+ * sorted list of all that waits would give; counts and means are what they say. The store here is
+ * an array. */
 #include "broker/class.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 
 #include "proto/base/rng.h"
 
-/* ---- a store of one array ------------------------------------------------------------------------ */
+/* ---- a store of one array -------------------------------------------------------------------- */
 
 #define MOST 4000
 
@@ -91,11 +92,12 @@ static void take_waiting(struct store *s, struct head h)
     memmove(s->waiting + i, s->waiting + i + 1, (--s->n - i) * sizeof h);
 }
 
-/* ---- fixture ------------------------------------------------------------------------------------- */
+/* ---- fixture --------------------------------------------------------------------------------- */
 
 static struct class_key key_of(const char *queue, const char *handler, const char *program)
 {
-    return (struct class_key){ str_of(queue), str_of(handler), str_of(program), TAG_AUTO, true, false };
+    return (struct class_key){ str_of(queue), str_of(handler), str_of(program), TAG_AUTO, true,
+                               false };
 }
 
 static struct class *intern(struct classes *c, struct store *s, struct class_key k)
@@ -118,19 +120,25 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- tests: interning ---------------------------------------------------------------------------- */
+/* ---- tests: interning ------------------------------------------------------------------------ */
 
 static void equal_keys_are_one_class_and_every_part_tells_apart(void **state)
 {
     struct store *s = *state;
     struct classes c = { 0 };
     struct class_key keys[] = {
-        key_of("q", "h", NULL), key_of("q2", "h", NULL), key_of("q", "h2", NULL), key_of("q", "h", "p"),
-        key_of("q", "h", "p2"), key_of("q", "hp", NULL), key_of("qh", "p", NULL),
+        key_of("q", "h", NULL),
+        key_of("q2", "h", NULL),
+        key_of("q", "h2", NULL),
+        key_of("q", "h", "p"),
+        key_of("q", "h", "p2"),
+        key_of("q", "hp", NULL),
+        key_of("qh", "p", NULL),
         { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, false, false },
         { str_of("q"), str_of("h"), STR_UNSET, TAG_CPU, false, false },
         { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, true },
-        key_of("q", "h", "p\n0"), key_of("q", "h", "p\n0\n10"),
+        key_of("q", "h", "p\n0"),
+        key_of("q", "h", "p\n0\n10"),
     };
     for (uint32_t i = 0; i < ELEMENTS(keys); i++)
         assert_int_equal(intern(&c, s, keys[i])->id, i + 1);
@@ -210,8 +218,9 @@ static void what_was_stored_is_there_after_a_start(void **state)
     struct store *s = *state;
     struct classes c;
     const struct class_row rows[] = {
-        { .id = 40, .queue = str_of("q"), .handler = str_of("h"), .program = str_of("p"), .tag = TAG_IO,
-          .jobs = { [STATE_QUEUED] = 1, [STATE_DONE] = 7 }, .runs = 3, .mean_wall_us = 20, .mean_cpu_us = 10 },
+        { .id = 40, .queue = str_of("q"), .handler = str_of("h"), .program = str_of("p"),
+          .tag = TAG_IO, .jobs = { [STATE_QUEUED] = 1, [STATE_DONE] = 7 }, .runs = 3,
+          .mean_wall_us = 20, .mean_cpu_us = 10 },
         { .id = 2, .queue = str_of("q"), .handler = str_of("h"), .tag_unset = true },
     };
     s->rows = rows;
@@ -226,7 +235,8 @@ static void what_was_stored_is_there_after_a_start(void **state)
     assert_true(class->runs == 3 && class->mean_wall_us == 20 && class->mean_cpu_us == 10);
     assert_int_equal(class_head(class, s, &r)->id, 9);
     assert_null(class_head(classes_get(&c, 2), s, &r));
-    assert_ptr_equal(intern(&c, s, (struct class_key){ str_of("q"), str_of("h"), str_of("p"), TAG_IO, false, false }), class);
+    struct class_key k = { str_of("q"), str_of("h"), str_of("p"), TAG_IO, false, false };
+    assert_ptr_equal(intern(&c, s, k), class);
     assert_int_equal(intern(&c, s, key_of("q", "new", NULL))->id, 41);
     assert_true(classes_find_queue(&c, str_of("quiet"))->paused);
     assert_false(classes_find_queue(&c, str_of("q"))->paused);
@@ -234,7 +244,7 @@ static void what_was_stored_is_there_after_a_start(void **state)
     classes_fini(&c);
 }
 
-/* ---- tests: the look-ahead ----------------------------------------------------------------------- */
+/* ---- tests: the look-ahead ------------------------------------------------------------------- */
 
 struct model {
     struct store *s;
@@ -260,7 +270,8 @@ static void waits(struct model *m, struct head h)
     class_add_waiting(m->c, h.priority, h.id);
 }
 
-/* What dispatch does: those that are not waiting any more are passed over. The first that is, is the best there is. */
+/* What dispatch does: those that are not waiting any more are passed over. The first that is, is
+ * the best there is. */
 static void lease(struct model *m)
 {
     int r;
@@ -295,7 +306,8 @@ static void restart(struct model *m)
     m->c->more = true;
 }
 
-/* 0 to 99. In turn more comes and more goes, so that what waits is none, a few, and far more than the look-ahead holds. */
+/* 0 to 99. In turn more comes and more goes, so that what waits is none, a few, and far more than
+ * the look-ahead holds. */
 static void move(struct model *m, uint64_t dice, bool grows)
 {
     if (dice < 2)
@@ -396,7 +408,7 @@ static void a_store_that_fails_is_told(void **state)
     classes_fini(&c);
 }
 
-/* ---- tests: counts and means --------------------------------------------------------------------- */
+/* ---- tests: counts and means ----------------------------------------------------------------- */
 
 static void a_move_is_counted_in_both_classes(void **state)
 {

@@ -55,8 +55,10 @@ static void whatever_is_not_over_can_be_cancelled_and_can_expire(void **state)
 {
     (void)state;
     for (int from = 0; from < N_STATES; from++) {
-        assert_int_equal(job_may_move((enum job_state)from, STATE_CANCELLED), !state_is_terminal(from));
-        assert_int_equal(job_may_move((enum job_state)from, STATE_EXPIRED), !state_is_terminal(from));
+        assert_int_equal(job_may_move((enum job_state)from, STATE_CANCELLED),
+                         !state_is_terminal(from));
+        assert_int_equal(job_may_move((enum job_state)from, STATE_EXPIRED),
+                         !state_is_terminal(from));
     }
 }
 

@@ -1,4 +1,5 @@
-/* test_map.c - both maps against a model so simple that it cannot be wrong: one place for each key that there is. */
+/* test_map.c - both maps against a model so simple that it cannot be wrong: one place for each key
+ * that there is. */
 #include "proto/base/map.h"
 
 #include <inttypes.h>
@@ -24,7 +25,8 @@ static size_t lengths[KEYS];
 
 static struct str text(size_t k) { return (struct str){ texts[k], lengths[k] }; }
 
-/* Keys that lie close together, far apart, and at the ends; and texts that begin alike, with NUL and without bytes. */
+/* Keys that lie close together, far apart, and at the ends; and texts that begin alike, with NUL
+ * and without bytes. */
 static int set_up(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_message.c - every message and every record, from the very lists that make them: what goes out comes in again, and
- * nothing else comes in. */
+/* test_message.c - every message and every record, from the very lists that make them: what goes
+ * out comes in again, and nothing else comes in. */
 #include "proto/message.h"
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@ static const enum message_type types[] = {
 #undef TYPE
 };
 
-/* ---- pseudo-random values ------------------------------------------------------------------------ */
+/* ---- pseudo-random values -------------------------------------------------------------------- */
 
 static struct rng rng;
 static void *made[4096]; /* owned: what random values point to */
@@ -40,14 +40,16 @@ static void free_made(void)
 
 static uint64_t any_u64(void)
 {
-    static const uint64_t edges[] = { 0, 1, 127, 128, 255, 256, 65535, 65536, UINT32_MAX, UINT64_C(1) << 32,
-                                      INT64_MAX, UINT64_C(1) << 63, UINT64_MAX };
-    return rng_below(&rng, 2) ? edges[rng_below(&rng, ELEMENTS(edges))] : rng_next(&rng) >> rng_below(&rng, 64);
+    static const uint64_t edges[] = { 0, 1, 127, 128, 255, 256, 65535, 65536, UINT32_MAX,
+                                      UINT64_C(1) << 32, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX };
+    return rng_below(&rng, 2) ? edges[rng_below(&rng, ELEMENTS(edges))]
+                              : rng_next(&rng) >> rng_below(&rng, 64);
 }
 
 static int64_t any_i64(void)
 {
-    static const int64_t edges[] = { UNSET, 0, -1, -32, -33, -128, -129, -32769, INT32_MIN, INT64_MIN + 1, INT64_MAX };
+    static const int64_t edges[] = { UNSET, 0, -1, -32, -33, -128, -129, -32769, INT32_MIN,
+                                     INT64_MIN + 1, INT64_MAX };
     return rng_below(&rng, 2) ? edges[rng_below(&rng, ELEMENTS(edges))] : (int64_t)any_u64();
 }
 
@@ -63,7 +65,8 @@ static struct str any_bytes(void)
 
 static struct str given_text(void)
 {
-    static const char *const pieces[] = { "a", "Z", "\x7f", "\n", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\xa6" };
+    static const char *const pieces[] = { "a", "Z", "\x7f", "\n", "\xc3\xa9", "\xe2\x82\xac",
+                                          "\xf0\x9f\x90\xa6" };
     char *p = make(80, 1);
     size_t n = 0;
     for (uint64_t left = rng_below(&rng, 20); left; left--) {
@@ -92,7 +95,7 @@ static struct str any_text(void) { return rng_below(&rng, 4) ? given_text() : ST
         fill_##record(&r->name[i]);
 #define FILL(kind, name, record) FILL_##kind(name, record)
 
-/* ---- equality ------------------------------------------------------------------------------------ */
+/* ---- equality -------------------------------------------------------------------------------- */
 
 /* What is not given differs from what is empty. */
 static void assert_same_str(struct str a, struct str b)
@@ -114,7 +117,8 @@ static void assert_same_strs(const struct str *a, size_t n, const struct str *b,
 #define SAME_I64(name, record) assert_true(want->name == got->name);
 #define SAME_STR(name, record) assert_same_str(want->name, got->name);
 #define SAME_BIN(name, record) assert_same_str(want->name, got->name);
-#define SAME_STRS(name, record) assert_same_strs(want->name, want->n_##name, got->name, got->n_##name);
+#define SAME_STRS(name, record)                                                                    \
+    assert_same_strs(want->name, want->n_##name, got->name, got->n_##name);
 #define SAME_LIST(name, record)                                                                    \
     assert_int_equal(want->n_##name, got->n_##name);                                               \
     for (size_t i = 0; i < want->n_##name; i++)                                                    \
@@ -124,7 +128,7 @@ static void assert_same_strs(const struct str *a, size_t n, const struct str *b,
     given -= given > 0;                                                                            \
     SAME_##kind(name, record)
 
-/* ---- what each record and each message consists of ----------------------------------------------- */
+/* ---- what each record and each message consists of ------------------------------------------- */
 
 enum kind { U64, I64, STR, BIN, STRS, LIST };
 #define KIND(kind, name, record) kind,
@@ -139,7 +143,8 @@ enum kind { U64, I64, STR, BIN, STRS, LIST };
     static const enum kind kinds_##T[] = { FIELDS(KIND) };
 #define RECORD_FUNCTIONS(name, FIELDS) FUNCTIONS(name, struct name, FIELDS)
 RECORDS(RECORD_FUNCTIONS)
-#define MESSAGE_FUNCTIONS(NAME, number, name, FIELDS) FUNCTIONS(msg_##name, struct msg_##name, FIELDS)
+#define MESSAGE_FUNCTIONS(NAME, number, name, FIELDS)                                              \
+    FUNCTIONS(msg_##name, struct msg_##name, FIELDS)
 MESSAGES(MESSAGE_FUNCTIONS)
 
 static void fill_message(struct message *m, enum message_type type)
@@ -206,8 +211,8 @@ static void fill_record(enum record_kind kind, union any_record *r)
     }
 }
 
-static void assert_same_record(enum record_kind kind, const union any_record *full, const union any_record *got,
-                               size_t given)
+static void assert_same_record(enum record_kind kind, const union any_record *full,
+                               const union any_record *got, size_t given)
 {
     union any_record empty;
     record_init(kind, &empty);
@@ -234,7 +239,7 @@ static size_t kinds_of_record(enum record_kind kind, const enum kind **ret)
     return 0;
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static struct buf encoded(const struct message *m)
 {
@@ -290,7 +295,7 @@ static int set_up(void **state)
     return 0;
 }
 
-/* ---- tests: there and back ----------------------------------------------------------------------- */
+/* ---- tests: there and back ------------------------------------------------------------------- */
 
 static void every_message_comes_back_as_it_went(void **state)
 {
@@ -387,7 +392,8 @@ static void elements_behind_the_last_known_field_are_ignored(void **state)
         const enum kind *kinds;
         fill_message(&m, types[i]);
         struct buf b = encoded(&m);
-        msgpack_sbuffer s = repack(buf_str(&b), 3 + kinds_of(types[i], &kinds), 1 + rng_below(&rng, 20));
+        msgpack_sbuffer s =
+            repack(buf_str(&b), 3 + kinds_of(types[i], &kinds), 1 + rng_below(&rng, 20));
         assert_int_equal(message_decode(&got, s.data, s.size, &why), 0);
         assert_same_message(&m, &got, SIZE_MAX);
         message_fini(&got);
@@ -436,7 +442,7 @@ static void each_message_has_its_own_name_and_number(void **state)
     assert_string_equal(message_name((enum message_type)63), "?");
 }
 
-/* ---- tests: a ceiling ---------------------------------------------------------------------------- */
+/* ---- tests: a ceiling ------------------------------------------------------------------------ */
 
 static void a_message_over_the_ceiling_leaves_the_buffer_unchanged(void **state)
 {
@@ -495,12 +501,13 @@ static void a_message_is_added_behind_what_the_buffer_holds(void **state)
     buf_fini(&b);
 }
 
-/* ---- tests: what is refused ---------------------------------------------------------------------- */
+/* ---- tests: what is refused ------------------------------------------------------------------ */
 
 static void an_unknown_type_is_not_supported(void **state)
 {
     (void)state;
-    uint64_t n[MESSAGE_TYPES + 4] = { MESSAGE_TYPES, (UINT64_C(1) << 32) + MSG_HELLO, UINT64_C(1) << 63, UINT64_MAX };
+    uint64_t n[MESSAGE_TYPES + 4] = { MESSAGE_TYPES, (UINT64_C(1) << 32) + MSG_HELLO,
+                                      UINT64_C(1) << 63, UINT64_MAX };
     for (uint64_t i = 0; i < MESSAGE_TYPES; i++)
         n[4 + i] = i;
     for (size_t i = 0; i < ELEMENTS(types); i++)
@@ -636,7 +643,8 @@ static void what_is_not_one_array_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ELEMENTS(samples); i++)
-        if (samples[i].bytes.p[0] != (char)0x90 && ((unsigned char)samples[i].bytes.p[0] & 0xf0) != 0x90)
+        if (samples[i].bytes.p[0] != (char)0x90 &&
+            ((unsigned char)samples[i].bytes.p[0] & 0xf0) != 0x90)
             assert_int_equal(decode_error(samples[i].bytes), -EBADMSG);
     assert_int_equal(decode_error((struct str)BYTES("")), -EBADMSG);
     assert_int_equal(decode_error(STR_UNSET), -EBADMSG);
@@ -660,7 +668,8 @@ static void a_list_may_be_as_long_as_the_limit_says(void **state)
         struct buf b;
         uint32_t n = LIMIT_LIST + over;
         buf_init(&b, LIMIT_MESSAGE_BYTES);
-        buf_addf(&b, "%c%c%c%c%c%c%c", 0x94, MSG_STARTED, 1, 1, 0xdc, (int)(n >> 8), (int)(n & 0xff));
+        buf_addf(&b, "%c%c%c%c%c%c%c", 0x94, MSG_STARTED, 1, 1, 0xdc, (int)(n >> 8),
+                 (int)(n & 0xff));
         for (uint32_t i = 0; i < n; i++)
             buf_add(&b, "\x90", 1);
         assert_int_equal(decode_error(buf_str(&b)), over ? -EBADMSG : 0);
@@ -708,7 +717,7 @@ static void broken_bytes_are_refused_or_mean_something_else(void **state)
     }
 }
 
-/* ---- tests: text --------------------------------------------------------------------------------- */
+/* ---- tests: text ----------------------------------------------------------------------------- */
 
 /* Is this the text of a HELLO_AGAIN that decodes? */
 static bool is_taken_as_text(const void *text, size_t n)
@@ -763,20 +772,23 @@ static void surrogates_and_what_is_past_the_last_character_are_no_text(void **st
 static void longer_forms_and_cut_characters_are_no_text(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf", "\xf0\x80\x80\xaf",
-                                       "\xf0\x8f\xbf\xbf", "\xc3", "\xe2\x82", "\xe2", "\xf0\x9f\x90", "\xf0\x9f",
-                                       "\xf0", "\x80", "\xbf", "a\x80", "\xc3\xa9\xa9", "\xe2\x28\xa1", "\xe2\x82\x28",
-                                       "\xf0\x28\x8c\xbc", "\xf0\x9f\x28\xa6", "\xf0\x9f\x90\x28", "\xc3\xc3\xa9" };
+    static const char *const bad[] = {
+        "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf", "\xf0\x80\x80\xaf",
+        "\xf0\x8f\xbf\xbf", "\xc3", "\xe2\x82", "\xe2", "\xf0\x9f\x90", "\xf0\x9f", "\xf0", "\x80",
+        "\xbf", "a\x80", "\xc3\xa9\xa9", "\xe2\x28\xa1", "\xe2\x82\x28", "\xf0\x28\x8c\xbc",
+        "\xf0\x9f\x28\xa6", "\xf0\x9f\x90\x28", "\xc3\xc3\xa9",
+    };
     for (size_t i = 0; i < ELEMENTS(bad); i++)
         if (is_taken_as_text(bad[i], strlen(bad[i])))
             fail_msg("number %zu was taken for text", i);
 }
 
-/* A slower way to say the same: read the code point, and see whether it would be written like that. */
+/* A slower way to say the same: read the code point, see whether it would be written like that. */
 static bool is_text_by_the_book(const unsigned char *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        size_t length = p[i] < 0x80 ? 1 : p[i] >> 5 == 6 ? 2 : p[i] >> 4 == 14 ? 3 : p[i] >> 3 == 30 ? 4 : 0;
+        size_t length = p[i] < 0x80 ? 1 : p[i] >> 5 == 6 ? 2 : p[i] >> 4 == 14 ? 3 : 0;
+        length = p[i] >> 3 == 30 ? 4 : length;
         if (!length || length > n - i)
             return false;
         uint32_t c = length == 1 ? p[i] : p[i] & (0x7fu >> length);
@@ -800,8 +812,9 @@ static void text_is_what_the_book_says(void **state)
         p[1] = (unsigned char)i;
         assert_int_equal(is_taken_as_text(p, 2), is_text_by_the_book(p, 2));
     }
-    static const unsigned char likely[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf,
-                                            0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff };
+    static const unsigned char likely[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
+                                            0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
+                                            0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff };
     for (int i = 0; i < 200000; i++) {
         size_t n = rng_below(&rng, 7);
         for (size_t k = 0; k < n; k++)

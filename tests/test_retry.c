@@ -1,4 +1,5 @@
-/* test_retry.c - how long a job waits before it is tried again, and when it is not: the whole table of verdicts. */
+/* test_retry.c - how long a job waits before it is tried again, and when it is not: the whole table
+ * of verdicts. */
 #include "broker/retry.h"
 
 #include <inttypes.h>
@@ -21,10 +22,11 @@ static int set_up(void **state)
     return 0;
 }
 
-/* ---- backoff ------------------------------------------------------------------------------------- */
+/* ---- backoff --------------------------------------------------------------------------------- */
 
 /* The least and the most of many tries. */
-static void span_of(int64_t min_ms, int64_t max_ms, uint64_t n, int64_t *ret_least, int64_t *ret_most)
+static void span_of(int64_t min_ms, int64_t max_ms, uint64_t n, int64_t *ret_least,
+                    int64_t *ret_most)
 {
     *ret_least = INT64_MAX;
     *ret_most = 0;
@@ -38,7 +40,8 @@ static void span_of(int64_t min_ms, int64_t max_ms, uint64_t n, int64_t *ret_lea
 static void the_wait_doubles_up_to_the_most(void **state)
 {
     (void)state;
-    static const int64_t whole[] = { 1000, 2000, 4000, 8000, 16000, 32000, 64000, 100000, 100000, 100000 };
+    static const int64_t whole[] = { 1000,  2000,  4000,   8000,   16000,
+                                     32000, 64000, 100000, 100000, 100000 };
     for (uint64_t n = 1; n <= ELEMENTS(whole); n++) {
         int64_t least, most, all = whole[n - 1];
         span_of(1000, 100000, n, &least, &most);
@@ -74,14 +77,16 @@ static void no_number_of_failures_overflows(void **state)
 {
     (void)state;
     static const uint64_t failures[] = { 1, 2, 62, 63, 64, 65, 1000000, UINT64_MAX };
-    static const int64_t bounds[] = { 0, 1, 2, 3, 1000, 600000, INT64_MAX / 2, INT64_MAX - 1, INT64_MAX };
+    static const int64_t bounds[] = { 0,        1, 2, 3, 1000, 600000, INT64_MAX / 2, INT64_MAX - 1,
+                                      INT64_MAX };
     for (size_t n = 0; n < ELEMENTS(failures); n++)
         for (size_t i = 0; i < ELEMENTS(bounds); i++)
             for (size_t k = 0; k < ELEMENTS(bounds); k++) {
                 int64_t most = max_i64(bounds[k], 1);
                 int64_t wait = retry_backoff(bounds[i], bounds[k], failures[n], &rng);
                 if (wait < 1 || wait > most)
-                    fail_msg("%" PRId64 "..%" PRId64 ", failure %" PRIu64 ": %" PRId64, bounds[i], bounds[k], failures[n], wait);
+                    fail_msg("%" PRId64 "..%" PRId64 ", failure %" PRIu64 ": %" PRId64, bounds[i],
+                             bounds[k], failures[n], wait);
             }
 }
 
@@ -92,13 +97,13 @@ static void a_least_over_the_most_is_the_most(void **state)
         assert_in_range(retry_backoff(5000, 100, 1, &rng), 50, 100);
 }
 
-/* ---- verdicts ------------------------------------------------------------------------------------ */
+/* ---- verdicts -------------------------------------------------------------------------------- */
 
 static struct job_row running_job(void)
 {
     return (struct job_row){
-        .id = 1, .state = STATE_RUNNING, .attempt = 1, .timeout_ms = UNSET, .retries = UNSET, .backoff_min_ms = UNSET,
-        .backoff_max_ms = UNSET, .crash_limit = UNSET,
+        .id = 1, .state = STATE_RUNNING, .attempt = 1, .timeout_ms = UNSET, .retries = UNSET,
+        .backoff_min_ms = UNSET, .backoff_max_ms = UNSET, .crash_limit = UNSET,
     };
 }
 
@@ -123,7 +128,7 @@ struct verdict_case {
 /* ending, for good, cancel asked, started | retries, the handler's, crash limit | before | after */
 static const struct verdict_case cases[] = {
     { ENDING_DONE, 0, 0, 1, UNSET, 0, UNSET, 0, 0, STATE_DONE, 0, 0 },
-    { ENDING_DONE, 0, 1, 1, UNSET, 0, UNSET, 2, 1, STATE_DONE, 2, 1 }, /* it was faster than the cancel */
+    { ENDING_DONE, 0, 1, 1, UNSET, 0, UNSET, 2, 1, STATE_DONE, 2, 1 }, /* before the cancel */
     { ENDING_EXPIRED, 0, 0, 0, 5, 0, UNSET, 1, 1, STATE_EXPIRED, 1, 1 },
     /* failures, bounded by the retries */
     { ENDING_FAILED, 0, 0, 1, UNSET, 0, UNSET, 0, 0, STATE_DEAD, 1, 0 },
@@ -133,9 +138,9 @@ static const struct verdict_case cases[] = {
     { ENDING_FAILED, 0, 0, 1, UNSET, 3, UNSET, 2, 0, STATE_SCHEDULED, 3, 0 },
     { ENDING_FAILED, 0, 0, 1, UNSET, 3, UNSET, 3, 0, STATE_DEAD, 4, 0 },
     { ENDING_FAILED, 0, 0, 0, 1, 0, UNSET, 0, 0, STATE_SCHEDULED, 1, 0 },
-    { ENDING_FAILED, 1, 0, 1, 9, 9, UNSET, 0, 0, STATE_DEAD, 1, 0 }, /* another try would not help */
+    { ENDING_FAILED, 1, 0, 1, 9, 9, UNSET, 0, 0, STATE_DEAD, 1, 0 }, /* for good */
     { ENDING_FAILED, 0, 1, 1, 9, 9, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
-    { ENDING_FAILED, 0, 0, 1, 1, 0, 1, 0, 5, STATE_SCHEDULED, 1, 5 }, /* crashes do not count here */
+    { ENDING_FAILED, 0, 0, 1, 1, 0, 1, 0, 5, STATE_SCHEDULED, 1, 5 }, /* apart from crashes */
     /* losses, bounded by the crash limit: three when nobody says otherwise */
     { ENDING_LOST, 0, 0, 1, UNSET, 0, UNSET, 0, 0, STATE_QUEUED, 0, 1 },
     { ENDING_LOST, 0, 0, 1, UNSET, 0, UNSET, 0, 1, STATE_QUEUED, 0, 2 },
@@ -143,14 +148,14 @@ static const struct verdict_case cases[] = {
     { ENDING_LOST, 0, 0, 1, UNSET, 0, 1, 0, 0, STATE_DEAD, 0, 1 },
     { ENDING_LOST, 0, 0, 1, UNSET, 0, 10, 0, 8, STATE_QUEUED, 0, 9 },
     { ENDING_LOST, 0, 0, 1, UNSET, 0, 10, 0, 9, STATE_DEAD, 0, 10 },
-    { ENDING_LOST, 0, 0, 0, UNSET, 0, UNSET, 0, 2, STATE_QUEUED, 0, 2 }, /* had not started: is not counted */
+    { ENDING_LOST, 0, 0, 0, UNSET, 0, UNSET, 0, 2, STATE_QUEUED, 0, 2 }, /* had not started */
     { ENDING_LOST, 0, 0, 0, UNSET, 0, 1, 0, 9, STATE_QUEUED, 0, 9 },
-    { ENDING_LOST, 0, 0, 1, 0, 0, UNSET, 7, 0, STATE_QUEUED, 7, 1 }, /* failures do not count here */
+    { ENDING_LOST, 0, 0, 1, 0, 0, UNSET, 7, 0, STATE_QUEUED, 7, 1 }, /* apart from failures */
     { ENDING_LOST, 0, 1, 1, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
     { ENDING_LOST, 0, 1, 0, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
     /* stopped */
     { ENDING_CANCELLED, 0, 1, 1, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
-    { ENDING_CANCELLED, 0, 0, 1, UNSET, 0, UNSET, 3, 2, STATE_QUEUED, 3, 2 }, /* though nobody asked for it */
+    { ENDING_CANCELLED, 0, 0, 1, UNSET, 0, UNSET, 3, 2, STATE_QUEUED, 3, 2 }, /* unasked */
 };
 
 static void every_ending_has_its_verdict(void **state)
@@ -167,8 +172,10 @@ static void every_ending_has_its_verdict(void **state)
         struct outcome o = ended(c->ending, REASON_EXIT);
         o.for_good = c->for_good;
         struct verdict v = retry_judge(&j, &o, c->handler_retries, c->started, &rng);
-        if (v.to != c->to || v.failures != c->failures_after || v.crashes != c->crashes_after || v.reason != REASON_EXIT)
-            fail_msg("case %zu: %s, %" PRIu64 " failures, %" PRIu64 " crashes", i, state_name(v.to), v.failures, v.crashes);
+        if (v.to != c->to || v.failures != c->failures_after || v.crashes != c->crashes_after ||
+            v.reason != REASON_EXIT)
+            fail_msg("case %zu: %s, %" PRIu64 " failures, %" PRIu64 " crashes", i, state_name(v.to),
+                     v.failures, v.crashes);
         if (v.to == STATE_SCHEDULED)
             assert_in_range(v.wait_ms, 1, RETRY_BACKOFF_MAX_MS);
         else

@@ -83,15 +83,19 @@ static void the_submitters_tag_wins_over_the_handlers(void **state)
 {
     (void)state;
     struct worker_handler h = { .forms = BOTH, .tag = TAG_SLOW_IO, .thread_safe = true };
-    assert_int_equal(route_tag(&(struct class){ .tag = TAG_CPU }, &h), TAG_CPU);
-    assert_int_equal(route_tag(&(struct class){ .tag = TAG_CPU, .tag_unset = true }, &h), TAG_SLOW_IO);
-    assert_int_equal(route_tag(&(struct class){ .tag = TAG_AUTO }, &h), TAG_CPU); /* said to be auto: measured */
+    struct class cpu = { .tag = TAG_CPU }, unset = { .tag = TAG_CPU, .tag_unset = true };
+    struct class said_to_be_auto = { .tag = TAG_AUTO };
+    assert_int_equal(route_tag(&cpu, &h), TAG_CPU);
+    assert_int_equal(route_tag(&unset, &h), TAG_SLOW_IO);
+    assert_int_equal(route_tag(&said_to_be_auto, &h), TAG_CPU); /* as nothing is measured yet */
 }
 
 static enum tag measured(double runs, double wall_us, double cpu_us)
 {
     struct worker_handler h = { .forms = BOTH, .tag = TAG_IO, .thread_safe = true };
-    return route_tag(&(struct class){ .tag = TAG_AUTO, .runs = runs, .mean_wall_us = wall_us, .mean_cpu_us = cpu_us }, &h);
+    struct class c = { .runs = runs, .mean_wall_us = wall_us, .mean_cpu_us = cpu_us };
+    c.tag = TAG_AUTO;
+    return route_tag(&c, &h);
 }
 
 static void auto_is_a_process_until_five_runs_are_known(void **state)

@@ -1,5 +1,6 @@
-/* test_socket.c - what a ROUTER and a DEALER promise, over a Unix socket and over TCP, and what a peer that does not keep
- * to the rules costs. Such a peer is played here byte by byte, as ZMTP 3.0 (RFC 23) has it. */
+/* test_socket.c - what a ROUTER and a DEALER promise, over a Unix socket and over TCP, and what a
+ * peer that does not keep to the rules costs. Such a peer is played here byte by byte, as ZMTP 3.0
+ * (RFC 23) has it. */
 #include "proto/socket.h"
 
 #include <netinet/in.h>
@@ -14,11 +15,12 @@
 
 #include <cmocka.h>
 
+#include "proto/base/clock.h"
 #include "proto/limits.h"
 
 #define PATIENCE_MS 10000 /* what must happen has happened by then */
 
-/* ---- fixture: a ROUTER on a path of its own ------------------------------------------------------ */
+/* ---- fixture: a ROUTER on a path of its own -------------------------------------------------- */
 
 struct fixture {
     char directory[64], path[96], address[112];
@@ -47,7 +49,8 @@ static int set_up(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
     const char *tmp = getenv("TMPDIR");
-    snprintf(f->directory, sizeof f->directory, "%s/tern-XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
+    snprintf(f->directory, sizeof f->directory, "%s/tern-XXXXXX",
+             tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     assert_non_null(mkdtemp(f->directory));
     snprintf(f->path, sizeof f->path, "%s/broker.sock", f->directory);
     snprintf(f->address, sizeof f->address, "ipc://%s", f->path);
@@ -66,7 +69,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- sending and receiving with patience --------------------------------------------------------- */
+/* ---- sending and receiving with patience ----------------------------------------------------- */
 
 /* Until there is a connection. */
 static void send_when_connected(struct socket *s, struct str message)
@@ -77,11 +80,13 @@ static void send_when_connected(struct socket *s, struct str message)
     assert_int_equal(r, 0);
 }
 
+/* A socket may be called readable and have nothing: so it is asked again until the patience ends. */
 static int recv_any(struct socket *s, struct frame *ret)
 {
-    int r = socket_recv(s, ret);
-    if (r == -EAGAIN && socket_poll(s, NULL, 0, PATIENCE_MS) == 1)
-        r = socket_recv(s, ret);
+    int64_t until = clock_now().mono_ms + PATIENCE_MS;
+    int r;
+    while ((r = socket_recv(s, ret)) == -EAGAIN && clock_now().mono_ms < until)
+        socket_poll(s, NULL, 0, until - clock_now().mono_ms);
     return r;
 }
 
@@ -136,7 +141,7 @@ static struct socket *listen_on_tcp(char address[32], uint16_t *ret_port)
     return s;
 }
 
-/* ---- a peer made of bytes ------------------------------------------------------------------------ */
+/* ---- a peer made of bytes -------------------------------------------------------------------- */
 
 static int raw_connect(const char *path)
 {
@@ -149,7 +154,8 @@ static int raw_connect(const char *path)
 
 static int raw_connect_tcp(uint16_t port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     return fd;
@@ -184,8 +190,8 @@ static void raw_recv(int fd, size_t n)
     }
 }
 
-/* The handshake of a DEALER that calls itself `id` and says one thing more about itself. It waits for the ROUTER's READY:
- * what is sent before that one, libzmq takes for a bad handshake. */
+/* The handshake of a DEALER that calls itself `id` and says one thing more about itself. It waits
+ * for the ROUTER's READY: what is sent before that one, libzmq takes for a bad handshake. */
 static void raw_shake_hands(int fd, struct str id, const char *name, const char *value)
 {
     struct buf b, ready;
@@ -219,7 +225,7 @@ static void expect_hang_up(int fd)
     }
 }
 
-/* ---- tests: there and back ----------------------------------------------------------------------- */
+/* ---- tests: there and back ------------------------------------------------------------------- */
 
 static void a_question_is_answered_over_a_unix_socket(void **state)
 {
@@ -351,7 +357,7 @@ static void a_message_over_the_limit_is_refused_by_its_sender(void **state)
     socket_close(dealer);
 }
 
-/* ---- tests: who is not there --------------------------------------------------------------------- */
+/* ---- tests: who is not there ----------------------------------------------------------------- */
 
 static void nothing_there_is_told_at_once(void **state)
 {
@@ -387,7 +393,9 @@ static void a_peer_that_has_left_cannot_be_reached(void **state)
     expect(f->router, "hello", &frame);
     socket_close(dealer);
     int r = 0;
-    for (int ms = 0; ms < PATIENCE_MS && (r = socket_send_to(f->router, frame.routing_id, str_of("x"))) == 0; ms++)
+    for (int ms = 0;
+         ms < PATIENCE_MS && (r = socket_send_to(f->router, frame.routing_id, str_of("x"))) == 0;
+         ms++)
         socket_poll(f->router, NULL, 0, 1);
     assert_int_equal(r, -EHOSTUNREACH);
     frame_fini(&frame);
@@ -429,7 +437,7 @@ static void a_dealer_finds_the_broker_that_comes_back(void **state)
     socket_close(dealer);
 }
 
-/* ---- tests: listening ---------------------------------------------------------------------------- */
+/* ---- tests: listening ------------------------------------------------------------------------ */
 
 static void expect_no_listening(const char *address, int error, const char *says)
 {
@@ -494,7 +502,7 @@ static void the_socket_is_for_its_owner_and_group_and_goes_with_its_broker(void 
     assert_null(socket_close(NULL));
 }
 
-/* ---- tests: waiting ------------------------------------------------------------------------------ */
+/* ---- tests: waiting -------------------------------------------------------------------------- */
 
 static void a_poll_sees_descriptors_beside_the_socket(void **state)
 {
@@ -519,7 +527,7 @@ static void a_poll_sees_descriptors_beside_the_socket(void **state)
     close(pipe_fds[1]);
 }
 
-/* ---- tests: peers that do not keep to the rules -------------------------------------------------- */
+/* ---- tests: peers that do not keep to the rules ---------------------------------------------- */
 
 static void a_message_of_two_frames_is_thrown_away_and_the_next_one_read(void **state)
 {
@@ -608,7 +616,8 @@ static void no_peer_can_take_the_name_of_one_that_is_here(void **state)
     socket_close(dealer);
 }
 
-/* At its header: before a beat of the connection, which comes every 5 s, and before the bytes that will never come. */
+/* At its header: before a beat of the connection, which comes every 5 s, and before the bytes that
+ * will never come. */
 static void a_message_over_the_limit_costs_its_sender_the_connection(void **state)
 {
     struct fixture *f = *state;
@@ -634,7 +643,8 @@ static void garbage_costs_its_sender_the_connection_and_nobody_else(void **state
                                            "\xff\xff\xff\xff\xff\xff" };
     for (size_t i = 0; i < ELEMENTS(garbage); i++) {
         cleanup(closep) int fd = raw_connect(f->path);
-        assert_int_equal(send(fd, garbage[i], strlen(garbage[i]), MSG_NOSIGNAL), (ssize_t)strlen(garbage[i]));
+        assert_int_equal(send(fd, garbage[i], strlen(garbage[i]), MSG_NOSIGNAL),
+                         (ssize_t)strlen(garbage[i]));
         shutdown(fd, SHUT_WR);
         expect_hang_up(fd);
     }
@@ -678,7 +688,7 @@ static void a_peer_at_a_tcp_socket_cannot_say_who_it_is(void **state)
     buf_fini(&b);
 }
 
-/* ---- tests: addresses ---------------------------------------------------------------------------- */
+/* ---- tests: addresses ------------------------------------------------------------------------ */
 
 static bool may_be_used(const char *address, bool insecure_loopback)
 {
@@ -706,12 +716,13 @@ static void a_unix_socket_needs_an_absolute_path_that_fits(void **state)
 static void tcp_is_refused_but_for_loopback_when_it_is_asked_for(void **state)
 {
     (void)state;
-    static const char *const near[] = { "tcp://127.0.0.1:7711", "tcp://127.1.2.3:7711", "tcp://localhost:7711",
-                                        "tcp://[::1]:7711" };
+    static const char *const near[] = { "tcp://127.0.0.1:7711", "tcp://127.1.2.3:7711",
+                                        "tcp://localhost:7711", "tcp://[::1]:7711" };
     static const char *const far[] = {
-        "tcp://10.0.0.1:7711", "tcp://0.0.0.0:7711", "tcp://*:7711", "tcp://[::]:7711", "tcp://eth0:7711", "tcp://:7711",
-        "tcp://localhost.example.org:7711", "tcp://127.example.org:7711", "tcp://127.0.0.1.example.org:7711",
-        "tcp://127.0.0.1", "tcp://10.0.0.1;127.0.0.1:7711", "tcp://127.0.0.1;10.0.0.1:7711",
+        "tcp://10.0.0.1:7711", "tcp://0.0.0.0:7711", "tcp://*:7711", "tcp://[::]:7711",
+        "tcp://eth0:7711", "tcp://:7711", "tcp://localhost.example.org:7711", "tcp://127.0.0.1",
+        "tcp://127.example.org:7711", "tcp://127.0.0.1.example.org:7711",
+        "tcp://10.0.0.1;127.0.0.1:7711", "tcp://127.0.0.1;10.0.0.1:7711",
     };
     for (size_t i = 0; i < ELEMENTS(near); i++) {
         assert_false(may_be_used(near[i], false));
@@ -726,8 +737,10 @@ static void tcp_is_refused_but_for_loopback_when_it_is_asked_for(void **state)
 static void other_transports_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", "/run/tern/broker.sock", "inproc://x", "udp://127.0.0.1:1", "pgm://x",
-                                       "TCP://127.0.0.1:1", "tcp:127.0.0.1:7711", "127.0.0.1:7711" };
+    static const char *const bad[] = {
+        "",        "/run/tern/broker.sock", "inproc://x",         "udp://127.0.0.1:1",
+        "pgm://x", "TCP://127.0.0.1:1",     "tcp:127.0.0.1:7711", "127.0.0.1:7711"
+    };
     for (size_t i = 0; i < ELEMENTS(bad); i++)
         assert_false(may_be_used(bad[i], true));
 }

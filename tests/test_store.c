@@ -1,5 +1,5 @@
-/* test_store.c - the verbs of the store: turns that are true as a whole or not at all, ids, moves, order, slices, a full disk; and a
- * model that a few thousand random verbs are compared with. */
+/* test_store.c - the verbs of the store: turns that are true as a whole or not at all, ids, moves,
+ * order, slices, a full disk; and a model that a few thousand random verbs are compared with. */
 #include "broker/store_internal.h"
 
 #include <setjmp.h>
@@ -67,7 +67,9 @@ static int64_t number(const char *text)
 
 static uint64_t add_spec(struct job_spec spec, int64_t due, int64_t expire)
 {
-    struct new_job j = { &spec, class, due == UNSET ? STATE_QUEUED : STATE_SCHEDULED, due, expire, 0 };
+    struct new_job j = {
+        &spec, class, due == UNSET ? STATE_QUEUED : STATE_SCHEDULED, due, expire, 0
+    };
     uint64_t id = 0;
     assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &id), 0);
     return id;
@@ -108,23 +110,37 @@ static bool end_at(uint64_t id, uint64_t attempt, enum job_state to, int64_t fin
     struct outcome o;
     record_init(RECORD_outcome, &o);
     o.result = str_of("result");
-    struct attempt_end e = { .id = id, .attempt = attempt, .to = to, .due_ms = to == STATE_SCHEDULED ? finished : UNSET,
-                             .from_class = class, .class = class, .worker = worker, .pool = POOL_PROCESS,
-                             .started_ms = NOW, .finished_ms = finished, .outcome = &o };
+    struct attempt_end e = { .id = id,
+                             .attempt = attempt,
+                             .to = to,
+                             .due_ms = to == STATE_SCHEDULED ? finished : UNSET,
+                             .from_class = class,
+                             .class = class,
+                             .worker = worker,
+                             .pool = POOL_PROCESS,
+                             .started_ms = NOW,
+                             .finished_ms = finished,
+                             .outcome = &o };
     assert_int_equal(store_end_attempts(s, &e, 1), 0);
     return e.recorded;
 }
 
-static bool end(uint64_t id, uint64_t attempt, enum job_state to) { return end_at(id, attempt, to, NOW); }
+static bool end(uint64_t id, uint64_t attempt, enum job_state to)
+{
+    return end_at(id, attempt, to, NOW);
+}
 
 static void assert_counters_are_true(void)
 {
-    assert_int_equal(number("SELECT count(*) FROM (SELECT class, state, count(*) AS n FROM job GROUP BY 1, 2) j FULL JOIN "
-                            "(SELECT * FROM counter WHERE n <> 0) c USING (class, state) WHERE j.n IS NOT c.n"), 0);
+    assert_int_equal(
+        number("SELECT count(*) FROM (SELECT class, state, count(*) AS n FROM job GROUP BY 1, 2) j "
+               "FULL JOIN "
+               "(SELECT * FROM counter WHERE n <> 0) c USING (class, state) WHERE j.n IS NOT c.n"),
+        0);
     assert_int_equal(number("SELECT count(*) FROM job WHERE state >= 4"), s->n_finished);
 }
 
-/* ---- turns --------------------------------------------------------------------------------------- */
+/* ---- turns ---------------------------------------------------------------------------------- */
 
 static void a_rollback_undoes_everything_and_the_ids_too(void **state)
 {
@@ -145,7 +161,8 @@ static void a_rollback_undoes_everything_and_the_ids_too(void **state)
     assert_int_equal(get(first).state, STATE_QUEUED);
     assert_int_equal(store_last_id(s), first);
     assert_int_equal(store_find_submit(s, str_of("uid:1"), str_of("i"), 1, &found, &last), -ENOENT);
-    assert_int_equal(number("SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM attempt)"), 0);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM queue) + (SELECT count(*) FROM attempt)"),
+                     0);
     assert_int_equal(number("SELECT count(*) FROM class"), 1);
     uint64_t next = add(0);
     assert_int_equal(next, first + 1);
@@ -211,7 +228,7 @@ static void ids_count_up_and_are_never_used_again(void **state)
     assert_int_equal(store_last_id(s), 0);
 }
 
-/* ---- moves ---------------------------------------------------------------------------------------- */
+/* ---- moves ---------------------------------------------------------------------------------- */
 
 static void only_what_is_queued_can_be_leased_and_once(void **state)
 {
@@ -253,7 +270,8 @@ static void what_is_handed_back_is_queued_again_without_an_attempt_but_with_an_e
     assert_int_equal(j.state, STATE_QUEUED);
     assert_int_equal(j.failures + j.crashes + j.worker, 0);
     assert_int_equal(number("SELECT count(*) FROM attempt"), 0);
-    assert_int_equal(number("SELECT count(*) FROM event WHERE event = 'handed-back' AND text = 'why'"), 1);
+    assert_int_equal(
+        number("SELECT count(*) FROM event WHERE event = 'handed-back' AND text = 'why'"), 1);
     assert_true(lease(id));
     assert_int_equal(get(id).attempt, 2);
 }
@@ -290,7 +308,7 @@ static void each_move_wants_the_state_that_it_starts_from(void **state)
     assert_counters_are_true();
 }
 
-/* ---- order and slices ------------------------------------------------------------------------------ */
+/* ---- order and slices ----------------------------------------------------------------------- */
 
 static void heads_come_by_falling_priority_then_by_id(void **state)
 {
@@ -373,12 +391,14 @@ static void a_session_remembers_its_last_sixteen_submits(void **state)
         if (!r)
             assert_true(found.first_id == 100 * i && found.count == i && found.seq == i);
     }
-    assert_int_equal(store_find_submit(s, str_of("other"), str_of("i"), 40, &found, &last), -ENOENT);
+    assert_int_equal(store_find_submit(s, str_of("other"), str_of("i"), 40, &found, &last),
+                     -ENOENT);
     assert_int_equal(last, 0);
     struct swept_job none[1];
     assert_int_equal(store_sweep(s, 0, 10, NOW + 24ll * 3600000 + 1, none, 1), 0); /* a day later */
     assert_int_equal(store_find_submit(s, str_of("o"), str_of("i"), 40, &found, &last), -ENOENT);
-    assert_int_equal(number("SELECT (SELECT count(*) FROM submit) + (SELECT count(*) FROM client)"), 0);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM submit) + (SELECT count(*) FROM client)"),
+                     0);
 }
 
 static void finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first(void **state)
@@ -401,12 +421,13 @@ static void finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first(voi
     assert_int_equal(store_sweep(s, 0, 7, NOW, swept, 6), 3);
     assert_int_equal(store_sweep(s, 0, 7, NOW, swept, 6), 0);
     assert_int_equal(number("SELECT min(finished_at) FROM job WHERE state >= 4"), NOW + 13);
-    assert_int_equal(number("SELECT (SELECT count(*) FROM attempt) + (SELECT count(*) FROM output)"), 14);
+    assert_int_equal(
+        number("SELECT (SELECT count(*) FROM attempt) + (SELECT count(*) FROM output)"), 14);
     store_commit(s);
     assert_counters_are_true();
 }
 
-/* ---- the disk -------------------------------------------------------------------------------------- */
+/* ---- the disk ------------------------------------------------------------------------------- */
 
 static bool ballast_is_there(void)
 {
@@ -422,7 +443,8 @@ static void a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on(
     assert_true(ballast_is_there());
     uint64_t id = add(0);
     assert_int_equal(store_commit(s), 0);
-    cleanup(freep) char *limit = xasprintf("PRAGMA max_page_count = %d", (int)number("PRAGMA page_count"));
+    cleanup(freep) char *limit =
+        xasprintf("PRAGMA max_page_count = %d", (int)number("PRAGMA page_count"));
     number(limit);
     char body[5000] = "";
     struct job_spec spec;
@@ -434,7 +456,8 @@ static void a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on(
     for (int i = 0; i < 100 && r >= 0; i++)
         r = store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &first);
     assert_int_equal(r, -ENOSPC);
-    assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &first), -ENOSPC); /* nothing more in this turn */
+    assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &first),
+                     -ENOSPC); /* nothing more in this turn */
     assert_int_equal(store_commit(s), -ENOSPC);
     assert_false(ballast_is_there());
     store_rollback(s);
@@ -450,7 +473,7 @@ static void a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on(
     assert_counters_are_true();
 }
 
-/* ---- the model ------------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------ */
 
 #define MODEL_JOBS 3000
 
@@ -489,7 +512,8 @@ static void step_promote(struct model *m, struct rng *rng)
 
 static void step_end(struct model_job *j, uint64_t id, struct rng *rng)
 {
-    static const enum job_state to[] = { STATE_DONE, STATE_DEAD, STATE_CANCELLED, STATE_EXPIRED, STATE_QUEUED, STATE_SCHEDULED };
+    static const enum job_state to[] = { STATE_DONE,    STATE_DEAD,   STATE_CANCELLED,
+                                         STATE_EXPIRED, STATE_QUEUED, STATE_SCHEDULED };
     enum job_state next = to[rng_below(rng, ELEMENTS(to))];
     uint64_t attempt = rng_below(rng, 4) ? j->attempt : j->attempt - 1;
     bool right = j->there && j->state == STATE_RUNNING && attempt == j->attempt;
@@ -550,8 +574,9 @@ static void compare(const struct model *m)
         assert_int_equal(r, m->jobs[id].there ? 0 : -ENOENT);
         there += r == 0;
         if (!r && (j.state != m->jobs[id].state || j.attempt != m->jobs[id].attempt))
-            fail_msg("job %d is %s, attempt %d; the model says %s, %d", (int)id, state_name(j.state), (int)j.attempt,
-                     state_name(m->jobs[id].state), (int)m->jobs[id].attempt);
+            fail_msg("job %d is %s, attempt %d; the model says %s, %d", (int)id,
+                     state_name(j.state), (int)j.attempt, state_name(m->jobs[id].state),
+                     (int)m->jobs[id].attempt);
     }
     assert_int_equal(number("SELECT count(*) FROM job"), there);
     assert_counters_are_true();

@@ -1,4 +1,5 @@
-/* test_store_open.c - what cannot be served is refused with what to do, and left as it was, byte for byte. */
+/* test_store_open.c - what cannot be served is refused with what to do, and left as it was, byte
+ * for byte. */
 #include "broker/store_internal.h"
 
 #include <fcntl.h>
@@ -26,7 +27,8 @@ static int make(void **state)
 static int unmake(void **state)
 {
     (void)state;
-    static const char *const ends[] = { "", "-wal", "-shm", "-journal", ".lock", ".ballast", ".link", ".link.lock" };
+    static const char *const ends[] = { "",      "-wal",     "-shm",  "-journal",
+                                        ".lock", ".ballast", ".link", ".link.lock" };
     for (size_t i = 0; i < ELEMENTS(ends); i++) {
         cleanup(freep) char *p = xasprintf("%s%s", path, ends[i]);
         unlink(p);
@@ -139,7 +141,9 @@ static void of_a_database_that_is_refused_not_even_the_log_is_touched(void **sta
     sqlite3 *db;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1000; CREATE TABLE later (x)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA user_version = 1000; CREATE TABLE later (x)", NULL, NULL, NULL),
+        SQLITE_OK);
     sqlite3_close(db);
     struct buf log = contents("-wal");
     assert_true(log.n > 0);
@@ -196,7 +200,8 @@ static void a_file_that_may_not_be_written_is_refused(void **state)
     buf_fini(&after);
 }
 
-static void a_second_broker_is_refused_by_the_pid_of_the_first_whatever_it_calls_the_file(void **state)
+static void
+a_second_broker_is_refused_by_the_pid_of_the_first_whatever_it_calls_the_file(void **state)
 {
     (void)state;
     struct store *first = must_open(), *second;

@@ -1,5 +1,5 @@
-/* test_store_plans.c - no statement that runs in a turn, or for a query, walks through a table or sorts: SQLite's own plan of each
- * is read. */
+/* test_store_plans.c - no statement that runs in a turn, or for a query, walks through a table or
+ * sorts: SQLite's own plan of each is read. */
 #include "broker/store_internal.h"
 
 #include <setjmp.h>
@@ -14,14 +14,18 @@
 /* What may stand in a plan although it says SCAN: a row of constants, as in VALUES. */
 static bool is_harmless(const char *detail) { return strcmp(detail, "SCAN CONSTANT ROW") == 0; }
 
-/* A table of a few hundred rows that no peer can make grow, read as a whole to find the classes of one queue. */
+/* A table of a few hundred rows that no peer can make grow, read as a whole to find the classes of
+ * one queue. */
 static bool is_small(const char *detail) { return strcmp(detail, "SCAN class") == 0; }
 
-/* A walk along a partial index in its own order that ends at the first row (LIMIT 1): what is due, or expires, next. */
+/* A walk along a partial index in its own order that ends at the first row (LIMIT 1): what is due,
+ * or expires, next. */
 static bool is_first_of_index(const char *text, const char *detail)
 {
-    static const struct { enum statement id; const char *detail; } first[] = {
-        { SQL_NEXT_DUE, "SCAN job USING INDEX job_due" }, { SQL_NEXT_EXPIRY, "SCAN job USING INDEX job_expiry" },
+    static const struct { enum statement id; const char *detail;
+    } first[] = {
+        { SQL_NEXT_DUE, "SCAN job USING INDEX job_due" },
+        { SQL_NEXT_EXPIRY, "SCAN job USING INDEX job_expiry" },
     };
     for (size_t i = 0; i < ELEMENTS(first); i++)
         if (text == store_sql[first[i].id] && strcmp(detail, first[i].detail) == 0)
@@ -39,8 +43,10 @@ static char *find_fault(sqlite3 *db, const char *text, bool small_allowed)
     char *fault = NULL;
     while (sqlite3_step(q) == SQLITE_ROW && !fault) {
         const char *detail = (const char *)sqlite3_column_text(q, 3);
-        bool bad = strstr(detail, "SCAN") || strstr(detail, "USE TEMP B-TREE") || strstr(detail, "AUTOMATIC");
-        if (bad && !is_harmless(detail) && !is_first_of_index(text, detail) && !(small_allowed && is_small(detail)))
+        bool bad = strstr(detail, "SCAN") || strstr(detail, "USE TEMP B-TREE") ||
+                   strstr(detail, "AUTOMATIC");
+        if (bad && !is_harmless(detail) && !is_first_of_index(text, detail) &&
+            !(small_allowed && is_small(detail)))
             fault = xasprintf("%s: %s", text, detail);
     }
     sqlite3_finalize(q);
@@ -111,8 +117,9 @@ static void a_statement_that_scans_or_sorts_is_found(void **state)
     struct store *s = *state;
     static const char *const bad[] = {
         "SELECT id FROM job WHERE priority = ?",
-        "SELECT id FROM job WHERE state = ?",                                /* the index needs the literal */
-        "SELECT id FROM job WHERE state = 2 AND class = ? ORDER BY id",      /* another order than the index has */
+        "SELECT id FROM job WHERE state = ?", /* the index needs the literal */
+        "SELECT id FROM job WHERE state = 2 AND class = ? ORDER BY id", /* another order than the
+                                                                           index has */
         "SELECT count(*) FROM job",
         "DELETE FROM event WHERE attempt = ?",
         "SELECT no_such_column FROM job",

@@ -1,5 +1,5 @@
-/* test_validate.c - hostile bytes: every way to make a decoder reserve, recurse or read too much is refused, and all that
- * is let through, msgpack-c can read. */
+/* test_validate.c - hostile bytes: every way to make a decoder reserve, recurse or read too much is
+ * refused, and all that is let through, msgpack-c can read. */
 #include "proto/validate.h"
 
 #include <inttypes.h>
@@ -34,24 +34,33 @@ static uint64_t seed_of_run(void)
     return n;
 }
 
-/* ---- every kind of object ------------------------------------------------------------------------ */
+/* What is said at once, and not only when the bytes have come to their end. */
+#define TOO_LARGE "a length or count is larger than the message"
+
+/* ---- every kind of object -------------------------------------------------------------------- */
 
 /* One object of each form that msgpack has, the shortest one. */
 static const struct str forms[] = {
 #define BYTES(s) { s, sizeof(s) - 1 }
-    BYTES("\x00"), BYTES("\x7f"), BYTES("\xe0"), BYTES("\xff"), BYTES("\xc0"), BYTES("\xc2"), BYTES("\xc3"),
-    BYTES("\x80"), BYTES("\x81\x01\x02"), BYTES("\x90"), BYTES("\x92\x01\x02"), BYTES("\xa0"), BYTES("\xa3" "abc"),
+    BYTES("\x00"), BYTES("\x7f"), BYTES("\xe0"), BYTES("\xff"), BYTES("\xc0"), BYTES("\xc2"),
+    BYTES("\xc3"),
+    BYTES("\x80"), BYTES("\x81\x01\x02"), BYTES("\x90"), BYTES("\x92\x01\x02"), BYTES("\xa0"),
+    BYTES("\xa3" "abc"),
     BYTES("\xc4\x01" "a"), BYTES("\xc5\0\x01" "a"), BYTES("\xc6\0\0\0\x01" "a"), /* bin */
-    BYTES("\xc7\x01\x05" "a"), BYTES("\xc8\0\x01\x05" "a"), BYTES("\xc9\0\0\0\x01\x05" "a"), /* ext */
+    /* ext */
+    BYTES("\xc7\x01\x05" "a"), BYTES("\xc8\0\x01\x05" "a"), BYTES("\xc9\0\0\0\x01\x05" "a"),
     BYTES("\xc7\0\x05"), BYTES("\xc8\0\0\x05"), BYTES("\xc9\0\0\0\0\x05"),
     BYTES("\xca" "1234"), BYTES("\xcb" "12345678"), /* floats */
-    BYTES("\xcc" "1"), BYTES("\xcd" "12"), BYTES("\xce" "1234"), BYTES("\xcf" "12345678"), /* uint */
+    /* uint */
+    BYTES("\xcc" "1"), BYTES("\xcd" "12"), BYTES("\xce" "1234"), BYTES("\xcf" "12345678"),
     BYTES("\xd0" "1"), BYTES("\xd1" "12"), BYTES("\xd2" "1234"), BYTES("\xd3" "12345678"), /* int */
     BYTES("\xd4\x05" "1"), BYTES("\xd5\x05" "12"), BYTES("\xd6\x05" "1234"), /* fixext */
     BYTES("\xd7\x05" "12345678"), BYTES("\xd8\x05" "1234567890123456"),
     BYTES("\xd9\x01" "a"), BYTES("\xda\0\x01" "a"), BYTES("\xdb\0\0\0\x01" "a"), /* str */
-    BYTES("\xdc\0\x01\x01"), BYTES("\xdd\0\0\0\x01\x01"), BYTES("\xde\0\x01\x01\x01"), BYTES("\xdf\0\0\0\x01\x01\x01"),
-    BYTES("\xc4\0"), BYTES("\xc5\0\0"), BYTES("\xc6\0\0\0\0"), BYTES("\xd9\0"), BYTES("\xda\0\0"), BYTES("\xdb\0\0\0\0"),
+    BYTES("\xdc\0\x01\x01"), BYTES("\xdd\0\0\0\x01\x01"), BYTES("\xde\0\x01\x01\x01"),
+    BYTES("\xdf\0\0\0\x01\x01\x01"),
+    BYTES("\xc4\0"), BYTES("\xc5\0\0"), BYTES("\xc6\0\0\0\0"), BYTES("\xd9\0"), BYTES("\xda\0\0"),
+    BYTES("\xdb\0\0\0\0"),
     BYTES("\xdc\0\0"), BYTES("\xdd\0\0\0\0"), BYTES("\xde\0\0"), BYTES("\xdf\0\0\0\0"),
 };
 
@@ -104,7 +113,7 @@ static void the_byte_that_msgpack_never_uses_is_refused(void **state)
     assert_true(is_sane("\xa1\xc1", 2)); /* as content it is a byte like any other */
 }
 
-/* ---- bombs --------------------------------------------------------------------------------------- */
+/* ---- bombs ----------------------------------------------------------------------------------- */
 
 static void a_count_larger_than_the_message_is_refused(void **state)
 {
@@ -112,15 +121,17 @@ static void a_count_larger_than_the_message_is_refused(void **state)
     static const struct str bombs[] = {
         BYTES("\xdd\x04\0\0\0"), /* five bytes for which msgpack-c reserves 2 GB */
         BYTES("\xdd\xff\xff\xff\xff"), BYTES("\xdc\xff\xff"), BYTES("\x9f"), BYTES("\x92\x01"),
-        BYTES("\xdf\x80\0\0\0"), BYTES("\xdf\xff\xff\xff\xff"), BYTES("\xde\xff\xff"), BYTES("\x8f"), BYTES("\x81\x01"),
+        BYTES("\xdf\x80\0\0\0"), BYTES("\xdf\xff\xff\xff\xff"), BYTES("\xde\xff\xff"),
+        BYTES("\x8f"), BYTES("\x81\x01"),
         BYTES("\xdf\x80\0\0\0" "\x01"), /* twice 2^31 is 2^32: nothing is left of it in 32 bits */
-        BYTES("\xdf\x80\0\0\x01" "\x01\x01"), BYTES("\x91\xdd\x04\0\0\0"), BYTES("\x81\x01\xdd\x04\0\0\0"),
+        BYTES("\xdf\x80\0\0\x01" "\x01\x01"), BYTES("\x91\xdd\x04\0\0\0"),
+        BYTES("\x81\x01\xdd\x04\0\0\0"),
     };
     for (size_t i = 0; i < ELEMENTS(bombs); i++) {
         const char *why = NULL;
         assert_false(is_sane(bombs[i].p, bombs[i].n));
         assert_false(msgpack_is_sane(bombs[i].p, bombs[i].n, &why));
-        assert_string_equal(why, "a length or count is larger than the message"); /* at once, not at its end */
+        assert_string_equal(why, TOO_LARGE);
     }
 }
 
@@ -128,8 +139,10 @@ static void a_length_larger_than_the_message_is_refused(void **state)
 {
     (void)state;
     static const struct str bombs[] = {
-        BYTES("\xdb\xff\xff\xff\xff"), BYTES("\xdb\x7f\xff\xff\xff" "abc"), BYTES("\xda\xff\xff"), BYTES("\xd9\xff"),
-        BYTES("\xbf" "a"), BYTES("\xc6\xff\xff\xff\xff"), BYTES("\xc5\xff\xff"), BYTES("\xc4\x02" "a"),
+        BYTES("\xdb\xff\xff\xff\xff"), BYTES("\xdb\x7f\xff\xff\xff" "abc"), BYTES("\xda\xff\xff"),
+        BYTES("\xd9\xff"),
+        BYTES("\xbf" "a"), BYTES("\xc6\xff\xff\xff\xff"), BYTES("\xc5\xff\xff"),
+        BYTES("\xc4\x02" "a"),
         BYTES("\xc9\xff\xff\xff\xff\x05"), BYTES("\xc9\xff\xff\xff\xff"), BYTES("\xc8\xff\xff\x05"),
         BYTES("\xc7\x01\x05"), BYTES("\x91\xdb\xff\xff\xff\xff"),
     };
@@ -137,7 +150,7 @@ static void a_length_larger_than_the_message_is_refused(void **state)
         const char *why = NULL;
         assert_false(is_sane(bombs[i].p, bombs[i].n));
         assert_false(msgpack_is_sane(bombs[i].p, bombs[i].n, &why));
-        assert_string_equal(why, "a length or count is larger than the message"); /* at once, not at its end */
+        assert_string_equal(why, TOO_LARGE);
     }
 }
 
@@ -254,7 +267,7 @@ static void a_full_message_of_one_large_object_is_accepted(void **state)
     buf_fini(&b);
 }
 
-/* ---- against msgpack-c --------------------------------------------------------------------------- */
+/* ---- against msgpack-c ----------------------------------------------------------------------- */
 
 /* Depth of what msgpack-c has read; a 1 has none. */
 static unsigned depth_of(const msgpack_object *o)
@@ -280,8 +293,8 @@ static bool may_be_a_bomb(const char *bytes, size_t n)
     return memchr(bytes, 0xdd, n) || memchr(bytes, 0xdf, n);
 }
 
-/* What is let through, msgpack-c reads to the last byte; and what it reads so is let through, but for the depth.
- * Returns whether the bytes were let through. */
+/* What is let through, msgpack-c reads to the last byte; and what it reads so is let through, but
+ * for the depth. Returns whether the bytes were let through. */
 static bool agree(const char *bytes, size_t n)
 {
     bool sane = is_sane(bytes, n);
@@ -290,7 +303,8 @@ static bool agree(const char *bytes, size_t n)
     msgpack_unpacked u;
     size_t used = 0;
     msgpack_unpacked_init(&u);
-    msgpack_unpack_return r = n ? msgpack_unpack_next(&u, bytes, n, &used) : MSGPACK_UNPACK_CONTINUE;
+    msgpack_unpack_return r =
+        n ? msgpack_unpack_next(&u, bytes, n, &used) : MSGPACK_UNPACK_CONTINUE;
     bool read = r == MSGPACK_UNPACK_SUCCESS && used == n;
     if (sane)
         assert_true(read);
@@ -316,7 +330,8 @@ static void random_bytes_are_judged_as_msgpack_c_does(void **state)
     assert_in_range(accepted, 5000, 150000);
 }
 
-/* Likelier to be right than random bytes: arrays and maps of the forms above, up to past the depth that is allowed. */
+/* Likelier to be right than random bytes: arrays and maps of the forms above, up to past the depth
+ * that is allowed. */
 static void add_object(struct buf *b, struct rng *rng, unsigned depth)
 {
     if (depth && rng_below(rng, 3)) {

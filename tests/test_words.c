@@ -1,4 +1,5 @@
-/* test_words.c - the words that people, databases and peers rely on: their names and numbers stay what they are. */
+/* test_words.c - the words that people, databases and peers rely on: their names and numbers stay
+ * what they are. */
 #include "proto/words.h"
 
 #include <setjmp.h>
@@ -17,15 +18,18 @@ static void names_and_numbers_are_each_others_inverse(void **state)
     STATES(STATE)
 }
 
-/* These numbers are in databases and on the wire, these names in scripts: none of them may ever change. */
+/* These numbers are in databases and on the wire, these names in scripts: none of them may ever
+ * change. */
 static void numbers_stay_what_they_are(void **state)
 {
     (void)state;
     static const char *const tags[] = { "auto", "cpu", "io", "slow-io" };
     static const char *const pools[] = { "process", "thread", "loop" };
-    static const char *const states[] = { "blocked", "scheduled", "queued", "running", "done", "dead", "cancelled", "expired" };
-    static const char *const reasons[] = { "", "exit", "signal", "time-limit", "memory-limit", "handler-error", "cancelled",
-                                           "expired", "worker-lost" };
+    static const char *const states[] = { "blocked", "scheduled", "queued",    "running",
+                                          "done",    "dead",      "cancelled", "expired" };
+    static const char *const reasons[] = { "",           "exit",         "signal",
+                                           "time-limit", "memory-limit", "handler-error",
+                                           "cancelled",  "expired",      "worker-lost" };
     static const char *const endings[] = { "done", "failed", "cancelled", "expired", "lost" };
     for (size_t i = 0; i < ELEMENTS(tags); i++)
         assert_string_equal(tag_name((int64_t)i), tags[i]);
@@ -70,7 +74,8 @@ static void a_number_that_is_none_has_a_question_mark_for_a_name(void **state)
 static void a_name_must_be_whole_and_exact(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", "CPU", "cp", "cpu ", "slow_io", "slow", "threads", "Done", "?" };
+    static const char *const bad[] = { "",     "CPU",     "cp",   "cpu ", "slow_io",
+                                       "slow", "threads", "Done", "?" };
     for (size_t i = 0; i < ELEMENTS(bad); i++) {
         assert_int_equal(tag_parse(str_of(bad[i])), -EINVAL);
         assert_int_equal(pool_parse(str_of(bad[i])), -EINVAL);
@@ -85,7 +90,8 @@ static void the_last_four_states_are_terminal(void **state)
 {
     (void)state;
     for (int64_t s = 0; s < N_STATES; s++)
-        assert_int_equal(state_is_terminal(s), s == STATE_DONE || s == STATE_DEAD || s == STATE_CANCELLED || s == STATE_EXPIRED);
+        assert_int_equal(state_is_terminal(s), s == STATE_DONE || s == STATE_DEAD ||
+                                                   s == STATE_CANCELLED || s == STATE_EXPIRED);
 }
 
 int main(void)

@@ -288,7 +288,7 @@ load helpers
     field_is "$id" attempt 3
     lines_of times 3
     local t
-    mapfile -t t < times
+    mapfile -t t < "times"
     [ $((t[1] - t[0])) -ge 50 ]
     [ $((t[2] - t[1])) -ge 100 ]
     [ "$(tern history --json "$id" | grep -c '"event":"failed"')" = 3 ]
@@ -512,7 +512,7 @@ load helpers
     lines_of ids 10000
     sort -nc ids
     tern wait all
-    [ "$(count_of done)" = 10000 ]
+    [ "$(count_of 'done')" = 10000 ]
     [ "$(tern result 1)" = n1 ]
     [ "$(tern result 7777)" = n7777 ]
     [ "$(tern result 10000)" = n10000 ]

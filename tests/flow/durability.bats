@@ -178,7 +178,7 @@ has_bytes() {
     for id in "$victim" "$command"; do
         field_is "$id" attempt 2
         field_is "$id" crashes 1
-        tern history "$id" | grep -q 'the zygote died'
+        tern history "$id" | grep -q worker-lost
     done
     field_is "$thread" attempt 1
     tern run --tag cpu -- true

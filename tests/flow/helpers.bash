@@ -1,7 +1,7 @@
 # What the flows share. Every case has a directory of its own, with its own broker, worker, home and job files in it;
 # what it starts by hand is ended by process id when it ends, however it ends.
 # Nothing here sleeps for a time and hopes: eventually() looks until what it waits for is there, or fails.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2119,SC2120  # the flows use what is unused here
 bats_require_minimum_version 1.5.0
 
 # Programs of a sanitizer build are some times slower, and their memory says nothing.
@@ -180,11 +180,11 @@ field_is() {
 # ended JOB STATE REASON: waits for it, and tells what it was otherwise.
 ended_as() {
     tern wait --timeout $((60 * slower))s "$1" > "$dir/.wait" 2>&1 || [ $? -eq 1 ] || cat "$dir/.wait"
-    field_is "$1" state "$2" && field_is "$1" reason "$3" || {
+    if ! field_is "$1" state "$2" || ! field_is "$1" reason "$3"; then
         tern show --json "$1"
         tern history "$1"
         return 1
-    }
+    fi
 }
 
 # count_of STATE: how many jobs the broker counts there.

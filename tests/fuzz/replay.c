@@ -1,8 +1,8 @@
-/* replay.c - gives a fuzz target every file of its corpus, without libFuzzer: so that `make check` proves with any compiler
- * that what was once found stays mended.
+/* replay.c - gives a fuzz target every file of its corpus, without libFuzzer: so that `make check`
+ * proves with any compiler that what was once found stays mended.
  *
- * The program is called fuzz_NOUN, its corpus is tests/fuzz/corpus/NOUN below TERN_SOURCE (or here), or the arguments:
- * directories and files. */
+ * The program is called fuzz_NOUN, its corpus is tests/fuzz/corpus/NOUN below TERN_SOURCE (or
+ * here), or the arguments: directories and files. */
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -80,7 +80,8 @@ static char *own_corpus(const char *program)
 {
     const char *slash = strrchr(program, '/'), *noun = strstr(slash ? slash : program, "fuzz_");
     const char *source = getenv("TERN_SOURCE");
-    return xasprintf("%s/tests/fuzz/corpus/%s", source ? source : ".", noun ? noun + strlen("fuzz_") : "");
+    return xasprintf("%s/tests/fuzz/corpus/%s", source ? source : ".",
+                     noun ? noun + strlen("fuzz_") : "");
 }
 
 int main(int argc, char **argv)
