@@ -1,6 +1,7 @@
 /* test_client.c - libtern against a broker that follows a script: sessions, repeats, time-outs, order.
  *
- * The scripted broker is a process of its own; it ends with 0 when it heard what its script expects. */
+ * The scripted broker is this program anew, given the name of its script; it ends with 0 when it heard what the script
+ * expects. */
 #include "client/tern.h"
 
 #include <setjmp.h>
@@ -16,6 +17,8 @@
 
 #define HEARTBEAT_MS 50
 #define LOST_AFTER_MS 200
+
+static char address[64];
 
 /* ---- the broker's side ------------------------------------------------------------------------- */
 
@@ -138,24 +141,17 @@ static void acknowledge(struct fake *b, uint64_t req, uint64_t seq, uint64_t fir
     answer(b, &m);
 }
 
-typedef void script(struct fake *b);
-
-static pid_t start(script *fn, const char *address)
+/* Starts it and waits until it listens. */
+static pid_t start(const char *script)
 {
     int ready[2];
-    char byte = 0, *error = NULL;
+    char byte = 0, fd[16];
     assert_int_equal(pipe(ready), 0);
+    snprintf(fd, sizeof fd, "%d", ready[1]);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(30); /* never outlives a test that has failed */
-        struct fake b = { 0 };
-        insist(socket_listen(&b.socket, address, &error) >= 0, "cannot listen");
-        insist(write(ready[1], &byte, 1) == 1, "cannot say so");
-        fn(&b);
-        forget(&b);
-        usleep(50000); /* LINGER is 0: what was said last must leave */
-        socket_close(b.socket);
-        _exit(0);
+        execl("/proc/self/exe", "test_client", script, address, fd, (char *)NULL);
+        _exit(127);
     }
     close(ready[1]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
@@ -172,8 +168,6 @@ static void finish(pid_t pid)
 }
 
 /* ---- the client's side ------------------------------------------------------------------------- */
-
-static char address[64];
 
 static struct tern_client *client(void)
 {
@@ -210,7 +204,7 @@ static void forgets_the_client_once(struct fake *b)
 static void a_submit_is_repeated_with_its_number_when_the_broker_forgot_the_client(void **state)
 {
     (void)state;
-    pid_t broker = start(forgets_the_client_once, address);
+    pid_t broker = start("forgets_the_client_once");
     struct tern_client *c = client();
     struct tern_job_spec job = echo();
     uint64_t id = 0;
@@ -235,7 +229,7 @@ static void is_busy_twice(struct fake *b)
 static void a_submit_is_repeated_when_the_broker_is_busy(void **state)
 {
     (void)state;
-    pid_t broker = start(is_busy_twice, address);
+    pid_t broker = start("is_busy_twice");
     struct tern_client *c = client();
     struct tern_job_spec job = echo();
     uint64_t id = 0;
@@ -259,7 +253,7 @@ static void is_always_busy(struct fake *b)
 static void busy_until_the_time_is_over_is_ebusy_with_the_brokers_reason(void **state)
 {
     (void)state;
-    pid_t broker = start(is_always_busy, address);
+    pid_t broker = start("is_always_busy");
     struct tern_client *c = client();
     tern_client_set_timeouts(c, 500, 300);
     struct tern_job_spec job = echo();
@@ -296,7 +290,7 @@ static void note_ids(void *context, uint64_t first_id, uint64_t count)
 static void ids_are_told_in_the_order_of_the_jobs(void **state)
 {
     (void)state;
-    pid_t broker = start(answers_backwards, address);
+    pid_t broker = start("answers_backwards");
     struct tern_client *c = client();
     struct tern_job_spec job = echo();
     char told[100] = "";
@@ -319,7 +313,7 @@ static void waits_for_bye(struct fake *b)
 static void a_payload_over_the_limit_is_refused_before_it_is_sent(void **state)
 {
     (void)state;
-    pid_t broker = start(waits_for_bye, address);
+    pid_t broker = start("waits_for_bye");
     struct tern_client *c = client();
     char big[1001] = "";
     struct tern_job_spec job = echo();
@@ -353,7 +347,7 @@ static void errors_of_the_broker_have_their_codes_and_texts(void **state)
 {
     (void)state;
     static const int results[] = { -EINVAL, -ENOENT, -EPERM, -EACCES }, statuses[] = { 2, 3, 4, 77 };
-    pid_t broker = start(refuses_each_in_its_way, address);
+    pid_t broker = start("refuses_each_in_its_way");
     struct tern_client *c = client();
     for (size_t i = 0; i < ELEMENTS(results); i++) {
         int r = tern_client_pause(c, "q", true);
@@ -378,7 +372,7 @@ static void never_ends_the_wait(struct fake *b)
 static void a_wait_that_times_out_is_given_up(void **state)
 {
     (void)state;
-    pid_t broker = start(never_ends_the_wait, address);
+    pid_t broker = start("never_ends_the_wait");
     struct tern_client *c = client();
     struct tern_range range = { 5, 9 };
     int64_t before = clock_mono_us();
@@ -423,7 +417,7 @@ static void restarts(struct fake *b)
 static void a_wait_outlives_a_restart_of_the_broker(void **state)
 {
     (void)state;
-    pid_t broker = start(restarts, address);
+    pid_t broker = start("restarts");
     struct tern_client *c = client();
     struct tern_range range = { 1, UINT64_MAX };
     uint64_t ended = 0;
@@ -437,7 +431,7 @@ static void a_wait_outlives_a_restart_of_the_broker(void **state)
 static void a_broker_that_is_lost_for_good_is_said_to_be(void **state)
 {
     (void)state;
-    pid_t broker = start(falls_silent, address);
+    pid_t broker = start("falls_silent");
     struct tern_client *c = client();
     struct tern_range range = { 1, 1 };
     tern_client_set_timeouts(c, 500, 600);
@@ -459,7 +453,7 @@ static void says_nothing(struct fake *b)
 static void silence_before_the_first_answer_ends_the_connect(void **state)
 {
     (void)state;
-    pid_t broker = start(says_nothing, address);
+    pid_t broker = start("says_nothing");
     struct tern_client *c = tern_client_new();
     tern_client_set_timeouts(c, 300, 30000);
     int64_t before = clock_mono_us();
@@ -498,7 +492,7 @@ static void refuses_the_client(struct fake *b)
 static void a_client_that_is_not_allowed_hears_why(void **state)
 {
     (void)state;
-    pid_t broker = start(refuses_the_client, address);
+    pid_t broker = start("refuses_the_client");
     struct tern_client *c = tern_client_new();
     assert_int_equal(tern_client_connect(c, address), -EACCES);
     assert_non_null(strstr(tern_client_error(c), "no such user here"));
@@ -551,7 +545,7 @@ static int add_id(void *context, const struct tern_job_view *job)
 static void a_list_is_read_page_by_page(void **state)
 {
     (void)state;
-    pid_t broker = start(has_three_pages, address);
+    pid_t broker = start("has_three_pages");
     struct tern_client *c = client();
     char ids[100] = "";
     struct tern_filter all = { 0 }, two = { .limit = 2 };
@@ -562,6 +556,36 @@ static void a_list_is_read_page_by_page(void **state)
     assert_string_equal(ids, "1 2 ");
     finish(broker);
     tern_client_free(c);
+}
+
+/* ---- the program anew -------------------------------------------------------------------------- */
+
+#define SCRIPTS(S) \
+    S(forgets_the_client_once) S(is_busy_twice) S(is_always_busy) S(answers_backwards) S(waits_for_bye) S(refuses_each_in_its_way) S(never_ends_the_wait) S(restarts) S(falls_silent) S(says_nothing) S(refuses_the_client) S(has_three_pages)
+
+static int play(const char *script, int ready)
+{
+    static const struct {
+        const char *name;
+        void (*fn)(struct fake *b);
+    } scripts[] = {
+#define X(name) { #name, name },
+        SCRIPTS(X)
+#undef X
+    };
+    struct fake b = { 0 };
+    char byte = 0, *error = NULL;
+    alarm(30); /* never outlives a test that has failed */
+    insist(socket_listen(&b.socket, address, &error) >= 0, "cannot listen");
+    insist(write(ready, &byte, 1) == 1, "cannot say so");
+    close(ready);
+    for (size_t i = 0; i < ELEMENTS(scripts); i++)
+        if (strcmp(scripts[i].name, script) == 0)
+            scripts[i].fn(&b);
+    forget(&b);
+    usleep(50000); /* LINGER is 0: what was said last must leave */
+    socket_close(b.socket);
+    return 0;
 }
 
 static int make_address(void **state)
@@ -578,8 +602,12 @@ static int remove_address(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4) {
+        snprintf(address, sizeof address, "%s", argv[2]);
+        return play(argv[1], (int)strtol(argv[3], NULL, 10));
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_submit_is_repeated_with_its_number_when_the_broker_forgot_the_client),
         cmocka_unit_test(a_submit_is_repeated_when_the_broker_is_busy),

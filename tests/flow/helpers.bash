@@ -22,7 +22,7 @@ setup() {
 }
 
 teardown() {
-    local pid i
+    local pid i reports=''
     if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
         tail -n 30 "$dir"/*.log 2> /dev/null
     fi
@@ -33,10 +33,14 @@ teardown() {
         kill -KILL "$pid" 2> /dev/null || continue
         wait "$pid" 2> /dev/null || true
     done
+    if [ -n "$sanitized" ] && grep -hE -A 20 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$dir"/*.log; then
+        reports=yes
+    fi
     # A worker that was killed takes its zygote and their trees with it, a moment later.
     cd / || return
     eventually 20 nothing_in "$dir"
     rm -rf "$dir"
+    [ -z "$reports" ]
 }
 
 # eventually SECONDS COMMAND...: until the command succeeds.

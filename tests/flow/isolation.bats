@@ -133,6 +133,7 @@ start_all() {
         id=$(tern submit --tag "$tag" --timeout 1s --kill-grace 200ms -- \
             sh -c 'env -i setsid sh -c "(cd /; sleep 1000.'$$7' < /dev/null > /dev/null 2>&1 &)"; touch up-$0; exec sleep 1000' "$tag")
         eventually 20 test -e "up-$tag"
+        somebody_with "1000.$$7"
         ended_as "$id" dead time-limit
         eventually 10 nobody_with "1000.$$7"
     done

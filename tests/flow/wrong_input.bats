@@ -276,8 +276,9 @@ broker_refuses() {
 @test "a directory that cannot hold a database is refused and named" {
     run ! timeout 30 tern-broker --listen "$TERN_BROKER" --db "$dir/nowhere/tern.db"
     [[ $output == *nowhere* ]]
-    run ! timeout 30 tern-broker --listen "$TERN_BROKER" --db "$dir"
-    [[ $output == *"$dir"* ]]
+    mkdir folder
+    run ! timeout 30 tern-broker --listen "$TERN_BROKER" --db "$dir/folder"
+    [[ $output == *"$dir/folder"* ]]
 }
 
 # ---- hostile bytes ------------------------------------------------------------------------------------------
