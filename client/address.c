@@ -10,7 +10,8 @@
 #endif
 
 /* tern.conf: [client] broker = ADDRESS */
-static int on_client_key(void *context, const char *section, const char *key, const char *value, char **ret_error)
+static int on_client_key(void *context, const char *section, const char *key, const char *value,
+                         char **ret_error)
 {
     char **address = context;
     if (strcmp(section, "client") != 0) {
@@ -30,7 +31,8 @@ static int on_client_key(void *context, const char *section, const char *key, co
 }
 
 /* broker.conf belongs to the broker, which checks it; here only where it listens counts. */
-static int on_broker_key(void *context, const char *section, const char *key, const char *value, char **ret_error)
+static int on_broker_key(void *context, const char *section, const char *key, const char *value,
+                         char **ret_error)
 {
     char **address = context;
     (void)section, (void)ret_error;
@@ -41,7 +43,8 @@ static int on_broker_key(void *context, const char *section, const char *key, co
 
 static int from_configuration(const char *config, char **ret, char **ret_error)
 {
-    int r = conf_load(config ? config : TERN_SYSCONFDIR "/tern.conf", on_client_key, ret, ret_error);
+    int r =
+        conf_load(config ? config : TERN_SYSCONFDIR "/tern.conf", on_client_key, ret, ret_error);
     if (r < 0 && (config || (r != -ENOENT && r != -EACCES)))
         return -EINVAL;
     free(TAKE(*ret_error));

@@ -9,7 +9,8 @@ char *base64_encode(struct str s)
     const unsigned char *p = (const unsigned char *)s.p;
     for (size_t i = 0; i < s.n; i += 3) {
         size_t n = min_size(3, s.n - i);
-        uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
+        uint32_t v =
+            (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
         *at++ = letters[v >> 18];
         *at++ = letters[v >> 12 & 63];
         *at++ = n > 1 ? letters[v >> 6 & 63] : '=';

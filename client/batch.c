@@ -18,10 +18,10 @@ static int read_command(const json_t *v, struct job_options *o, char **ret_error
     size_t i;
     const json_t *word;
     if (!json_is_array(v) || !json_array_size(v))
-        return wrong(ret_error, xstrdup("command: must be a list of texts, as in [\"ls\", \"-l\"]"));
+        return wrong(ret_error,
+                     xstrdup("command: must be a list of texts, as in [\"ls\", \"-l\"]"));
     strings_fini(&o->command);
-    json_array_foreach(v, i, word)
-    {
+    json_array_foreach (v, i, word) {
         if (!json_is_string(word))
             return wrong(ret_error, xasprintf("command: element %zu is no text", i + 1));
         strings_add(&o->command, json_string_value(word));
@@ -35,10 +35,11 @@ static int read_env(json_t *v, struct job_options *o, char **ret_error)
     json_t *value;
     if (!json_is_object(v))
         return wrong(ret_error, xstrdup("env: must be an object, as in {\"LANG\": \"C\"}"));
-    json_object_foreach(v, name, value)
-    {
+    json_object_foreach (v, name, value) {
         if (!json_is_string(value) || !*name || strchr(name, '='))
-            return wrong(ret_error, xasprintf("env: \"%s\" must be a name without =, with a text as its value", name));
+            return wrong(ret_error,
+                         xasprintf("env: \"%s\" must be a name without =, with a text as its value",
+                                   name));
         cleanup(freep) char *both = xasprintf("%s=%s", name, json_string_value(value));
         strings_add(&o->env, both);
     }
@@ -53,7 +54,8 @@ static int read_payload(const json_t *v, bool encoded, struct job_options *o, ch
     struct str text = { json_string_value(v), json_string_length(v) };
     buf_clear(&o->payload_bytes);
     o->has_payload = true;
-    int r = encoded ? base64_decode(text, &o->payload_bytes) : buf_add(&o->payload_bytes, text.p, text.n);
+    int r = encoded ? base64_decode(text, &o->payload_bytes)
+                    : buf_add(&o->payload_bytes, text.p, text.n);
     if (r == -EINVAL)
         return wrong(ret_error, xstrdup("payload_base64: is no base64"));
     return r < 0 ? wrong(ret_error, xstrdup("the payload is too large")) : 0;
@@ -107,13 +109,15 @@ int batch_read_line(struct str line, struct job_options *o, char **ret_error)
     json_error_t error;
     json_t *object = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &error);
     if (!object)
-        return wrong(ret_error, xasprintf("no JSON object: %s (column %d)", error.text, error.column));
-    int r = json_is_object(object) ? 0 : wrong(ret_error, xstrdup("must be a JSON object, as in {\"command\": [\"ls\"]}"));
+        return wrong(ret_error,
+                     xasprintf("no JSON object: %s (column %d)", error.text, error.column));
+    int r = json_is_object(object)
+                ? 0
+                : wrong(ret_error, xstrdup("must be a JSON object, as in {\"command\": [\"ls\"]}"));
     const char *key;
     json_t *v;
     if (r >= 0)
-        json_object_foreach(object, key, v)
-        {
+        json_object_foreach (object, key, v) {
             r = read_key(key, v, o, ret_error);
             if (r < 0)
                 break;

@@ -37,8 +37,10 @@ static void print_json(struct refusals *r, const struct tern_changed *c)
     json_print(&r->j);
 }
 
-/* Jobs that do not exist are looked for first: the broker refuses what is there, and after rm nothing is. */
-static int change_selected(struct cli *cli, const struct selector *sel, change_fn *change, const char *skipped)
+/* Jobs that do not exist are looked for first: the broker refuses what is there, and after rm
+ * nothing is. */
+static int change_selected(struct cli *cli, const struct selector *sel, change_fn *change,
+                           const char *skipped)
 {
     struct tern_changed changed = { 0 };
     struct refusals refusals = { .json = cli->json };

@@ -7,15 +7,31 @@
 #include "client/selector.h"
 
 const struct option_def cli_options[] = {
-    { .name = "broker", .value = "ADDRESS", .help = "the broker's address (else TERN_BROKER, tern.conf, `tern up`)",
-      .type = OPTION_TEXT, .offset = offsetof(struct cli, broker) },
-    { .name = "broker-timeout", .value = "DUR", .help = "how long to look for a broker that was lost (30s)",
-      .type = OPTION_DURATION, .offset = offsetof(struct cli, broker_timeout_ms) },
-    { .name = "config", .value = "FILE", .help = "read this configuration instead of tern.conf",
-      .type = OPTION_TEXT, .offset = offsetof(struct cli, config), .not_a_key = true },
-    { .name = "json", .help = "print one JSON object a line", .type = OPTION_FLAG, .offset = offsetof(struct cli, json),
+    { .name = "broker",
+      .value = "ADDRESS",
+      .help = "the broker's address (else TERN_BROKER, tern.conf, `tern up`)",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct cli, broker) },
+    { .name = "broker-timeout",
+      .value = "DUR",
+      .help = "how long to look for a broker that was lost (30s)",
+      .type = OPTION_DURATION,
+      .offset = offsetof(struct cli, broker_timeout_ms) },
+    { .name = "config",
+      .value = "FILE",
+      .help = "read this configuration instead of tern.conf",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct cli, config),
       .not_a_key = true },
-    { .name = "help", .help = "say how to use the command", .type = OPTION_FLAG, .offset = offsetof(struct cli, help),
+    { .name = "json",
+      .help = "print one JSON object a line",
+      .type = OPTION_FLAG,
+      .offset = offsetof(struct cli, json),
+      .not_a_key = true },
+    { .name = "help",
+      .help = "say how to use the command",
+      .type = OPTION_FLAG,
+      .offset = offsetof(struct cli, help),
       .not_a_key = true },
     { 0 },
 };
@@ -60,7 +76,8 @@ int cli_broken_job(struct cli *cli, int result, uint64_t id)
 
 int cli_broken_jobs(struct cli *cli, int result, const struct selector *sel)
 {
-    return selector_is_one_job(sel) ? cli_broken_job(cli, result, sel->ranges[0].first) : cli_broken(cli, result);
+    return selector_is_one_job(sel) ? cli_broken_job(cli, result, sel->ranges[0].first)
+                                    : cli_broken(cli, result);
 }
 
 int cli_connect(struct cli *cli)
@@ -75,7 +92,8 @@ int cli_connect(struct cli *cli)
         return STATUS_USAGE;
     }
     cli->client = tern_client_new();
-    tern_client_set_timeouts(cli->client, min_i64(5000, cli->broker_timeout_ms), cli->broker_timeout_ms);
+    tern_client_set_timeouts(cli->client, min_i64(5000, cli->broker_timeout_ms),
+                             cli->broker_timeout_ms);
     r = tern_client_connect(cli->client, cli->address);
     return r < 0 ? cli_broken(cli, r) : 0;
 }
@@ -136,7 +154,8 @@ int cli_select(struct cli *cli, int n, char **args, struct selector *sel)
     if (status == 0 && sel->last)
         status = resolve_last(cli, sel);
     if (status == 0 && selector_compact(sel) < 0)
-        return cli_fail(STATUS_USAGE, "too many ranges of jobs at once: name fewer, or a wider range");
+        return cli_fail(STATUS_USAGE,
+                        "too many ranges of jobs at once: name fewer, or a wider range");
     return status;
 }
 

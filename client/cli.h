@@ -1,6 +1,8 @@
-/* cli.h - what the commands of `tern` share: the options that all of them take, the connection, how a command is a row.
+/* cli.h - what the commands of `tern` share: the options that all of them take, the connection, how
+ * a command is a row.
  *
- * Data goes to standard output, everything else to standard error. A command returns its exit status. */
+ * Data goes to standard output, everything else to standard error. A command returns its exit
+ * status. */
 #ifndef TERN_CLI_H
 #define TERN_CLI_H
 
@@ -29,15 +31,15 @@ struct cli {
 /* One verb: a row of the table in commands.c. */
 struct command {
     const char *name;
-    const char *operands; /* for the usage line */
-    const char *summary;  /* one line */
-    const struct option_def *options;      /* its own; or NULL */
-    const struct option_def *job_options;  /* those that describe a job; or NULL */
-    size_t job_options_offset;             /* in the struct of its options */
-    size_t options_bytes;                  /* the size of that struct */
-    void (*init)(void *options);           /* or NULL: all zero */
-    void (*fini)(void *options);           /* besides the texts of the tables; or NULL */
-    bool stop_at_operand;                  /* what follows has options of its own */
+    const char *operands;                 /* for the usage line */
+    const char *summary;                  /* one line */
+    const struct option_def *options;     /* its own; or NULL */
+    const struct option_def *job_options; /* those that describe a job; or NULL */
+    size_t job_options_offset;            /* in the struct of its options */
+    size_t options_bytes;                 /* the size of that struct */
+    void (*init)(void *options);          /* or NULL: all zero */
+    void (*fini)(void *options);          /* besides the texts of the tables; or NULL */
+    bool stop_at_operand;                 /* what follows has options of its own */
     int (*run)(struct cli *cli, void *options, int n, char **args);
 };
 

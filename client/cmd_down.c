@@ -1,4 +1,5 @@
-/* cmd_down.c - `tern down`: stops what `tern up` started. Jobs that run may finish; what waits stays on disk. */
+/* cmd_down.c - `tern down`: stops what `tern up` started. Jobs that run may finish; what waits
+ * stays on disk. */
 #include "client/commands.h"
 
 #include <unistd.h>
@@ -14,8 +15,11 @@ struct down_options {
 };
 
 static const struct option_def options[] = {
-    { .name = "dir", .value = "DIR", .help = "where `tern up --dir DIR` was told to keep everything",
-      .type = OPTION_TEXT, .offset = offsetof(struct down_options, dir) },
+    { .name = "dir",
+      .value = "DIR",
+      .help = "where `tern up --dir DIR` was told to keep everything",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct down_options, dir) },
     { 0 },
 };
 
@@ -24,8 +28,9 @@ static int stop(const struct up *u, const char *program, int64_t patience_ms)
     bool killed;
     int r = up_program_stop(u, program, patience_ms, &killed);
     if (killed)
-        cli_notice("tern-%s did not stop within %lld s and was killed; nothing that was acknowledged is lost", program,
-                   (long long)patience_ms / 1000);
+        cli_notice("tern-%s did not stop within %lld s and was killed; nothing that was "
+                   "acknowledged is lost",
+                   program, (long long)patience_ms / 1000);
     return r;
 }
 

@@ -1,5 +1,5 @@
-/* cmd_help.c - `tern help`: all commands, or one of them; `--names` for programs that ask: a line for each command, its
- * options behind it. */
+/* cmd_help.c - `tern help`: all commands, or one of them; `--names` for programs that ask: a line
+ * for each command, its options behind it. */
 #include "client/commands.h"
 
 struct help_options {
@@ -7,7 +7,9 @@ struct help_options {
 };
 
 static const struct option_def options[] = {
-    { .name = "names", .help = "commands and options, one command a line, for completion", .type = OPTION_FLAG,
+    { .name = "names",
+      .help = "commands and options, one command a line, for completion",
+      .type = OPTION_FLAG,
       .offset = offsetof(struct help_options, names) },
     { 0 },
 };

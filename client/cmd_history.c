@@ -63,7 +63,10 @@ static int ask(struct cli *cli, void *options, uint64_t id)
     return r < 0 ? cli_broken_job(cli, r, id) : 0;
 }
 
-static int run(struct cli *cli, void *to, int n, char **args) { return each_job(cli, to, n, args, ask); }
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    return each_job(cli, to, n, args, ask);
+}
 
 const struct command command_history = {
     .name = "history",

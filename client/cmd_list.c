@@ -32,7 +32,8 @@ static int add_states(void *field, const char *text, char **ret_error)
             STATES(X)
 #undef X
             cleanup(freep) char *hint = nearest_hint(&near, "");
-            *ret_error = xasprintf("unknown state \"%s\"; it is one of blocked, scheduled, queued, running, done, dead, "
+            *ret_error = xasprintf("unknown state \"%s\"; it is one of blocked, scheduled, queued, "
+                                   "running, done, dead, "
                                    "cancelled, expired%s",
                                    word, hint);
             return -EINVAL;
@@ -45,16 +46,29 @@ static int add_states(void *field, const char *text, char **ret_error)
 }
 
 static const struct option_def options[] = {
-    { .name = "state", .value = "S", .help = "only jobs that are queued, running, dead... (several: A,B)",
-      .type = OPTION_CALL, .offset = offsetof(struct list_options, states), .set = add_states },
-    { .name = "queue", .value = "Q", .help = "only jobs of this queue", .type = OPTION_TEXT,
+    { .name = "state",
+      .value = "S",
+      .help = "only jobs that are queued, running, dead... (several: A,B)",
+      .type = OPTION_CALL,
+      .offset = offsetof(struct list_options, states),
+      .set = add_states },
+    { .name = "queue",
+      .value = "Q",
+      .help = "only jobs of this queue",
+      .type = OPTION_TEXT,
       .offset = offsetof(struct list_options, queue) },
-    { .name = "limit", .value = "N", .help = "at most so many (100); 0: all", .type = OPTION_NUMBER,
-      .offset = offsetof(struct list_options, limit), .min = 0, .max = INT64_MAX },
+    { .name = "limit",
+      .value = "N",
+      .help = "at most so many (100); 0: all",
+      .type = OPTION_NUMBER,
+      .offset = offsetof(struct list_options, limit),
+      .min = 0,
+      .max = INT64_MAX },
     { 0 },
 };
 
-static const char *const heads[] = { ">ID", "STATE", "TAG", "POOL", "QUEUE", ">TRY", ">WALL", ">AGE", "JOB", NULL };
+static const char *const heads[] = { ">ID",  "STATE", "TAG",  "POOL", "QUEUE",
+                                     ">TRY", ">WALL", ">AGE", "JOB",  NULL };
 
 struct listing {
     bool json, cut;
@@ -127,7 +141,9 @@ static int list(struct cli *cli, const struct list_options *o, const struct sele
     if (r < 0 && (r != -ENOENT || sel->n))
         return cli_broken_jobs(cli, r, sel);
     if (l.cut)
-        cli_notice("the newest %" PRIu64 " are shown; there are more: --limit N, or --limit 0 for all", l.n);
+        cli_notice("the newest %" PRIu64
+                   " are shown; there are more: --limit N, or --limit 0 for all",
+                   l.n);
     if (!l.n && !cli->json)
         cli_notice("no jobs%s", o->states.n || o->queue ? " like that" : " yet");
     return 0;

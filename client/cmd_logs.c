@@ -1,4 +1,5 @@
-/* cmd_logs.c - `tern logs`: standard output and error of an attempt, in the order they were written. */
+/* cmd_logs.c - `tern logs`: standard output and error of an attempt, in the order they were
+ * written. */
 #include "client/commands.h"
 
 #include <inttypes.h>
@@ -14,10 +15,17 @@ struct logs_options {
 };
 
 static const struct option_def options[] = {
-    { .name = "stderr", .help = "standard error alone, on standard output", .type = OPTION_FLAG,
+    { .name = "stderr",
+      .help = "standard error alone, on standard output",
+      .type = OPTION_FLAG,
       .offset = offsetof(struct logs_options, only_stderr) },
-    { .name = "attempt", .value = "N", .help = "of this attempt (the last)", .type = OPTION_NUMBER,
-      .offset = offsetof(struct logs_options, attempt), .min = 1, .max = INT64_MAX },
+    { .name = "attempt",
+      .value = "N",
+      .help = "of this attempt (the last)",
+      .type = OPTION_NUMBER,
+      .offset = offsetof(struct logs_options, attempt),
+      .min = 1,
+      .max = INT64_MAX },
     { 0 },
 };
 
@@ -52,13 +60,15 @@ static int fetch(struct cli *cli, void *to, uint64_t id)
     struct tern_result result;
     int r = tern_client_fetch_output(cli->client, id, (uint64_t)o->attempt, &result);
     if (r == -ENOENT && o->attempt)
-        return cli_fail(STATUS_NOT_FOUND, "no such job, or no such attempt: %" PRIu64 ", attempt %" PRId64, id,
+        return cli_fail(STATUS_NOT_FOUND,
+                        "no such job, or no such attempt: %" PRIu64 ", attempt %" PRId64, id,
                         o->attempt);
     if (r < 0)
         return cli_broken_job(cli, r, id);
     int only_stream = o->only_stderr ? 2 : 0, status = 0;
     if (!result.data && strcmp(result.state, "done") != 0 && !result.reason)
-        status = cli_fail(STATUS_REFUSED, "job %" PRIu64 " has no output yet: it is %s", id, result.state);
+        status = cli_fail(STATUS_REFUSED, "job %" PRIu64 " has no output yet: it is %s", id,
+                          result.state);
     else if (cli->json)
         print_chunks(&result, only_stream);
     else
@@ -67,7 +77,10 @@ static int fetch(struct cli *cli, void *to, uint64_t id)
     return status;
 }
 
-static int run(struct cli *cli, void *to, int n, char **args) { return each_job(cli, to, n, args, fetch); }
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    return each_job(cli, to, n, args, fetch);
+}
 
 const struct command command_logs = {
     .name = "logs",

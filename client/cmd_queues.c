@@ -7,8 +7,9 @@
 #include "client/json.h"
 #include "client/table.h"
 
-static const char *const heads[] = { "QUEUE", ">BLOCKED", ">SCHEDULED", ">QUEUED",   ">RUNNING", ">DONE",
-                                     ">DEAD", ">CANCELLED", ">EXPIRED",   ">OLDEST", ">PER MIN", NULL };
+static const char *const heads[] = { "QUEUE",    ">BLOCKED", ">SCHEDULED", ">QUEUED",
+                                     ">RUNNING", ">DONE",    ">DEAD",      ">CANCELLED",
+                                     ">EXPIRED", ">OLDEST",  ">PER MIN",   NULL };
 
 struct listing {
     bool json;

@@ -37,7 +37,9 @@ static bool is_terminal(const char *state)
 static int show(const struct tern_result *r, bool json)
 {
     if (!is_terminal(r->state))
-        return cli_fail(STATUS_REFUSED, "job %" PRIu64 " has not finished: it is %s (`tern wait %" PRIu64 "` waits for it)",
+        return cli_fail(STATUS_REFUSED,
+                        "job %" PRIu64 " has not finished: it is %s (`tern wait %" PRIu64
+                        "` waits for it)",
                         r->job, r->state, r->job);
     if (json)
         print_json(r);
@@ -46,7 +48,8 @@ static int show(const struct tern_result *r, bool json)
     if (strcmp(r->state, "done") == 0)
         return 0;
     cleanup(freep) char *how = describe_end(r->reason, r->exit_code, r->signal, r->error);
-    return cli_fail(STATUS_FAILED, "job %" PRIu64 " is %s%s%s", r->job, r->state, *how ? ": " : "", how);
+    return cli_fail(STATUS_FAILED, "job %" PRIu64 " is %s%s%s", r->job, r->state, *how ? ": " : "",
+                    how);
 }
 
 static int fetch(struct cli *cli, void *options, uint64_t id)
@@ -61,7 +64,10 @@ static int fetch(struct cli *cli, void *options, uint64_t id)
     return status;
 }
 
-static int run(struct cli *cli, void *to, int n, char **args) { return each_job(cli, to, n, args, fetch); }
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    return each_job(cli, to, n, args, fetch);
+}
 
 const struct command command_result = {
     .name = "result",

@@ -6,7 +6,8 @@
 static int run(struct cli *cli, void *to, int n, char **args)
 {
     (void)to;
-    return change_jobs(cli, n, args, tern_client_retry, "could not be queued again: done, or not finished");
+    return change_jobs(cli, n, args, tern_client_retry,
+                       "could not be queued again: done, or not finished");
 }
 
 const struct command command_retry = {

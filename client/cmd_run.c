@@ -1,4 +1,5 @@
-/* cmd_run.c - `tern run`: submits, waits, relays the output, and ends as the command ended. INT and TERM cancel the job.
+/* cmd_run.c - `tern run`: submits, waits, relays the output, and ends as the command ended. INT and
+ * TERM cancel the job.
  *
  * Status: the command's own, 128+N for signal N, 124 for its time limit; 125 for tern itself. */
 #include "client/commands.h"
@@ -77,7 +78,8 @@ static void explain(const struct tern_result *r, int status)
     bool exited = r->reason && strcmp(r->reason, "exit") == 0;
     if (status == 0 || (exited && status != 126 && status != 127))
         return;
-    cleanup(freep) char *how = describe_end(r->reason, r->exit_code, r->signal, exited ? NULL : r->error);
+    cleanup(freep) char *how =
+        describe_end(r->reason, r->exit_code, r->signal, exited ? NULL : r->error);
     if (exited && r->error)
         cli_notice("%s", r->error);
     else

@@ -54,7 +54,8 @@ static void show_course(const struct tern_job_view *j)
     table_field("pool", j->pool);
     if (j->attempt)
         field_taken("attempt", j->retries > 0 && j->retries != TERN_UNSET
-                                   ? xasprintf("%" PRIu64 " (failed %" PRIu64 ", may be retried %" PRId64 " times)",
+                                   ? xasprintf("%" PRIu64 " (failed %" PRIu64
+                                               ", may be retried %" PRId64 " times)",
                                                j->attempt, j->failures, j->retries)
                                    : xasprintf("%" PRIu64, j->attempt));
     if (j->crashes)

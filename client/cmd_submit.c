@@ -19,9 +19,14 @@ struct submit_options {
 };
 
 static const struct option_def options[] = {
-    { .name = "batch", .value = "FILE|-", .help = "a job for each line: a JSON object with the options' names as keys",
-      .type = OPTION_TEXT, .offset = offsetof(struct submit_options, batch) },
-    { .name = "wait", .help = "return when the job has ended; 1 unless it is done", .type = OPTION_FLAG,
+    { .name = "batch",
+      .value = "FILE|-",
+      .help = "a job for each line: a JSON object with the options' names as keys",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct submit_options, batch) },
+    { .name = "wait",
+      .help = "return when the job has ended; 1 unless it is done",
+      .type = OPTION_FLAG,
       .offset = offsetof(struct submit_options, wait) },
     { 0 },
 };
@@ -58,7 +63,7 @@ static int wait_for(struct cli *cli, const struct tern_range *range)
     return r < 0 ? cli_broken(cli, r) : show_failures(cli, range, 1);
 }
 
-/* ---- --batch ----------------------------------------------------------------------------------- */
+/* ---- --batch -------------------------------------------------------------------------------- */
 
 static int bad_line(const struct lines *l, int status, const char *why)
 {
@@ -67,7 +72,8 @@ static int bad_line(const struct lines *l, int status, const char *why)
     return status;
 }
 
-static int submit_line(struct cli *cli, const struct job_options *base, const struct lines *l, struct str line)
+static int submit_line(struct cli *cli, const struct job_options *base, const struct lines *l,
+                       struct str line)
 {
     struct job_options o;
     struct tern_job_spec spec;
@@ -89,7 +95,8 @@ static int submit_line(struct cli *cli, const struct job_options *base, const st
     return status;
 }
 
-/* More to read at once, or else: what has come so far goes out, and answers come in, until there is. */
+/* More to read at once, or else: what has come so far goes out, and answers come in, until there
+ * is. */
 static int attend(struct cli *cli, int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -140,7 +147,7 @@ static int submit_batch(struct cli *cli, const struct submit_options *o, struct 
     return r < 0 ? cli_broken(cli, r) : status;
 }
 
-/* ---- one job ----------------------------------------------------------------------------------- */
+/* ---- one job -------------------------------------------------------------------------------- */
 
 static int submit_one(struct cli *cli, struct job_options *o, struct submitted *done)
 {
@@ -169,7 +176,8 @@ static int check_batch(const struct submit_options *o, int n)
 {
     const struct job_options *j = &o->job;
     if (n > 0)
-        return cli_fail(STATUS_USAGE, "either a command or --batch, not both: the commands stand in the lines");
+        return cli_fail(STATUS_USAGE,
+                        "either a command or --batch, not both: the commands stand in the lines");
     if (j->payload || j->stdin_file)
         return cli_fail(STATUS_USAGE, "--payload and --stdin belong into the lines of --batch");
     return 0;

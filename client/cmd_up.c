@@ -11,7 +11,10 @@ struct up_options {
 };
 
 static const struct option_def options[] = {
-    { .name = "dir", .value = "DIR", .help = "keep everything there (~/.local/state/tern)", .type = OPTION_TEXT,
+    { .name = "dir",
+      .value = "DIR",
+      .help = "keep everything there (~/.local/state/tern)",
+      .type = OPTION_TEXT,
       .offset = offsetof(struct up_options, dir) },
     { 0 },
 };
@@ -30,7 +33,8 @@ static int write_address(const struct up *u, char **ret_error)
 }
 
 /* 1: it was started; 0: it runs already. */
-static int ensure(const struct up *u, const char *program, const char *const *args, char **ret_error)
+static int ensure(const struct up *u, const char *program, const char *const *args,
+                  char **ret_error)
 {
     pid_t pid;
     cleanup(closep) int fd = up_program_find(u, program, &pid);
@@ -59,12 +63,13 @@ static int start_both(const struct up *u, char **ret_error)
 
 static void say_what_next(const struct up *u, bool started)
 {
-    cli_notice("%s at %s; state and logs in %s", started ? "up: a broker and a worker run" : "is up already", u->address,
-               u->dir);
+    cli_notice("%s at %s; state and logs in %s",
+               started ? "up: a broker and a worker run" : "is up already", u->address, u->dir);
     if (u->asked_dir)
         cli_notice("next: export TERN_BROKER=%s", u->address);
     cli_notice("%s tern run -- echo hello; tern list; tern workers; and to stop: tern down%s%s",
-               u->asked_dir ? "then:" : "next:", u->asked_dir ? " --dir " : "", u->asked_dir ? u->dir : "");
+               u->asked_dir ? "then:" : "next:", u->asked_dir ? " --dir " : "",
+               u->asked_dir ? u->dir : "");
 }
 
 static int run(struct cli *cli, void *to, int n, char **args)

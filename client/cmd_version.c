@@ -1,4 +1,5 @@
-/* cmd_version.c - `tern version`: of this program. What the broker is, says `tern ping`; workers, `tern workers`. */
+/* cmd_version.c - `tern version`: of this program. What the broker is, says `tern ping`; workers,
+ * `tern workers`. */
 #include "client/commands.h"
 
 #include "client/json.h"

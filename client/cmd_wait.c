@@ -1,4 +1,5 @@
-/* cmd_wait.c - `tern wait`: until all the jobs (with --any, one) have ended. Silent when all are done. */
+/* cmd_wait.c - `tern wait`: until all the jobs (with --any, one) have ended. Silent when all are
+ * done. */
 #include "client/commands.h"
 
 #include <inttypes.h>
@@ -12,9 +13,14 @@ struct wait_options {
 };
 
 static const struct option_def options[] = {
-    { .name = "any", .help = "return when one has ended, and print its id", .type = OPTION_FLAG,
+    { .name = "any",
+      .help = "return when one has ended, and print its id",
+      .type = OPTION_FLAG,
       .offset = offsetof(struct wait_options, any) },
-    { .name = "timeout", .value = "DUR", .help = "give up after this long, with status 124", .type = OPTION_DURATION,
+    { .name = "timeout",
+      .value = "DUR",
+      .help = "give up after this long, with status 124",
+      .type = OPTION_DURATION,
       .offset = offsetof(struct wait_options, timeout_ms) },
     { 0 },
 };

@@ -1,4 +1,5 @@
-/* cmd_why.c - `tern why`: why is a job not running? The broker answers from the very gates that dispatch looks at. */
+/* cmd_why.c - `tern why`: why is a job not running? The broker answers from the very gates that
+ * dispatch looks at. */
 #include "client/commands.h"
 
 #include <inttypes.h>
@@ -57,7 +58,10 @@ static int ask(struct cli *cli, void *options, uint64_t id)
     return r < 0 ? cli_broken_job(cli, r, id) : 0;
 }
 
-static int run(struct cli *cli, void *to, int n, char **args) { return each_job(cli, to, n, args, ask); }
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    return each_job(cli, to, n, args, ask);
+}
 
 const struct command command_why = {
     .name = "why",

@@ -8,8 +8,9 @@
 #include "client/table.h"
 #include "proto/base/buf.h"
 
-static const char *const heads[] = { "WORKER", "HOST", ">PID", "VERSION", "POOL", ">SLOTS", ">USED", ">FREE", ">STUCK",
-                                     ">WAITING", "STATE", "HANDLERS", NULL };
+static const char *const heads[] = { "WORKER", "HOST",     ">PID",  "VERSION", "POOL",
+                                     ">SLOTS", ">USED",    ">FREE", ">STUCK",  ">WAITING",
+                                     "STATE",  "HANDLERS", NULL };
 
 struct listing {
     bool json;
@@ -109,7 +110,8 @@ static int run(struct cli *cli, void *to, int n, char **args)
     if (l.n && !l.json)
         table_end(&l.table);
     else if (r >= 0 && !l.n && !l.json)
-        cli_notice("no worker is connected: start one with `tern-worker --broker %s`", cli->address);
+        cli_notice("no worker is connected: start one with `tern-worker --broker %s`",
+                   cli->address);
     return r < 0 ? cli_broken(cli, r) : 0;
 }
 

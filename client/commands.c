@@ -21,12 +21,14 @@ int command_unknown(const char *name)
     for (size_t i = 0; commands[i]; i++)
         nearest_offer(&near, commands[i]->name);
     cleanup(freep) char *hint = nearest_hint(&near, "");
-    return cli_fail(STATUS_USAGE, "unknown command %s%s%s", name, hint, near.best ? "" : "; `tern help` lists them");
+    return cli_fail(STATUS_USAGE, "unknown command %s%s%s", name, hint,
+                    near.best ? "" : "; `tern help` lists them");
 }
 
 void command_print_help(const struct command *c)
 {
-    printf("usage: tern %s [OPTIONS]%s%s\n\n%s\n", c->name, *c->operands ? " " : "", c->operands, c->summary);
+    printf("usage: tern %s [OPTIONS]%s%s\n\n%s\n", c->name, *c->operands ? " " : "", c->operands,
+           c->summary);
     if (c->options)
         printf("\n");
     options_print_help(stdout, c->options);
@@ -52,7 +54,8 @@ static int check_output(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    return status ? status : cli_fail(STATUS_FAILED, "cannot write the output: %s", strerror(errno));
+    return status ? status
+                  : cli_fail(STATUS_FAILED, "cannot write the output: %s", strerror(errno));
 }
 
 static int run(const struct command *c, struct cli *cli, void *to, int n, char **args)

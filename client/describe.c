@@ -12,8 +12,8 @@ static char *ending(const char *reason, int64_t exit_code, int64_t signal)
     static const struct {
         const char *reason, *text;
     } texts[] = {
-        { "time-limit", "over its time limit" }, { "memory-limit", "over its memory limit" },
-        { "handler-error", "the handler failed" }, { "cancelled", "cancelled" },
+        { "time-limit", "over its time limit" },        { "memory-limit", "over its memory limit" },
+        { "handler-error", "the handler failed" },      { "cancelled", "cancelled" },
         { "expired", "expired before it could start" }, { "worker-lost", "its worker was lost" },
     };
     if (!reason)
@@ -21,7 +21,8 @@ static char *ending(const char *reason, int64_t exit_code, int64_t signal)
     if (strcmp(reason, "exit") == 0)
         return xasprintf("exit status %" PRId64, exit_code == TERN_UNSET ? 0 : exit_code);
     if (strcmp(reason, "signal") == 0)
-        return xasprintf("signal %" PRId64 " (%s)", signal, signal > 0 && signal < 65 ? strsignal((int)signal) : "?");
+        return xasprintf("signal %" PRId64 " (%s)", signal,
+                         signal > 0 && signal < 65 ? strsignal((int)signal) : "?");
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         if (strcmp(texts[i].reason, reason) == 0)
             return xstrdup(texts[i].text);
@@ -49,7 +50,8 @@ char *describe_us(int64_t us)
 {
     if (us == TERN_UNSET)
         return NULL;
-    return us < 1000000 ? xasprintf("%.1f ms", (double)us / 1e3) : xasprintf("%.2f s", (double)us / 1e6);
+    return us < 1000000 ? xasprintf("%.1f ms", (double)us / 1e3)
+                        : xasprintf("%.2f s", (double)us / 1e6);
 }
 
 char *describe_age(int64_t ms)

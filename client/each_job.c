@@ -1,5 +1,5 @@
-/* each_job.c - walks over a selector. A job that is named alone is asked for at once; of a range, page by page, those
- * that exist. */
+/* each_job.c - walks over a selector. A job that is named alone is asked for at once; of a range,
+ * page by page, those that exist. */
 #include "client/each_job.h"
 
 #include "client/selector.h"

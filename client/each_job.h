@@ -1,4 +1,5 @@
-/* each_job.h - the same for each job of a selector: for the commands that ask the broker about one job at a time. */
+/* each_job.h - the same for each job of a selector: for the commands that ask the broker about one
+ * job at a time. */
 #ifndef TERN_EACH_JOB_H
 #define TERN_EACH_JOB_H
 

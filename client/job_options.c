@@ -18,7 +18,8 @@ static int set_tag(void *field, const char *text, char **ret_error)
         TAGS(X)
 #undef X
         cleanup(freep) char *hint = nearest_hint(&near, "");
-        *ret_error = xasprintf("unknown tag \"%s\"; it is one of cpu, io, slow-io, auto%s", text, hint);
+        *ret_error =
+            xasprintf("unknown tag \"%s\"; it is one of cpu, io, slow-io, auto%s", text, hint);
         return -EINVAL;
     }
     char **tag = field;
@@ -55,7 +56,8 @@ static int set_backoff(void *field, const char *text, char **ret_error)
 {
     struct job_backoff b, *to = field;
     const char *dots = strstr(text, "..");
-    cleanup(freep) char *first = xstrndup((struct str){ text, dots ? (size_t)(dots - text) : strlen(text) });
+    cleanup(freep) char *first =
+        xstrndup((struct str){ text, dots ? (size_t)(dots - text) : strlen(text) });
     int r = parse_duration(first, &b.min_ms, ret_error);
     if (r >= 0)
         r = parse_duration(dots ? dots + 2 : first, &b.max_ms, ret_error);
@@ -73,7 +75,9 @@ static int add_env(void *field, const char *text, char **ret_error)
 {
     const char *equals = strchr(text, '=');
     if (equals == text || !*text) {
-        *ret_error = xasprintf("\"%s\" names no variable; it looks like NAME=VALUE, or NAME to copy yours", text);
+        *ret_error =
+            xasprintf("\"%s\" names no variable; it looks like NAME=VALUE, or NAME to copy yours",
+                      text);
         return -EINVAL;
     }
     if (equals) {
@@ -82,7 +86,9 @@ static int add_env(void *field, const char *text, char **ret_error)
     }
     const char *mine = getenv(text);
     if (!mine) {
-        *ret_error = xasprintf("%s is not set here, so that it cannot be copied; give it a value: %s=VALUE", text, text);
+        *ret_error =
+            xasprintf("%s is not set here, so that it cannot be copied; give it a value: %s=VALUE",
+                      text, text);
         return -EINVAL;
     }
     cleanup(freep) char *both = xasprintf("%s=%s", text, mine);
@@ -93,38 +99,106 @@ static int add_env(void *field, const char *text, char **ret_error)
 #define FIELD_OF(f) .offset = offsetof(struct job_options, f)
 
 const struct option_def job_options[] = {
-    { .name = "tag", .value = "TAG", .help = "how the job spends its time: cpu, io, slow-io or auto",
-      .type = OPTION_CALL, FIELD_OF(tag), .set = set_tag },
-    { .name = "queue", .value = "NAME", .help = "the line it stands in (default)", .type = OPTION_CALL, FIELD_OF(queue),
+    { .name = "tag",
+      .value = "TAG",
+      .help = "how the job spends its time: cpu, io, slow-io or auto",
+      .type = OPTION_CALL,
+      FIELD_OF(tag),
+      .set = set_tag },
+    { .name = "queue",
+      .value = "NAME",
+      .help = "the line it stands in (default)",
+      .type = OPTION_CALL,
+      FIELD_OF(queue),
       .set = set_queue },
-    { .name = "priority", .value = "N", .help = "higher first (0)", .type = OPTION_NUMBER, FIELD_OF(priority),
-      .min = INT32_MIN, .max = INT32_MAX },
-    { .name = "delay", .value = "DUR", .help = "not before this long from now", .type = OPTION_DURATION,
+    { .name = "priority",
+      .value = "N",
+      .help = "higher first (0)",
+      .type = OPTION_NUMBER,
+      FIELD_OF(priority),
+      .min = INT32_MIN,
+      .max = INT32_MAX },
+    { .name = "delay",
+      .value = "DUR",
+      .help = "not before this long from now",
+      .type = OPTION_DURATION,
       FIELD_OF(delay_ms) },
-    { .name = "at", .value = "TIME", .help = "not before this time (RFC 3339)", .type = OPTION_TIME, FIELD_OF(at_ms) },
-    { .name = "timeout", .value = "DUR", .help = "an attempt may take this long; 0: no limit", .type = OPTION_DURATION,
+    { .name = "at",
+      .value = "TIME",
+      .help = "not before this time (RFC 3339)",
+      .type = OPTION_TIME,
+      FIELD_OF(at_ms) },
+    { .name = "timeout",
+      .value = "DUR",
+      .help = "an attempt may take this long; 0: no limit",
+      .type = OPTION_DURATION,
       FIELD_OF(timeout_ms) },
-    { .name = "retries", .value = "N", .help = "how many failures are tried again (0 for a command)",
-      .type = OPTION_NUMBER, FIELD_OF(retries), .min = 0, .max = 1000000 },
-    { .name = "backoff", .value = "DUR..DUR", .help = "how long to wait between tries, doubling (1s..10m)",
-      .type = OPTION_CALL, FIELD_OF(backoff), .set = set_backoff },
-    { .name = "crash-limit", .value = "N", .help = "dead after the worker was lost under it N times (3)",
-      .type = OPTION_NUMBER, FIELD_OF(crash_limit), .min = 1, .max = 1000000 },
-    { .name = "expire", .value = "DUR", .help = "not worth starting after this long", .type = OPTION_DURATION,
+    { .name = "retries",
+      .value = "N",
+      .help = "how many failures are tried again (0 for a command)",
+      .type = OPTION_NUMBER,
+      FIELD_OF(retries),
+      .min = 0,
+      .max = 1000000 },
+    { .name = "backoff",
+      .value = "DUR..DUR",
+      .help = "how long to wait between tries, doubling (1s..10m)",
+      .type = OPTION_CALL,
+      FIELD_OF(backoff),
+      .set = set_backoff },
+    { .name = "crash-limit",
+      .value = "N",
+      .help = "dead after the worker was lost under it N times (3)",
+      .type = OPTION_NUMBER,
+      FIELD_OF(crash_limit),
+      .min = 1,
+      .max = 1000000 },
+    { .name = "expire",
+      .value = "DUR",
+      .help = "not worth starting after this long",
+      .type = OPTION_DURATION,
       FIELD_OF(expire_ms) },
-    { .name = "memory", .value = "SIZE", .help = "it may use so much memory, all its processes together",
-      .type = OPTION_SIZE, FIELD_OF(memory_bytes) },
-    { .name = "kill-grace", .value = "DUR", .help = "from the TERM to the KILL when it is stopped (5s)",
-      .type = OPTION_DURATION, FIELD_OF(kill_grace_ms) },
-    { .name = "name", .value = "TEXT", .help = "what you call it", .type = OPTION_TEXT, FIELD_OF(name) },
-    { .name = "env", .value = "K=V", .help = "set a variable for the command; K alone copies yours (repeatable)",
-      .type = OPTION_CALL, FIELD_OF(env), .set = add_env },
-    { .name = "cwd", .value = "DIR", .help = "the command's directory (this one)", .type = OPTION_TEXT, FIELD_OF(cwd) },
-    { .name = "stdin", .value = "FILE", .help = "the command's standard input; - for yours", .type = OPTION_TEXT,
+    { .name = "memory",
+      .value = "SIZE",
+      .help = "it may use so much memory, all its processes together",
+      .type = OPTION_SIZE,
+      FIELD_OF(memory_bytes) },
+    { .name = "kill-grace",
+      .value = "DUR",
+      .help = "from the TERM to the KILL when it is stopped (5s)",
+      .type = OPTION_DURATION,
+      FIELD_OF(kill_grace_ms) },
+    { .name = "name",
+      .value = "TEXT",
+      .help = "what you call it",
+      .type = OPTION_TEXT,
+      FIELD_OF(name) },
+    { .name = "env",
+      .value = "K=V",
+      .help = "set a variable for the command; K alone copies yours (repeatable)",
+      .type = OPTION_CALL,
+      FIELD_OF(env),
+      .set = add_env },
+    { .name = "cwd",
+      .value = "DIR",
+      .help = "the command's directory (this one)",
+      .type = OPTION_TEXT,
+      FIELD_OF(cwd) },
+    { .name = "stdin",
+      .value = "FILE",
+      .help = "the command's standard input; - for yours",
+      .type = OPTION_TEXT,
       FIELD_OF(stdin_file) },
-    { .name = "handler", .value = "NAME", .help = "a handler instead of a command", .type = OPTION_CALL,
-      FIELD_OF(handler), .set = set_handler },
-    { .name = "payload", .value = "TEXT|@FILE|-", .help = "what the handler gets", .type = OPTION_TEXT,
+    { .name = "handler",
+      .value = "NAME",
+      .help = "a handler instead of a command",
+      .type = OPTION_CALL,
+      FIELD_OF(handler),
+      .set = set_handler },
+    { .name = "payload",
+      .value = "TEXT|@FILE|-",
+      .help = "what the handler gets",
+      .type = OPTION_TEXT,
       FIELD_OF(payload) },
     { 0 },
 };
@@ -205,18 +279,24 @@ static int check_command(const struct job_options *o, char **ret_error)
     if (o->handler)
         return wrong(ret_error, "either a command or --handler, not both");
     if (o->payload || o->has_payload)
-        return wrong(ret_error, "--payload goes with --handler; what a command reads is --stdin FILE");
+        return wrong(ret_error,
+                     "--payload goes with --handler; what a command reads is --stdin FILE");
     return 0;
 }
 
 static int check_handler(const struct job_options *o, char **ret_error)
 {
     if (!o->handler)
-        return wrong(ret_error, "what is to be done? Name a command (-- COMMAND [ARG...]) or a --handler NAME");
+        return wrong(
+            ret_error,
+            "what is to be done? Name a command (-- COMMAND [ARG...]) or a --handler NAME");
     if (strcmp(o->handler, "exec") == 0)
-        return wrong(ret_error, "the handler exec is what runs commands: leave --handler out and name the command");
+        return wrong(
+            ret_error,
+            "the handler exec is what runs commands: leave --handler out and name the command");
     if (o->env.n || o->cwd || o->stdin_file)
-        return wrong(ret_error, "--env, --cwd and --stdin go with a command; a handler gets its --payload");
+        return wrong(ret_error,
+                     "--env, --cwd and --stdin go with a command; a handler gets its --payload");
     return 0;
 }
 
@@ -228,7 +308,9 @@ static int load_payload(struct job_options *o, char **ret_error)
     o->has_payload = true;
     if (p[0] == '@' || strcmp(p, "-") == 0)
         return slurp(p[0] == '@' ? p + 1 : p, &o->payload_bytes, ret_error);
-    return buf_add(&o->payload_bytes, p, strlen(p)) < 0 ? wrong(ret_error, "the payload is too large") : 0;
+    return buf_add(&o->payload_bytes, p, strlen(p)) < 0
+               ? wrong(ret_error, "the payload is too large")
+               : 0;
 }
 
 /* Relative to where the submitter stands: the worker stands elsewhere. */

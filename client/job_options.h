@@ -1,4 +1,5 @@
-/* job_options.h - the options that describe a job: of submit and run, and the keys of a line of --batch. */
+/* job_options.h - the options that describe a job: of submit and run, and the keys of a line of
+ * --batch. */
 #ifndef TERN_JOB_OPTIONS_H
 #define TERN_JOB_OPTIONS_H
 
@@ -40,8 +41,9 @@ void job_options_fini(struct job_options *o);
 /* A second one that begins with the same options; neither may have been loaded. */
 void job_options_copy(struct job_options *to, const struct job_options *from);
 
-/* Reads what the options name (the payload's file, the command's input) and checks that they fit together. The command
- * stands in o->command. -EINVAL, or -errno of a file, with a text in *ret_error. */
+/* Reads what the options name (the payload's file, the command's input) and checks that they fit
+ * together. The command stands in o->command. -EINVAL, or -errno of a file, with a text in
+ * *ret_error. */
 int job_options_load(struct job_options *o, char **ret_error);
 /* A view of all of it, valid as long as o. */
 void job_options_spec(const struct job_options *o, struct tern_job_spec *ret);

@@ -19,8 +19,9 @@ static void raw(struct json *j, const char *s)
 
 static void escape(struct json *j, unsigned char c)
 {
-    static const char *const names[] = { ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
-                                         ['\r'] = "\\r" };
+    static const char *const names[] = {
+        ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"
+    };
     if (c == '"' || c == '\\')
         buf_addf(&j->b, "\\%c", c);
     else if (c < ELEMENTS(names) && names[c])
@@ -83,7 +84,10 @@ void json_bytes(struct json *j, const char *name, struct str bytes)
         raw(j, "null");
 }
 
-void json_text(struct json *j, const char *name, const char *text) { json_bytes(j, name, str_of(text)); }
+void json_text(struct json *j, const char *name, const char *text)
+{
+    json_bytes(j, name, str_of(text));
+}
 
 void json_base64(struct json *j, const char *name, struct str bytes)
 {

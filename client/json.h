@@ -1,5 +1,6 @@
-/* json.h - one JSON object a line on standard output, with "v":1 first. Absent is null, never missing; durations are
- * milliseconds with three decimals, times RFC 3339 UTC with milliseconds. Bytes that are no UTF-8 become U+FFFD. */
+/* json.h - one JSON object a line on standard output, with "v":1 first. Absent is null, never
+ * missing; durations are milliseconds with three decimals, times RFC 3339 UTC with milliseconds.
+ * Bytes that are no UTF-8 become U+FFFD. */
 #ifndef TERN_JSON_H
 #define TERN_JSON_H
 
@@ -22,7 +23,7 @@ void json_us(struct json *j, const char *key, int64_t us); /* as milliseconds */
 void json_ms(struct json *j, const char *key, int64_t ms);
 void json_time(struct json *j, const char *key, int64_t ms);
 void json_texts(struct json *j, const char *key, const char *const *texts); /* ends with NULL */
-void json_open(struct json *j, const char *key); /* an object inside */
+void json_open(struct json *j, const char *key);                            /* an object inside */
 void json_close(struct json *j);
 /* A list of objects: json_list, then json_item and json_close for each, then json_list_end. */
 void json_list(struct json *j, const char *key);

@@ -61,7 +61,10 @@ void tern_client_set_interrupt(struct tern_client *c, int fd) { c->interrupt_fd 
 
 const char *tern_client_error(const struct tern_client *c) { return c->error; }
 
-const char *tern_client_broker_software(const struct tern_client *c) { return c->software ? c->software : ""; }
+const char *tern_client_broker_software(const struct tern_client *c)
+{
+    return c->software ? c->software : "";
+}
 
 uint64_t tern_client_max_payload(const struct tern_client *c) { return c->max_payload_bytes; }
 
@@ -109,9 +112,9 @@ int tern_exit_status(int result)
     static const struct {
         int result, status;
     } table[] = {
-        { -EINVAL, CODE_USAGE },      { -ENOENT, CODE_NOT_FOUND }, { -EPERM, CODE_REFUSED },
-        { -EMSGSIZE, CODE_REFUSED },  { -EHOSTUNREACH, 69 },       { -EBUSY, CODE_BUSY },
-        { -EPROTO, CODE_PROTOCOL },   { -EACCES, CODE_NOT_ALLOWED }, { -ETIMEDOUT, 124 },
+        { -EINVAL, CODE_USAGE },     { -ENOENT, CODE_NOT_FOUND },   { -EPERM, CODE_REFUSED },
+        { -EMSGSIZE, CODE_REFUSED }, { -EHOSTUNREACH, 69 },         { -EBUSY, CODE_BUSY },
+        { -EPROTO, CODE_PROTOCOL },  { -EACCES, CODE_NOT_ALLOWED }, { -ETIMEDOUT, 124 },
     };
     for (size_t i = 0; i < ELEMENTS(table); i++)
         if (table[i].result == result)

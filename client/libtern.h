@@ -1,9 +1,10 @@
-/* libtern.h - what the files of the library share: the client, its open requests, and who may call whom.
+/* libtern.h - what the files of the library share: the client, its open requests, and who may call
+ * whom.
  *
- *     libtern_{submit,wait,change,list,fetch,query}.c     what users call
- *     libtern_request.c                                   one question, repeated until it has its answer
- *     libtern_session.c                                   the connection: HELLO, beats, lost and found again
- *     libtern_probe.c                                     does anybody listen there? */
+ *     libtern_{submit,wait,list,fetch,query}.c   what users call
+ *     libtern_request.c    one question, repeated until it has its answer
+ *     libtern_session.c    the connection: HELLO, beats, lost and found again
+ *     libtern_probe.c      does anybody listen there? */
 #ifndef TERN_LIBTERN_H
 #define TERN_LIBTERN_H
 
@@ -82,19 +83,20 @@ int client_fail(struct tern_client *c, int r, const char *format, ...) printf_li
 int client_begin(struct tern_client *c);
 int64_t client_mono_ms(void);
 
-/* What is wrong with the address, or who does not listen there, found out by a plain connect(2). 0, -EINVAL, -EACCES,
- * -EHOSTUNREACH with the client's error set. */
+/* What is wrong with the address, or who does not listen there, found out by a plain connect(2). 0,
+ * -EINVAL, -EACCES, -EHOSTUNREACH with the client's error set. */
 int probe_address(struct tern_client *c);
 
 int session_open(struct tern_client *c);
 void session_close(struct tern_client *c);
-/* Does what is due, sends, waits until something happens but not past until_ms (0: does not wait), takes what has
- * arrived. Negative: the call is over. -EINTR: fd is readable; -1: none. */
+/* Does what is due, sends, waits until something happens but not past until_ms (0: does not wait),
+ * takes what has arrived. Negative: the call is over. -EINTR: fd is readable; -1: none. */
 int session_turn(struct tern_client *c, int64_t until_ms, int fd);
 /* Encodes with the present session and sends. -EAGAIN: no connection. */
 int session_send(struct tern_client *c, struct message *m);
 
-/* Takes the message's number from m (its first field, which this sets), and opens the request. -EMSGSIZE. */
+/* Takes the message's number from m (its first field, which this sets), and opens the request.
+ * -EMSGSIZE. */
 int request_open(struct tern_client *c, struct request *r, struct message *m);
 /* Forgets it, whatever has become of it. Safe to repeat. */
 void request_fini(struct request *r);
@@ -102,17 +104,18 @@ void request_fini(struct request *r);
 int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms);
 /* Gives an answer to the request it belongs to, which then owns it. False: nobody's. */
 bool requests_answer(struct tern_client *c, struct message *m, struct frame *f);
-/* Opens, and takes turns until it is answered by a message of this type. The caller calls request_fini in any case.
- * -ETIMEDOUT past until_ms. */
-int request_call(struct tern_client *c, struct request *r, struct message *m, enum message_type want,
-                 int64_t until_ms);
+/* Opens, and takes turns until it is answered by a message of this type. The caller calls
+ * request_fini in any case. -ETIMEDOUT past until_ms. */
+int request_call(struct tern_client *c, struct request *r, struct message *m,
+                 enum message_type want, int64_t until_ms);
 
 /* The jobs of the stream, in libtern_submit.c. */
 void submits_fini(struct tern_client *c);
 
-/* Packs one job for the wire: all that out points to is in *ret_block, owned by the caller. -EINVAL, -EMSGSIZE. */
-int spec_pack(struct tern_client *c, const struct tern_job_spec *spec, struct job_spec *out, void **ret_block,
-              size_t *ret_bytes);
+/* Packs one job for the wire: all that out points to is in *ret_block, owned by the caller.
+ * -EINVAL, -EMSGSIZE. */
+int spec_pack(struct tern_client *c, const struct tern_job_spec *spec, struct job_spec *out,
+              void **ret_block, size_t *ret_bytes);
 
 /* Texts with a NUL at their end, made from views, freed together. */
 struct texts {

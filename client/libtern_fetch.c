@@ -13,7 +13,8 @@ static void *copy_bytes(struct str s)
     return copy;
 }
 
-static int fetch(struct tern_client *c, uint64_t job, uint64_t attempt, uint64_t what, struct tern_result *ret)
+static int fetch(struct tern_client *c, uint64_t job, uint64_t attempt, uint64_t what,
+                 struct tern_result *ret)
 {
     int r = client_begin(c);
     if (r < 0)
@@ -47,7 +48,8 @@ int tern_client_fetch_result(struct tern_client *c, uint64_t job, struct tern_re
     return fetch(c, job, 0, WHAT_RESULT, ret);
 }
 
-int tern_client_fetch_output(struct tern_client *c, uint64_t job, uint64_t attempt, struct tern_result *ret)
+int tern_client_fetch_output(struct tern_client *c, uint64_t job, uint64_t attempt,
+                             struct tern_result *ret)
 {
     return fetch(c, job, attempt, WHAT_OUTPUT, ret);
 }
@@ -59,8 +61,8 @@ void tern_result_fini(struct tern_result *r)
     *r = (struct tern_result){ 0 };
 }
 
-bool tern_output_next(const struct tern_result *r, size_t *position, int *ret_stream, const void **ret_bytes,
-                      size_t *ret_n, uint64_t *ret_cut)
+bool tern_output_next(const struct tern_result *r, size_t *position, int *ret_stream,
+                      const void **ret_bytes, size_t *ret_n, uint64_t *ret_cut)
 {
     if (!r->data)
         return false;

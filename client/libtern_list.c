@@ -75,10 +75,12 @@ static int states_mask(struct tern_client *c, const char *const *states, uint64_
     return 0;
 }
 
-static int fill(struct tern_client *c, const struct tern_filter *f, struct message *m, struct range *ranges)
+static int fill(struct tern_client *c, const struct tern_filter *f, struct message *m,
+                struct range *ranges)
 {
     if (f->n_ranges > LIMIT_RANGES)
-        return client_fail(c, -EINVAL, "%zu ranges of jobs; the limit is %u", f->n_ranges, LIMIT_RANGES);
+        return client_fail(c, -EINVAL, "%zu ranges of jobs; the limit is %u", f->n_ranges,
+                           LIMIT_RANGES);
     message_init(m, MSG_LIST);
     for (size_t i = 0; i < f->n_ranges; i++)
         ranges[i] = (struct range){ f->ranges[i].first, f->ranges[i].last };
@@ -90,7 +92,8 @@ static int fill(struct tern_client *c, const struct tern_filter *f, struct messa
     return states_mask(c, f->states, &m->list.states);
 }
 
-int tern_client_list(struct tern_client *c, const struct tern_filter *f, tern_job_fn *fn, void *context)
+int tern_client_list(struct tern_client *c, const struct tern_filter *f, tern_job_fn *fn,
+                     void *context)
 {
     struct message m;
     cleanup(freep) struct range *ranges = xcalloc(f->n_ranges, sizeof *ranges);

@@ -1,5 +1,5 @@
-/* libtern_probe.c - ZeroMQ never says that nobody listens, it goes on trying. So that a person hears at once what is
- * wrong, a plain connect(2) goes first. */
+/* libtern_probe.c - ZeroMQ never says that nobody listens, it goes on trying. So that a person
+ * hears at once what is wrong, a plain connect(2) goes first. */
 #include "client/libtern.h"
 
 #include <fcntl.h>
@@ -13,10 +13,12 @@ static int unreachable(struct tern_client *c, int error)
 {
     if (error == EACCES)
         return client_fail(c, -EACCES,
-                           "not allowed to connect to %s: the socket's owner and group may (as a rule the group tern)",
+                           "not allowed to connect to %s: the socket's owner and group may (as a "
+                           "rule the group tern)",
                            c->address);
     return client_fail(c, -EHOSTUNREACH,
-                       "no broker at %s: %s; start one for yourself with `tern up`, or name another with --broker or "
+                       "no broker at %s: %s; start one for yourself with `tern up`, or name "
+                       "another with --broker or "
                        "TERN_BROKER",
                        c->address, strerror(error));
 }
@@ -59,7 +61,8 @@ static int probe_host(struct tern_client *c, const char *where)
     if (!colon)
         return client_fail(c, -EINVAL, "address %s: a TCP address is tcp://HOST:PORT", c->address);
     bool brackets = where[0] == '[' && colon > where + 1 && colon[-1] == ']';
-    cleanup(freep) char *host = xstrndup((struct str){ where + brackets, (size_t)(colon - where) - 2u * brackets });
+    cleanup(freep) char *host =
+        xstrndup((struct str){ where + brackets, (size_t)(colon - where) - 2u * brackets });
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
     int r = getaddrinfo(host, colon + 1, &hints, &found);
     if (r != 0)

@@ -15,8 +15,8 @@ int tern_client_history(struct tern_client *c, uint64_t job, tern_event_fn *fn, 
     for (size_t i = 0; more && i < ask.answer.events.n_events; i++) {
         const struct event *e = &ask.answer.events.events[i];
         struct texts t = { 0 };
-        struct tern_event view = { e->at_ms, texts_add(&t, e->event), e->attempt, texts_add(&t, e->worker),
-                                   texts_add(&t, e->text) };
+        struct tern_event view = { e->at_ms, texts_add(&t, e->event), e->attempt,
+                                   texts_add(&t, e->worker), texts_add(&t, e->text) };
         more = fn(context, &view) == 0;
         texts_fini(&t);
     }
@@ -38,8 +38,8 @@ int tern_client_why(struct tern_client *c, uint64_t job, tern_reason_fn *fn, voi
     for (size_t i = 0; more && i < ask.answer.because.n_reasons; i++) {
         const struct why_reason *w = &ask.answer.because.reasons[i];
         struct texts t = { 0 };
-        struct tern_reason view = { state_name((int64_t)ask.answer.because.state), texts_add(&t, w->code),
-                                    texts_add(&t, w->text) };
+        struct tern_reason view = { state_name((int64_t)ask.answer.because.state),
+                                    texts_add(&t, w->code), texts_add(&t, w->text) };
         more = fn(context, &view) == 0;
         texts_fini(&t);
     }
@@ -56,8 +56,9 @@ static int tell_queue(const struct queue_view *q, tern_queue_fn *fn, void *conte
     for (size_t i = 0; i < q->n_counts; i++)
         if (q->counts[i].state < N_STATES)
             counts[q->counts[i].state].jobs = q->counts[i].jobs;
-    struct tern_queue_view view = { texts_add(&t, q->name), q->paused, counts, N_STATES, q->oldest_ms,
-                                    q->finished_last_minute };
+    struct tern_queue_view view = {
+        texts_add(&t, q->name), q->paused, counts, N_STATES, q->oldest_ms, q->finished_last_minute
+    };
     int enough = fn(context, &view);
     texts_fini(&t);
     return enough;
@@ -84,8 +85,9 @@ static int tell_worker(const struct worker_view *w, tern_worker_fn *fn, void *co
     struct texts t = { 0 };
     struct tern_pool_view *pools = texts_alloc(&t, w->n_pools, sizeof *pools);
     for (size_t i = 0; i < w->n_pools; i++)
-        pools[i] = (struct tern_pool_view){ pool_name((int64_t)w->pools[i].pool), w->pools[i].slots, w->pools[i].used,
-                                            w->pools[i].stuck, w->pools[i].waiting };
+        pools[i] =
+            (struct tern_pool_view){ pool_name((int64_t)w->pools[i].pool), w->pools[i].slots,
+                                     w->pools[i].used, w->pools[i].stuck, w->pools[i].waiting };
     struct tern_worker_view view = {
         .name = texts_add(&t, w->name),
         .instance = texts_add(&t, w->instance),

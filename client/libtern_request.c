@@ -1,8 +1,8 @@
 /* libtern_request.c - one question to the broker, kept until it has its answer.
  *
- * A new session (the broker was started again, or forgot us) sends every open request once more, in order. `busy` sends
- * the same one again after a back-off. The bytes are kept as they were encoded: a request may outlive what it was made
- * of. */
+ * A new session (the broker was started again, or forgot us) sends every open request once more, in
+ * order. `busy` sends the same one again after a back-off. The bytes are kept as they were encoded:
+ * a request may outlive what it was made of. */
 #include "client/libtern.h"
 
 #include <inttypes.h>
@@ -37,7 +37,8 @@ static int encode(struct tern_client *c, struct request *r, struct message *m)
     return message_encode(&r->bytes, m);
 }
 
-/* Broken bytes would cost us the answer: the broker drops what is not of the protocol. Jobs are checked one by one. */
+/* Broken bytes would cost us the answer: the broker drops what is not of the protocol. Jobs are
+ * checked one by one. */
 static int check(struct tern_client *c, const struct request *r, enum message_type type)
 {
     struct message m;
@@ -59,7 +60,8 @@ int request_open(struct tern_client *c, struct request *r, struct message *m)
     m->ok.req = r->req; /* every request begins with its number */
     int e = encode(c, r, m);
     if (e < 0)
-        return client_fail(c, e, "the request is larger than a message may be (%u bytes)", LIMIT_MESSAGE_BYTES);
+        return client_fail(c, e, "the request is larger than a message may be (%u bytes)",
+                           LIMIT_MESSAGE_BYTES);
     e = check(c, r, m->type);
     if (e >= 0)
         list_add_tail(&c->open, &r->link);
@@ -102,7 +104,7 @@ static int send_one(struct tern_client *c, struct request *r)
 
 int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
 {
-    list_each(l, &c->open) {
+    list_each (l, &c->open) {
         struct request *r = list_entry(l, struct request, link);
         if (r->sent_in == c->generation)
             continue;
@@ -110,7 +112,8 @@ int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
             until_ms = min_i64(until_ms, r->due_ms);
             continue;
         }
-        /* No connection, or its queue is full: soon again, and those behind it wait for their turn. */
+        /* No connection, or its queue is full: soon again, and those behind it wait for their turn.
+         */
         if (send_one(c, r) == -EAGAIN)
             return min_i64(until_ms, now_ms + 5);
     }
@@ -119,7 +122,7 @@ int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
 
 static struct request *find(struct tern_client *c, uint64_t req)
 {
-    list_each(l, &c->open) {
+    list_each (l, &c->open) {
         struct request *r = list_entry(l, struct request, link);
         if (r->req == req)
             return r;
@@ -197,13 +200,13 @@ static int result_of(struct tern_client *c, const struct request *r, const struc
         return client_fail(c, r->result, "%.*s", (int)r->answer.error.text.n,
                            r->answer.error.text.p ? r->answer.error.text.p : "");
     if (r->answer.type != want)
-        return client_fail(c, -EPROTO, "the broker answered with %s instead of %s", message_name(r->answer.type),
-                           message_name(want));
+        return client_fail(c, -EPROTO, "the broker answered with %s instead of %s",
+                           message_name(r->answer.type), message_name(want));
     return 0;
 }
 
-int request_call(struct tern_client *c, struct request *r, struct message *m, enum message_type want,
-                 int64_t until_ms)
+int request_call(struct tern_client *c, struct request *r, struct message *m,
+                 enum message_type want, int64_t until_ms)
 {
     int e = request_open(c, r, m);
     while (e >= 0 && !r->done) {

@@ -1,5 +1,5 @@
-/* libtern_session.c - the connection to the broker: HELLO and WELCOME, beats while anything is waited for, lost and found
- * again.
+/* libtern_session.c - the connection to the broker: HELLO and WELCOME, beats while anything is
+ * waited for, lost and found again.
  *
  *     CLOSED --open--> HELLO --WELCOME--> WELCOME
  *        ^               |  ^                |  |
@@ -93,20 +93,24 @@ static int no_broker(struct tern_client *c, int64_t now)
 {
     if (!c->greeted && now - c->opened_ms >= c->silence_ms)
         return client_fail(c, -EHOSTUNREACH,
-                           "no broker answers at %s: something listens there, but was silent for %lld ms; is it a tern "
+                           "no broker answers at %s: something listens there, but was silent for "
+                           "%lld ms; is it a tern "
                            "broker?",
                            c->address, (long long)c->silence_ms);
     if (c->greeted && now - c->heard_ms >= c->broker_timeout_ms)
         return client_fail(c, -EHOSTUNREACH,
-                           "the broker at %s was lost and did not come back within %lld ms%s", c->address,
-                           (long long)c->broker_timeout_ms,
-                           c->n_submits ? "; the submit that it did not answer may have been accepted" : "");
+                           "the broker at %s was lost and did not come back within %lld ms%s",
+                           c->address, (long long)c->broker_timeout_ms,
+                           c->n_submits
+                               ? "; the submit that it did not answer may have been accepted"
+                               : "");
     return 0;
 }
 
 static void tick_hello(struct tern_client *c, int64_t now)
 {
-    if (c->greeted && now - c->opened_ms >= c->lost_after_ms && now - c->heard_ms >= c->lost_after_ms) {
+    if (c->greeted && now - c->opened_ms >= c->lost_after_ms &&
+        now - c->heard_ms >= c->lost_after_ms) {
         reopen_later(c, now);
         return;
     }
@@ -145,13 +149,18 @@ static int tick_closed(struct tern_client *c, int64_t now)
     return 0;
 }
 
+/* We ourselves were away (between calls, or stopped) for so long: then the broker's silence says
+ * nothing. */
+static void was_away(struct tern_client *c, int64_t ms, int64_t now)
+{
+    if (c->greeted && ms >= c->heartbeat_ms * 2)
+        c->heard_ms = now;
+}
+
 /* Does what is due; *until_ms becomes earlier where something will be. */
 static int tick(struct tern_client *c, int64_t now, int64_t *until_ms)
 {
-    /* We ourselves were away (between calls, or stopped): the broker's silence says nothing. */
-    if (now - c->turn_ms >= c->heartbeat_ms * 2 && c->greeted)
-        c->heard_ms = now;
-    c->turn_ms = now;
+    was_away(c, now - c->turn_ms, now);
     int r = c->refused ? c->refused : no_broker(c, now);
     if (r >= 0 && c->state == SESSION_CLOSED)
         r = tick_closed(c, now);
@@ -164,7 +173,8 @@ static int tick(struct tern_client *c, int64_t now, int64_t *until_ms)
     if (c->state == SESSION_WELCOME)
         *until_ms = requests_send(c, now, *until_ms);
     *until_ms = min_i64(*until_ms, c->state == SESSION_WELCOME ? c->beat_due_ms : c->due_ms);
-    *until_ms = min_i64(*until_ms, c->greeted ? c->heard_ms + c->broker_timeout_ms : c->opened_ms + c->silence_ms);
+    *until_ms = min_i64(*until_ms, c->greeted ? c->heard_ms + c->broker_timeout_ms
+                                              : c->opened_ms + c->silence_ms);
     return 0;
 }
 
@@ -189,8 +199,8 @@ static void take_welcome(struct tern_client *c, const struct message *m, int64_t
 static void take_refusal(struct tern_client *c, const struct msg_error *e)
 {
     c->refused = e->code == CODE_NOT_ALLOWED ? -EACCES : e->code == CODE_BUSY ? -EBUSY : -EPROTO;
-    client_fail(c, c->refused, "the broker at %s refused this client: %.*s", c->address, (int)e->text.n,
-                e->text.p ? e->text.p : "");
+    client_fail(c, c->refused, "the broker at %s refused this client: %.*s", c->address,
+                (int)e->text.n, e->text.p ? e->text.p : "");
 }
 
 /* True: m and f have found a new owner. */
@@ -236,7 +246,8 @@ static int receive(struct tern_client *c, int64_t now)
             message_fini(&m);
         frame_fini(&f);
         if (r == -EBADMSG)
-            return client_fail(c, -EPROTO, "what answers at %s is no tern broker: %s", c->address, why);
+            return client_fail(c, -EPROTO, "what answers at %s is no tern broker: %s", c->address,
+                               why);
     }
     return c->refused;
 }
@@ -249,7 +260,8 @@ static int64_t time_left(int64_t until_ms)
 
 int session_turn(struct tern_client *c, int64_t until_ms, int fd)
 {
-    int r = tick(c, client_mono_ms(), &until_ms);
+    int64_t begun = client_mono_ms();
+    int r = tick(c, begun, &until_ms);
     if (r < 0)
         return r;
     struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -259,7 +271,9 @@ int session_turn(struct tern_client *c, int64_t until_ms, int fd)
         poll(&p, 1, (int)time_left(until_ms));
     if (r < 0 && r != -EINTR)
         return client_fail(c, r, "waiting for the broker: %s", strerror(-r));
-    r = c->socket ? receive(c, client_mono_ms()) : 0;
+    c->turn_ms = client_mono_ms();
+    was_away(c, c->turn_ms - max_i64(begun, until_ms), c->turn_ms);
+    r = c->socket ? receive(c, c->turn_ms) : 0;
     if (r >= 0 && p.revents)
         return client_fail(c, -EINTR, "interrupted");
     return r;

@@ -1,5 +1,6 @@
-/* libtern_spec.c - one job as its submitter describes it, made ready for the wire. A command becomes the payload of the
- * handler `exec`. What is wrong with it is said here, before anything is sent. */
+/* libtern_spec.c - one job as its submitter describes it, made ready for the wire. A command
+ * becomes the payload of the handler `exec`. What is wrong with it is said here, before anything is
+ * sent. */
 #include "client/libtern.h"
 
 #include "proto/base/parse.h"
@@ -98,10 +99,11 @@ static int check(struct tern_client *c, const struct tern_job_spec *s)
     if (r < 0)
         return r;
     if (s->name && strlen(s->name) > LIMIT_TEXT_BYTES)
-        return client_fail(c, -EMSGSIZE, "the job's name has %zu bytes; the limit is %u", strlen(s->name),
-                           LIMIT_TEXT_BYTES);
+        return client_fail(c, -EMSGSIZE, "the job's name has %zu bytes; the limit is %u",
+                           strlen(s->name), LIMIT_TEXT_BYTES);
     if (s->tag && tag_parse(str_of(s->tag)) < 0)
-        return client_fail(c, -EINVAL, "unknown tag %s: it must be cpu, io, slow-io or auto", s->tag);
+        return client_fail(c, -EINVAL, "unknown tag %s: it must be cpu, io, slow-io or auto",
+                           s->tag);
     return 0;
 }
 
@@ -110,9 +112,12 @@ static int check_payload(struct tern_client *c, const struct tern_job_spec *s, s
     char limit[FORMAT_BYTES];
     if (n <= c->max_payload_bytes)
         return 0;
-    return client_fail(c, -EMSGSIZE, "the %s %zu bytes; the limit is %llu bytes (%s): hand over a file's path instead",
-                       s->argv ? "command with its environment and input has" : "payload has", n,
-                       (unsigned long long)c->max_payload_bytes, format_size((int64_t)c->max_payload_bytes, limit));
+    return client_fail(
+        c, -EMSGSIZE,
+        "the %s %zu bytes; the limit is %llu bytes (%s): hand over a file's path instead",
+        s->argv ? "command with its environment and input has" : "payload has", n,
+        (unsigned long long)c->max_payload_bytes,
+        format_size((int64_t)c->max_payload_bytes, limit));
 }
 
 static struct str put(char **at, struct str s)
@@ -147,8 +152,8 @@ static void copy_numbers(const struct tern_job_spec *s, struct job_spec *out)
     out->kill_grace_ms = s->kill_grace_ms;
 }
 
-static void copy_texts(const struct tern_job_spec *s, struct str payload, struct job_spec *out, void **ret_block,
-                       size_t *ret_bytes)
+static void copy_texts(const struct tern_job_spec *s, struct str payload, struct job_spec *out,
+                       void **ret_block, size_t *ret_bytes)
 {
     struct str queue = str_of(s->queue), handler = str_of(s->argv ? "exec" : s->handler);
     struct str program = s->argv ? base_name(s->argv[0]) : STR_UNSET;
@@ -163,8 +168,8 @@ static void copy_texts(const struct tern_job_spec *s, struct str payload, struct
     out->payload = put(&at, payload);
 }
 
-int spec_pack(struct tern_client *c, const struct tern_job_spec *s, struct job_spec *out, void **ret_block,
-              size_t *ret_bytes)
+int spec_pack(struct tern_client *c, const struct tern_job_spec *s, struct job_spec *out,
+              void **ret_block, size_t *ret_bytes)
 {
     struct buf command;
     buf_init(&command, LIMIT_MESSAGE_BYTES);

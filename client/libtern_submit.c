@@ -1,6 +1,6 @@
-/* libtern_submit.c - jobs as a stream of SUBMITs, at most LIMIT_SUBMITS_OPEN of them without an answer, told to the
- * caller in the order of the jobs. Each has a number of its own, under which it is repeated until it is acknowledged:
- * that is what makes a submit idempotent. */
+/* libtern_submit.c - jobs as a stream of SUBMITs, at most LIMIT_SUBMITS_OPEN of them without an
+ * answer, told to the caller in the order of the jobs. Each has a number of its own, under which it
+ * is repeated until it is acknowledged: that is what makes a submit idempotent. */
 #include "client/libtern.h"
 
 #define JOBS_A_SUBMIT 1000u
@@ -38,7 +38,7 @@ static void submit_free(struct tern_client *c, struct submit *s)
 void submits_fini(struct tern_client *c)
 {
     c->filling = batch_free(c->filling);
-    list_each_safe(l, &c->submits)
+    list_each_safe (l, &c->submits)
         submit_free(c, list_entry(l, struct submit, link));
 }
 
@@ -80,7 +80,7 @@ static int tell_one(struct tern_client *c, struct submit *s)
 /* What is answered, in the order it was sent. The first failure ends the stream. */
 static int tell(struct tern_client *c)
 {
-    list_each_safe(l, &c->submits) {
+    list_each_safe (l, &c->submits) {
         struct submit *s = list_entry(l, struct submit, link);
         if (!s->request.done)
             break;
@@ -138,7 +138,8 @@ int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *sp
         r = spec_pack(c, spec, &job, &block, &n);
     if (r < 0)
         return r;
-    if (c->filling && c->filling->n && (c->filling->n == JOBS_A_SUBMIT || c->filling->bytes + n > BYTES_A_SUBMIT))
+    if (c->filling && c->filling->n &&
+        (c->filling->n == JOBS_A_SUBMIT || c->filling->bytes + n > BYTES_A_SUBMIT))
         r = send_batch(c);
     if (r < 0) {
         free(block);
@@ -186,10 +187,12 @@ static void take_ids(void *context, uint64_t first_id, uint64_t count)
         ids->at[ids->n++] = first_id + i;
 }
 
-int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs, size_t n, uint64_t *ret_ids)
+int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs, size_t n,
+                       uint64_t *ret_ids)
 {
     if (c->filling || c->n_submits)
-        return client_fail(c, -EINVAL, "jobs of tern_client_submit_add are still on their way: flush them first");
+        return client_fail(
+            c, -EINVAL, "jobs of tern_client_submit_add are still on their way: flush them first");
     struct ids ids = { ret_ids, 0 };
     tern_submitted_fn *fn = c->on_submitted;
     void *context = c->on_submitted_context;

@@ -1,7 +1,9 @@
-/* libtern_wait.c - waiting for the end of jobs, and changing them: the requests that name ranges. */
+/* libtern_wait.c - waiting for the end of jobs, and changing them: the requests that name ranges.
+ */
 #include "client/libtern.h"
 
-#define WAIT_LEAST_MS 100 /* what has ended already is told so, however short the time: the question takes a turn */
+#define WAIT_LEAST_MS                                                                              \
+    100 /* what has ended already is told so, however short the time: the question takes a turn */
 
 static int check_ranges(struct tern_client *c, const struct tern_range *ranges, size_t n)
 {
@@ -9,7 +11,8 @@ static int check_ranges(struct tern_client *c, const struct tern_range *ranges, 
         return client_fail(c, -EINVAL, "%zu ranges of jobs; the limit is %u", n, LIMIT_RANGES);
     for (size_t i = 0; i < n; i++)
         if (!ranges[i].first || ranges[i].last < ranges[i].first)
-            return client_fail(c, -EINVAL, "a range of jobs begins at 1, and does not end before it begins");
+            return client_fail(c, -EINVAL,
+                               "a range of jobs begins at 1, and does not end before it begins");
     return n ? client_begin(c) : client_fail(c, -EINVAL, "no jobs are named");
 }
 
@@ -30,8 +33,8 @@ static void give_up(struct tern_client *c, uint64_t req)
         session_send(c, &m);
 }
 
-int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, size_t n, bool any, int64_t timeout_ms,
-                     uint64_t *ret_ended)
+int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, size_t n, bool any,
+                     int64_t timeout_ms, uint64_t *ret_ended)
 {
     int r = check_ranges(c, ranges, n);
     if (r < 0)
@@ -43,7 +46,8 @@ int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, siz
     m.wait.n_ranges = n;
     m.wait.any = any;
     int64_t until;
-    if (timeout_ms < 0 || __builtin_add_overflow(client_mono_ms(), max_i64(timeout_ms, WAIT_LEAST_MS), &until))
+    if (timeout_ms < 0 ||
+        __builtin_add_overflow(client_mono_ms(), max_i64(timeout_ms, WAIT_LEAST_MS), &until))
         until = INT64_MAX;
     struct request ask;
     r = request_call(c, &ask, &m, MSG_WAITED, until);
@@ -59,13 +63,13 @@ static void tell_refusals(const struct msg_changed *m, tern_refusal_fn *refused,
 {
     for (size_t i = 0; refused && i < m->n_refusals; i++) {
         cleanup(freep) char *text = xstrndup(m->refusals[i].text);
-        refused(context, m->refusals[i].job, (int)min_i64((int64_t)(m->refusals[i].code & 0xff), 255),
-                text ? text : "");
+        refused(context, m->refusals[i].job,
+                (int)min_i64((int64_t)(m->refusals[i].code & 0xff), 255), text ? text : "");
     }
 }
 
-static int change(struct tern_client *c, enum message_type type, const struct tern_range *ranges, size_t n,
-                  tern_refusal_fn *refused, void *context, struct tern_changed *ret)
+static int change(struct tern_client *c, enum message_type type, const struct tern_range *ranges,
+                  size_t n, tern_refusal_fn *refused, void *context, struct tern_changed *ret)
 {
     int r = check_ranges(c, ranges, n);
     if (r < 0)
@@ -86,20 +90,20 @@ static int change(struct tern_client *c, enum message_type type, const struct te
     return r;
 }
 
-int tern_client_cancel(struct tern_client *c, const struct tern_range *ranges, size_t n, tern_refusal_fn *refused,
-                       void *context, struct tern_changed *ret)
+int tern_client_cancel(struct tern_client *c, const struct tern_range *ranges, size_t n,
+                       tern_refusal_fn *refused, void *context, struct tern_changed *ret)
 {
     return change(c, MSG_CANCEL, ranges, n, refused, context, ret);
 }
 
-int tern_client_retry(struct tern_client *c, const struct tern_range *ranges, size_t n, tern_refusal_fn *refused,
-                      void *context, struct tern_changed *ret)
+int tern_client_retry(struct tern_client *c, const struct tern_range *ranges, size_t n,
+                      tern_refusal_fn *refused, void *context, struct tern_changed *ret)
 {
     return change(c, MSG_RETRY, ranges, n, refused, context, ret);
 }
 
-int tern_client_remove(struct tern_client *c, const struct tern_range *ranges, size_t n, tern_refusal_fn *refused,
-                       void *context, struct tern_changed *ret)
+int tern_client_remove(struct tern_client *c, const struct tern_range *ranges, size_t n,
+                       tern_refusal_fn *refused, void *context, struct tern_changed *ret)
 {
     return change(c, MSG_REMOVE, ranges, n, refused, context, ret);
 }

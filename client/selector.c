@@ -41,11 +41,16 @@ static bool add_item(struct selector *s, const char **p)
 static int wrong(const char *text, char **ret_error)
 {
     if (isdigit((unsigned char)text[0]) && strchr(text, '.'))
-        *ret_error = xasprintf("\"%s\": N.M is reserved for arrays, which this version does not have", text);
+        *ret_error =
+            xasprintf("\"%s\": N.M is reserved for arrays, which this version does not have", text);
     else if (strchr(text, ':'))
-        *ret_error = xasprintf("\"%s\": BROKER:N is reserved for several brokers, which this version does not have", text);
+        *ret_error = xasprintf(
+            "\"%s\": BROKER:N is reserved for several brokers, which this version does not have",
+            text);
     else
-        *ret_error = xasprintf("\"%s\" names no jobs; name an id, a range 5-9, a list 5,7,12-20, `last` or `all`", text);
+        *ret_error = xasprintf(
+            "\"%s\" names no jobs; name an id, a range 5-9, a list 5,7,12-20, `last` or `all`",
+            text);
     return -EINVAL;
 }
 
@@ -89,7 +94,10 @@ int selector_compact(struct selector *s)
     return n <= LIMIT_RANGES ? 0 : -E2BIG;
 }
 
-bool selector_is_one_job(const struct selector *s) { return s->n == 1 && s->ranges[0].first == s->ranges[0].last; }
+bool selector_is_one_job(const struct selector *s)
+{
+    return s->n == 1 && s->ranges[0].first == s->ranges[0].last;
+}
 
 void selector_fini(struct selector *s)
 {

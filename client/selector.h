@@ -14,7 +14,8 @@ struct selector {
 /* One word of the command line. -EINVAL with a text in *ret_error, owned by the caller. */
 int selector_add(struct selector *s, const char *text, char **ret_error);
 void selector_add_range(struct selector *s, uint64_t first, uint64_t last);
-/* So many ranges as one request may have: beyond, neighbours are merged. -E2BIG when that is not enough. */
+/* So many ranges as one request may have: beyond, neighbours are merged. -E2BIG when that is not
+ * enough. */
 int selector_compact(struct selector *s);
 bool selector_is_one_job(const struct selector *s);
 void selector_fini(struct selector *s);

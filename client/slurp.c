@@ -38,8 +38,8 @@ int slurp(const char *path, struct buf *out, char **ret_error)
     cleanup(closep) int fd = in ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     int r = fd < 0 ? -errno : read_all(fd, out);
     if (r == -EMSGSIZE)
-        *ret_error = xasprintf("%s: more than %zu bytes, which is more than a job can carry", in ? "standard input" : path,
-                               out->max);
+        *ret_error = xasprintf("%s: more than %zu bytes, which is more than a job can carry",
+                               in ? "standard input" : path, out->max);
     else if (r < 0)
         *ret_error = xasprintf("%s: %s", in ? "standard input" : path, strerror(-r));
     return r;

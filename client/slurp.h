@@ -1,11 +1,12 @@
-/* slurp.h - input of a person's choosing: a whole file, or line by line, never more than a bound. */
+/* slurp.h - input of a person's choosing: a whole file, or line by line, never more than a bound.
+ */
 #ifndef TERN_SLURP_H
 #define TERN_SLURP_H
 
 #include "proto/base/buf.h"
 
-/* Appends all of the file, `-` for standard input. Past out's ceiling -EMSGSIZE. A text in *ret_error, owned by the
- * caller. */
+/* Appends all of the file, `-` for standard input. Past out's ceiling -EMSGSIZE. A text in
+ * *ret_error, owned by the caller. */
 int slurp(const char *path, struct buf *out, char **ret_error);
 
 #define LINE_BYTES_MAX (2u << 20)
@@ -21,8 +22,8 @@ struct lines {
 
 void lines_init(struct lines *l, int fd);
 void lines_fini(struct lines *l);
-/* 1: a line, a view until the next call, without its newline; 0: the end. -EAGAIN: no whole line is there yet, call
- * lines_fill. -EMSGSIZE: longer than LINE_BYTES_MAX. */
+/* 1: a line, a view until the next call, without its newline; 0: the end. -EAGAIN: no whole line is
+ * there yet, call lines_fill. -EMSGSIZE: longer than LINE_BYTES_MAX. */
 int lines_next(struct lines *l, struct str *ret);
 /* Reads once; blocks like read(2). 0, or negative. */
 int lines_fill(struct lines *l);

@@ -20,8 +20,11 @@ const char *colour_of_state(const char *state)
 {
     static const struct {
         const char *state, *colour;
-    } colours[] = { { "running", "\033[36m" }, { "done", "\033[32m" },    { "dead", "\033[31m" },
-                    { "expired", "\033[31m" }, { "cancelled", "\033[33m" } };
+    } colours[] = { { "running", "\033[36m" },
+                    { "done", "\033[32m" },
+                    { "dead", "\033[31m" },
+                    { "expired", "\033[31m" },
+                    { "cancelled", "\033[33m" } };
     for (size_t i = 0; state && coloured() && i < ELEMENTS(colours); i++)
         if (strcmp(state, colours[i].state) == 0)
             return colours[i].colour;
@@ -48,7 +51,10 @@ static size_t columns(const char *s)
     return n;
 }
 
-static const char *head(const struct table *t, size_t column) { return t->heads[column] + (t->heads[column][0] == '>'); }
+static const char *head(const struct table *t, size_t column)
+{
+    return t->heads[column] + (t->heads[column][0] == '>');
+}
 
 void table_begin(struct table *t, const char *const *heads)
 {

@@ -1,5 +1,5 @@
-/* table.h - aligned columns for people; coloured on a terminal only (and not with NO_COLOR). Control bytes in cells are
- * shown as `?`: what a job calls itself must not drive a terminal. */
+/* table.h - aligned columns for people; coloured on a terminal only (and not with NO_COLOR).
+ * Control bytes in cells are shown as `?`: what a job calls itself must not drive a terminal. */
 #ifndef TERN_TABLE_H
 #define TERN_TABLE_H
 
@@ -8,7 +8,8 @@
 #define TABLE_COLUMNS 12
 
 struct table {
-    const char *const *heads; /* borrowed: ends with NULL; one that begins with '>' is flushed right */
+    const char *const
+        *heads; /* borrowed: ends with NULL; one that begins with '>' is flushed right */
     size_t n_columns;
     size_t width[TABLE_COLUMNS];
     char **cells; /* owned */

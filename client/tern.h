@@ -14,12 +14,13 @@
  *         fprintf(stderr, "%s\n", tern_client_error(c));
  *     tern_client_free(c);
  *
- * Threads: a client belongs to one thread at a time; different clients are independent. No function here is safe in a
- * signal handler, or in a child after fork() of a process that has a client. The library starts no thread that calls
- * back, installs no signal handler and never ends the process, but for one case: out of memory aborts.
+ * Threads: a client belongs to one thread at a time; different clients are independent. No function
+ * here is safe in a signal handler, or in a child after fork() of a process that has a client. The
+ * library starts no thread that calls back, installs no signal handler and never ends the process,
+ * but for one case: out of memory aborts.
  *
- * Errors: 0 or more is good; a negative number is one of the codes below, and tern_client_error says what was wrong,
- * where, and what to do.
+ * Errors: 0 or more is good; a negative number is one of the codes below, and tern_client_error
+ * says what was wrong, where, and what to do.
  *
  *     -EINVAL        the request makes no sense
  *     -ENOENT        no such job, queue or worker
@@ -32,13 +33,15 @@
  *     -ETIMEDOUT     the wait timed out
  *     -EINTR         the descriptor of tern_client_set_interrupt became readable
  *
- * Time-outs: connecting fails at once where nobody listens, and after 5 s of silence. Once the broker has answered, a
- * call outlives a restart of the broker or the network: the library connects again, with back-off and jitter, and
- * repeats what was not answered, for broker_timeout (30 s) after the last sign of life. A repeated submit is recognised
- * by the broker, also after its restart, and gets the same ids. After -EHOSTUNREACH a submit may have been accepted.
+ * Time-outs: connecting fails at once where nobody listens, and after 5 s of silence. Once the
+ * broker has answered, a call outlives a restart of the broker or the network: the library connects
+ * again, with back-off and jitter, and repeats what was not answered, for broker_timeout (30 s)
+ * after the last sign of life. A repeated submit is recognised by the broker, also after its
+ * restart, and gets the same ids. After -EHOSTUNREACH a submit may have been accepted.
  *
- * Strings in are NUL-terminated UTF-8 and are borrowed for the call. Structs that are handed to a callback are valid
- * until it returns, with all they point to. Times are milliseconds since 1970 UTC; durations say their unit. */
+ * Strings in are NUL-terminated UTF-8 and are borrowed for the call. Structs that are handed to a
+ * callback are valid until it returns, with all they point to. Times are milliseconds since 1970
+ * UTC; durations say their unit. */
 #ifndef TERN_TERN_H
 #define TERN_TERN_H
 
@@ -55,38 +58,45 @@ struct tern_client;
 /* A number that is not given. */
 #define TERN_UNSET INT64_MIN
 
-/* ---- the connection ---------------------------------------------------------------------------- */
+/* ---- the connection ------------------------------------------------------------------------- */
 
-/* Never NULL. Freed by tern_client_free, which also says goodbye to the broker; NULL is fine there. */
+/* Never NULL. Freed by tern_client_free, which also says goodbye to the broker; NULL is fine there.
+ */
 struct tern_client *tern_client_new(void);
 void tern_client_free(struct tern_client *c);
 
-/* silence_ms: until the first answer (5000). broker_timeout_ms: after the last sign of life (30000). */
+/* silence_ms: until the first answer (5000). broker_timeout_ms: after the last sign of life
+ * (30000). */
 void tern_client_set_timeouts(struct tern_client *c, int64_t silence_ms, int64_t broker_timeout_ms);
 
-/* Every call ends with -EINTR as soon as fd is readable (a signalfd, an eventfd); -1: none. The descriptor stays the
- * caller's, and is not read. What the call had asked for is given up, but a submit, which goes on in the next call. */
+/* Every call ends with -EINTR as soon as fd is readable (a signalfd, an eventfd); -1: none. The
+ * descriptor stays the caller's, and is not read. What the call had asked for is given up, but a
+ * submit, which goes on in the next call. */
 void tern_client_set_interrupt(struct tern_client *c, int fd);
 
-/* address: ipc:///PATH or tcp://HOST:PORT. Once for a client; after a failure it may be called again. */
+/* address: ipc:///PATH or tcp://HOST:PORT. Once for a client; after a failure it may be called
+ * again. */
 int tern_client_connect(struct tern_client *c, const char *address);
 
-/* The text of the last failure, without a newline; "" when there was none. Valid until the next call with c. */
+/* The text of the last failure, without a newline; "" when there was none. Valid until the next
+ * call with c. */
 const char *tern_client_error(const struct tern_client *c);
 
 /* The exit status that `tern` gives for a result: 0, 2, 3, 4, 69, 75, 76, 77 or 124. */
 int tern_exit_status(int result);
 
-/* After tern_client_connect: what the broker says of itself, and its limit for payloads in bytes. */
+/* After tern_client_connect: what the broker says of itself, and its limit for payloads in bytes.
+ */
 const char *tern_client_broker_software(const struct tern_client *c);
 uint64_t tern_client_max_payload(const struct tern_client *c);
 
 /* One question and its answer: how long it took, in microseconds. */
 int tern_client_ping(struct tern_client *c, int64_t *ret_us);
 
-/* ---- submitting -------------------------------------------------------------------------------- */
+/* ---- submitting ----------------------------------------------------------------------------- */
 
-/* One job. What is not given (NULL, TERN_UNSET) comes from the handler's declaration, or is the default. */
+/* One job. What is not given (NULL, TERN_UNSET) comes from the handler's declaration, or is the
+ * default. */
 struct tern_job_spec {
     const char *queue;   /* "default" */
     const char *handler; /* required, but for a command */
@@ -95,8 +105,9 @@ struct tern_job_spec {
     const void *payload; /* of a handler */
     size_t payload_bytes;
 
-    const char *const *argv; /* a command, ending with NULL: handler and payload are then made from it */
-    const char *const *env;  /* "NAME=VALUE", ending with NULL; or NULL */
+    const char *const
+        *argv; /* a command, ending with NULL: handler and payload are then made from it */
+    const char *const *env; /* "NAME=VALUE", ending with NULL; or NULL */
     const char *cwd;
     const void *input; /* its standard input */
     size_t input_bytes;
@@ -115,42 +126,48 @@ struct tern_job_spec {
 
 void tern_job_spec_init(struct tern_job_spec *spec);
 
-/* Submits n jobs and waits until all are acknowledged, which means: on the broker's disk. ret_ids has room for n ids, in
- * the order of the jobs. Up to 1,000 jobs and 1 MiB are all or nothing; more go in several messages, and after a failure
- * the ids of the jobs that were not acknowledged are 0. */
-int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs, size_t n, uint64_t *ret_ids);
+/* Submits n jobs and waits until all are acknowledged, which means: on the broker's disk. ret_ids
+ * has room for n ids, in the order of the jobs. Up to 1,000 jobs and 1 MiB are all or nothing; more
+ * go in several messages, and after a failure the ids of the jobs that were not acknowledged are 0.
+ */
+int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs, size_t n,
+                       uint64_t *ret_ids);
 
 /* The same as a stream: many jobs in bounded memory, up to 16 messages on their way at a time.
- * submit_add copies the job and sends when a message is full, waiting only while 16 are unanswered; submit_flush sends
- * what is there and waits for every answer; submit_attend sends what is there and takes answers until fd is readable
- * (-1: only what has arrived already). The callback gets count ids from first_id on, in the order of the jobs.
- * A failure of submit_add with -EINVAL or -EMSGSIZE concerns this job alone; any other ends the stream. */
+ * submit_add copies the job and sends when a message is full, waiting only while 16 are unanswered;
+ * submit_flush sends what is there and waits for every answer; submit_attend sends what is there
+ * and takes answers until fd is readable
+ * (-1: only what has arrived already). The callback gets count ids from first_id on, in the order
+ * of the jobs. A failure of submit_add with -EINVAL or -EMSGSIZE concerns this job alone; any other
+ * ends the stream. */
 typedef void tern_submitted_fn(void *context, uint64_t first_id, uint64_t count);
 void tern_client_on_submitted(struct tern_client *c, tern_submitted_fn *fn, void *context);
 int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *spec);
 int tern_client_submit_flush(struct tern_client *c);
 int tern_client_submit_attend(struct tern_client *c, int fd);
 
-/* What the broker wants the submitter to know ("no connected worker has the handler x"), one text at a time. */
+/* What the broker wants the submitter to know ("no connected worker has the handler x"), one text
+ * at a time. */
 typedef void tern_notice_fn(void *context, const char *text);
 void tern_client_on_notice(struct tern_client *c, tern_notice_fn *fn, void *context);
 
-/* ---- which jobs -------------------------------------------------------------------------------- */
+/* ---- which jobs ----------------------------------------------------------------------------- */
 
-/* first to last. {1, UINT64_MAX} is all: the broker takes the jobs that exist now and may be seen. At most 1,000 ranges
- * in one call. A job that is named alone (first == last) must be there. */
+/* first to last. {1, UINT64_MAX} is all: the broker takes the jobs that exist now and may be seen.
+ * At most 1,000 ranges in one call. A job that is named alone (first == last) must be there. */
 struct tern_range {
     uint64_t first, last;
 };
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
-/* Returns when all the jobs (any: one of them) are done, dead, cancelled or expired, at the moment it happens.
- * timeout_ms: -1 for none, else -ETIMEDOUT. ret_ended: with any, the job that ended; may be NULL. */
-int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, size_t n, bool any, int64_t timeout_ms,
-                     uint64_t *ret_ended);
+/* Returns when all the jobs (any: one of them) are done, dead, cancelled or expired, at the moment
+ * it happens. timeout_ms: -1 for none, else -ETIMEDOUT. ret_ended: with any, the job that ended;
+ * may be NULL. */
+int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, size_t n, bool any,
+                     int64_t timeout_ms, uint64_t *ret_ended);
 
-/* ---- what came of a job ------------------------------------------------------------------------ */
+/* ---- what came of a job --------------------------------------------------------------------- */
 
 struct tern_result {
     uint64_t job;
@@ -163,19 +180,20 @@ struct tern_result {
     size_t data_bytes;
 };
 
-/* The result's bytes. Of a command, that is its standard output. A job that is not finished is no error: see state.
- * ret is filled on success and freed with tern_result_fini. */
+/* The result's bytes. Of a command, that is its standard output. A job that is not finished is no
+ * error: see state. ret is filled on success and freed with tern_result_fini. */
 int tern_client_fetch_result(struct tern_client *c, uint64_t job, struct tern_result *ret);
 /* Standard output and error as marked chunks, of one attempt (0: the last). */
-int tern_client_fetch_output(struct tern_client *c, uint64_t job, uint64_t attempt, struct tern_result *ret);
+int tern_client_fetch_output(struct tern_client *c, uint64_t job, uint64_t attempt,
+                             struct tern_result *ret);
 void tern_result_fini(struct tern_result *r);
 
-/* Walks the chunks of fetch_output: *position begins at 0. stream: 1 standard output, 2 standard error; 3: at this place
- * *ret_cut bytes were left out. False at the end. */
-bool tern_output_next(const struct tern_result *r, size_t *position, int *ret_stream, const void **ret_bytes,
-                      size_t *ret_n, uint64_t *ret_cut);
+/* Walks the chunks of fetch_output: *position begins at 0. stream: 1 standard output, 2 standard
+ * error; 3: at this place *ret_cut bytes were left out. False at the end. */
+bool tern_output_next(const struct tern_result *r, size_t *position, int *ret_stream,
+                      const void **ret_bytes, size_t *ret_n, uint64_t *ret_cut);
 
-/* ---- looking ----------------------------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------------------------- */
 
 /* A job. Texts are NULL and numbers TERN_UNSET where there is nothing to say. */
 struct tern_job_view {
@@ -203,9 +221,10 @@ struct tern_filter {
     bool own;       /* only this user's */
     uint64_t limit; /* 0: none */
 };
-/* Calls fn for each job that matches, in pages of at most 1,000, so that any number of jobs takes bounded memory. fn must
- * not call the library with the same client. */
-int tern_client_list(struct tern_client *c, const struct tern_filter *filter, tern_job_fn *fn, void *context);
+/* Calls fn for each job that matches, in pages of at most 1,000, so that any number of jobs takes
+ * bounded memory. fn must not call the library with the same client. */
+int tern_client_list(struct tern_client *c, const struct tern_filter *filter, tern_job_fn *fn,
+                     void *context);
 
 struct tern_event {
     int64_t at_ms;
@@ -261,9 +280,10 @@ int tern_client_workers(struct tern_client *c, tern_worker_fn *fn, void *context
 typedef int tern_stat_fn(void *context, const char *name, int64_t value);
 int tern_client_stats(struct tern_client *c, tern_stat_fn *fn, void *context);
 
-/* ---- changing ---------------------------------------------------------------------------------- */
+/* ---- changing ------------------------------------------------------------------------------- */
 
-/* A job that was named alone and could not be changed. status: 3 not found, 4 refused, 77 not allowed. */
+/* A job that was named alone and could not be changed. status: 3 not found, 4 refused, 77 not
+ * allowed. */
 typedef void tern_refusal_fn(void *context, uint64_t job, int status, const char *text);
 
 struct tern_changed {
@@ -271,12 +291,12 @@ struct tern_changed {
     uint64_t skipped; /* jobs of wider ranges that it does not concern */
 };
 /* Cancels (also while running), queues again, or deletes. refused may be NULL; ret too. */
-int tern_client_cancel(struct tern_client *c, const struct tern_range *ranges, size_t n, tern_refusal_fn *refused,
-                       void *context, struct tern_changed *ret);
-int tern_client_retry(struct tern_client *c, const struct tern_range *ranges, size_t n, tern_refusal_fn *refused,
-                      void *context, struct tern_changed *ret);
-int tern_client_remove(struct tern_client *c, const struct tern_range *ranges, size_t n, tern_refusal_fn *refused,
-                       void *context, struct tern_changed *ret);
+int tern_client_cancel(struct tern_client *c, const struct tern_range *ranges, size_t n,
+                       tern_refusal_fn *refused, void *context, struct tern_changed *ret);
+int tern_client_retry(struct tern_client *c, const struct tern_range *ranges, size_t n,
+                      tern_refusal_fn *refused, void *context, struct tern_changed *ret);
+int tern_client_remove(struct tern_client *c, const struct tern_range *ranges, size_t n,
+                       tern_refusal_fn *refused, void *context, struct tern_changed *ret);
 
 /* A paused queue starts no more jobs. */
 int tern_client_pause(struct tern_client *c, const char *queue, bool paused);

@@ -40,8 +40,9 @@ static int check_owner(const char *path, struct stat *ret, char **ret_error)
     if (!S_ISDIR(ret->st_mode))
         return fail(ret_error, ENOTDIR, xasprintf("%s is no directory", path));
     if (ret->st_uid != geteuid())
-        return fail(ret_error, EPERM, xasprintf("%s belongs to the user %u: choose another with --dir", path,
-                                                ret->st_uid));
+        return fail(ret_error, EPERM,
+                    xasprintf("%s belongs to the user %u: choose another with --dir", path,
+                              ret->st_uid));
     return 0;
 }
 
@@ -50,10 +51,12 @@ static int make_private(const char *path, char **ret_error)
     struct stat st;
     int r = make_parents(path);
     if (r < 0)
-        return fail(ret_error, -r, xasprintf("cannot make the directory %s: %s", path, strerror(-r)));
+        return fail(ret_error, -r,
+                    xasprintf("cannot make the directory %s: %s", path, strerror(-r)));
     r = check_owner(path, &st, ret_error);
     if (r >= 0 && (st.st_mode & 0077) && chmod(path, 0700) < 0)
-        return fail(ret_error, errno, xasprintf("%s: cannot be made private: %s", path, strerror(errno)));
+        return fail(ret_error, errno,
+                    xasprintf("%s: cannot be made private: %s", path, strerror(errno)));
     return r;
 }
 
@@ -82,7 +85,10 @@ static char *absolute(const char *dir)
     return path;
 }
 
-static bool fits_a_socket(const char *path) { return strlen(path) < sizeof ((struct sockaddr_un *)0)->sun_path; }
+static bool fits_a_socket(const char *path)
+{
+    return strlen(path) < sizeof((struct sockaddr_un *)0)->sun_path;
+}
 
 /* Of the directory's name, so that each has its own socket (FNV-1a). */
 static uint64_t hash(const char *s)
@@ -97,7 +103,8 @@ static uint64_t hash(const char *s)
 static int find_socket(struct up *u, bool make, char **ret_error)
 {
     const char *runtime = u->asked_dir ? NULL : directory_from("XDG_RUNTIME_DIR");
-    cleanup(freep) char *place = runtime && access(runtime, W_OK) == 0 ? xasprintf("%s/tern", runtime) : xstrdup(u->dir);
+    cleanup(freep) char *place =
+        runtime && access(runtime, W_OK) == 0 ? xasprintf("%s/tern", runtime) : xstrdup(u->dir);
     cleanup(freep) char *path = xasprintf("%s/broker.sock", place);
     if (!fits_a_socket(path)) {
         free(place);
@@ -113,7 +120,9 @@ static int find_socket(struct up *u, bool make, char **ret_error)
 
 int up_find(struct up *u, const char *dir, bool make, char **ret_error)
 {
-    *u = (struct up){ .dir = dir ? absolute(dir) : state_directory(), .asked_dir = dir != NULL, .lock = -1 };
+    *u = (struct up){ .dir = dir ? absolute(dir) : state_directory(),
+                      .asked_dir = dir != NULL,
+                      .lock = -1 };
     struct stat st;
     int r = make ? make_private(u->dir, ret_error) : check_owner(u->dir, &st, ret_error);
     return r < 0 ? r : find_socket(u, make, ret_error);

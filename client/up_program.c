@@ -1,7 +1,8 @@
-/* up_program.c - the broker or the worker of `tern up`: found by its pid file, started detached, waited for, stopped.
+/* up_program.c - the broker or the worker of `tern up`: found by its pid file, started detached,
+ * waited for, stopped.
  *
- * A program is ready when it says READY=1 (sd_notify(3)) on a socket that is made for this start alone; an early end is
- * seen through its pidfd. Nothing is guessed from time. */
+ * A program is ready when it says READY=1 (sd_notify(3)) on a socket that is made for this start
+ * alone; an early end is seen through its pidfd. Nothing is guessed from time. */
 #include "client/up.h"
 
 #include <fcntl.h>
@@ -32,14 +33,15 @@
 #define READY_MS 60000 /* a database may have to be checked first */
 #define TAIL_BYTES 2000u
 
-/* ---- the pid file ------------------------------------------------------------------------------ */
+/* ---- the pid file --------------------------------------------------------------------------- */
 
 static char *file_of(const struct up *u, const char *program, const char *suffix)
 {
     return xasprintf("%s/%s.%s", u->dir, program, suffix);
 }
 
-/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process. The name may have blanks and brackets. */
+/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0: no such process. The name may have
+ * blanks and brackets. */
 static uint64_t start_time(pid_t pid)
 {
     struct buf b;
@@ -84,7 +86,8 @@ static pid_t read_pid(const char *path, uint64_t *ret_start)
     long long pid = 0;
     unsigned long long start = 0;
     buf_init(&b, 256);
-    if (slurp(path, &b, &error) < 0 || buf_add(&b, "", 1) < 0 || sscanf(b.p, "%lld %llu", &pid, &start) != 2)
+    if (slurp(path, &b, &error) < 0 || buf_add(&b, "", 1) < 0 ||
+        sscanf(b.p, "%lld %llu", &pid, &start) != 2)
         pid = 0;
     free(error);
     buf_fini(&b);
@@ -108,7 +111,7 @@ int up_program_find(const struct up *u, const char *program, pid_t *ret_pid)
     return TAKE_FD(fd);
 }
 
-/* ---- finding the program ----------------------------------------------------------------------- */
+/* ---- finding the program -------------------------------------------------------------------- */
 
 static char *beside(const char *dir, const char *program)
 {
@@ -119,7 +122,8 @@ static char *beside(const char *dir, const char *program)
     return NULL;
 }
 
-/* The directory of this very program; in a build tree libtool keeps it in .libs, below the others. */
+/* The directory of this very program; in a build tree libtool keeps it in .libs, below the others.
+ */
 static char *own_directory(void)
 {
     char path[PATH_MAX];
@@ -153,13 +157,15 @@ static char *find_program(const char *program, char **ret_error)
     if (!path)
         path = beside(TERN_BINDIR, program);
     if (!path)
-        *ret_error = xasprintf("tern-%s is neither beside tern nor in %s: is it installed?", program, TERN_SBINDIR);
+        *ret_error = xasprintf("tern-%s is neither beside tern nor in %s: is it installed?",
+                               program, TERN_SBINDIR);
     return path;
 }
 
-/* ---- starting ---------------------------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------------------------- */
 
-/* A datagram socket of a name that the kernel picks, in the abstract namespace. The sender's identity is asked for. */
+/* A datagram socket of a name that the kernel picks, in the abstract namespace. The sender's
+ * identity is asked for. */
 static int notify_socket(char **ret_name)
 {
     cleanup(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -172,7 +178,8 @@ static int notify_socket(char **ret_name)
     n = sizeof a;
     if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
         return -errno;
-    *ret_name = xasprintf("@%.*s", (int)(n - offsetof(struct sockaddr_un, sun_path) - 1), a.sun_path + 1);
+    *ret_name =
+        xasprintf("@%.*s", (int)(n - offsetof(struct sockaddr_un, sun_path) - 1), a.sun_path + 1);
     return TAKE_FD(fd);
 }
 
@@ -193,14 +200,17 @@ static bool says_ready(int fd)
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred))];
     for (;;) {
         struct iovec v = { text, sizeof text - 2 };
-        struct msghdr h = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+        struct msghdr h = {
+            .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+        };
         ssize_t n = recvmsg(fd, &h, MSG_CMSG_CLOEXEC);
         if (n < 0)
             return false;
         text[n] = '\n';
         text[n + 1] = '\0';
         uid_t uid = sender(&h);
-        if ((uid == geteuid() || uid == 0) && (strncmp(text, "READY=1\n", 8) == 0 || strstr(text, "\nREADY=1\n")))
+        if ((uid == geteuid() || uid == 0) &&
+            (strncmp(text, "READY=1\n", 8) == 0 || strstr(text, "\nREADY=1\n")))
             return true;
     }
 }
@@ -226,14 +236,16 @@ static char **environment_with(const char *notify)
         n++;
     char **env = xcalloc(n + 2, sizeof *env);
     for (size_t i = 0; i < n; i++)
-        if (strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0 && strncmp(environ[i], "WATCHDOG_", 9) != 0 &&
-            strncmp(environ[i], "LISTEN_", 7) != 0 && strncmp(environ[i], "JOURNAL_STREAM=", 15) != 0)
+        if (strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0 &&
+            strncmp(environ[i], "WATCHDOG_", 9) != 0 && strncmp(environ[i], "LISTEN_", 7) != 0 &&
+            strncmp(environ[i], "JOURNAL_STREAM=", 15) != 0)
             env[kept++] = environ[i];
     env[kept++] = xasprintf("NOTIFY_SOCKET=%s", notify);
     return env;
 }
 
-/* In a session of its own, in /, with all signals as they are by default, its output at the end of its log. */
+/* In a session of its own, in /, with all signals as they are by default, its output at the end of
+ * its log. */
 static int spawn(const char *path, char *const *argv, char *const *env, const char *log, pid_t *ret)
 {
     posix_spawn_file_actions_t files;
@@ -250,7 +262,8 @@ static int spawn(const char *path, char *const *argv, char *const *env, const ch
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setflags(&attr, (short)(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+    posix_spawnattr_setflags(&attr, (short)(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+                                            POSIX_SPAWN_SETSIGDEF));
     int error = posix_spawn(ret, path, &files, &attr, argv, env);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
@@ -282,8 +295,8 @@ static void end_child(pid_t pid, char **ret_how)
                                  : xasprintf("ended with signal %d", WTERMSIG(status));
 }
 
-static int start(const struct up *u, const char *program, char *const *argv, char *const *env, const char *log,
-                 int notify, char **ret_error)
+static int start(const struct up *u, const char *program, char *const *argv, char *const *env,
+                 const char *log, int notify, char **ret_error)
 {
     struct stat st;
     off_t from = stat(log, &st) == 0 ? st.st_size : 0;
@@ -304,12 +317,13 @@ static int start(const struct up *u, const char *program, char *const *argv, cha
     cleanup(freep) char *file = file_of(u, program, "pid");
     unlink(file);
     *ret_error = xasprintf("tern-%s did not start: it %s; its log %s %s%s", program,
-                           r == -ETIMEDOUT ? "was not ready after a minute" : how, log, *tail ? "says:\n" : "is empty",
-                           tail);
+                           r == -ETIMEDOUT ? "was not ready after a minute" : how, log,
+                           *tail ? "says:\n" : "is empty", tail);
     return r;
 }
 
-int up_program_start(const struct up *u, const char *program, const char *const *args, char **ret_error)
+int up_program_start(const struct up *u, const char *program, const char *const *args,
+                     char **ret_error)
 {
     cleanup(freep) char *path = find_program(program, ret_error);
     if (!path)
@@ -326,7 +340,8 @@ int up_program_start(const struct up *u, const char *program, const char *const 
     cleanup(freep) char **argv = xcalloc(n + 2, sizeof *argv);
     argv[0] = path;
     for (size_t i = 0; i < n; i++)
-        memcpy(&argv[i + 1], &args[i], sizeof *argv); /* posix_spawn takes them as they are, but not const */
+        memcpy(&argv[i + 1], &args[i],
+               sizeof *argv); /* posix_spawn takes them as they are, but not const */
     cleanup(freep) char **env = environment_with(notify);
     cleanup(freep) char *log = file_of(u, program, "log");
     int r = start(u, program, argv, env, log, fd, ret_error);
@@ -336,7 +351,7 @@ int up_program_start(const struct up *u, const char *program, const char *const 
     return r;
 }
 
-/* ---- stopping ---------------------------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------------------------- */
 
 static bool gone_within(int fd, int64_t ms)
 {

@@ -1,4 +1,5 @@
-/* output.c - chunks of standard output and error. The reader trusts nothing: the bytes come from a worker. */
+/* output.c - chunks of standard output and error. The reader trusts nothing: the bytes come from a
+ * worker. */
 #include "proto/output.h"
 
 static void put_big_endian(unsigned char *out, size_t n, uint64_t v)
@@ -41,7 +42,8 @@ bool output_next(struct str *rest, int *ret_stream, struct str *ret_bytes)
         return false;
     int stream = (unsigned char)rest->p[0];
     uint64_t n = get_big_endian(rest->p + 1, 4);
-    bool known = stream == OUTPUT_STDOUT || stream == OUTPUT_STDERR || (stream == OUTPUT_CUT && n == 8);
+    bool known =
+        stream == OUTPUT_STDOUT || stream == OUTPUT_STDERR || (stream == OUTPUT_CUT && n == 8);
     if (!known || n > rest->n - OUTPUT_HEAD_BYTES)
         return false;
     *ret_stream = stream;
@@ -51,4 +53,7 @@ bool output_next(struct str *rest, int *ret_stream, struct str *ret_bytes)
     return true;
 }
 
-uint64_t output_cut_bytes(struct str bytes) { return bytes.n == 8 ? get_big_endian(bytes.p, 8) : 0; }
+uint64_t output_cut_bytes(struct str bytes)
+{
+    return bytes.n == 8 ? get_big_endian(bytes.p, 8) : 0;
+}

@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	%D%/test_parse \
 	%D%/test_pool \
 	%D%/test_reader \
+	%D%/test_regress \
 	%D%/test_retry \
 	%D%/test_route \
 	%D%/test_selector \

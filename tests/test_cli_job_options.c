@@ -1,4 +1,5 @@
-/* test_cli_job_options.c - the options that describe a job, and the lines of --batch that carry the same. */
+/* test_cli_job_options.c - the options that describe a job, and the lines of --batch that carry the
+ * same. */
 #include "client/batch.h"
 #include "client/job_options.h"
 
@@ -34,7 +35,8 @@ static void every_option_arrives_in_the_spec(void **state)
     struct tern_job_spec s;
     char *error = NULL;
     assert_int_equal(parse(&o,
-                           "--tag cpu --queue night --priority -5 --delay 10s --timeout 1m --retries 3 --backoff=2s..1m "
+                           "--tag cpu --queue night --priority -5 --delay 10s --timeout 1m "
+                           "--retries 3 --backoff=2s..1m "
                            "ls -l --json",
                            &error),
                      0);
@@ -52,7 +54,9 @@ static void every_option_arrives_in_the_spec(void **state)
     assert_null(s.argv[3]);
     assert_null(s.handler);
     job_options_fini(&o);
-    assert_int_equal(parse(&o, "--crash-limit 2 --expire 1h --memory 64M --kill-grace 1s --name x --at 1970-01-01T00:00:01Z y",
+    assert_int_equal(parse(&o,
+                           "--crash-limit 2 --expire 1h --memory 64M --kill-grace 1s --name x --at "
+                           "1970-01-01T00:00:01Z y",
                            &error),
                      0);
     job_options_spec(&o, &s);
@@ -184,7 +188,7 @@ static void payload_is_text_or_a_file(void **state)
     job_options_fini(&o);
 }
 
-/* ---- lines of --batch -------------------------------------------------------------------------- */
+/* ---- lines of --batch ----------------------------------------------------------------------- */
 
 static int read_line(struct job_options *o, const char *line, char **ret_error)
 {
@@ -199,11 +203,13 @@ static void a_line_carries_what_the_options_carry(void **state)
     struct job_options o;
     struct tern_job_spec s;
     char *error = NULL;
-    assert_int_equal(read_line(&o,
-                               "{\"command\": [\"ls\", \"-l\"], \"env\": {\"A\": \"1\"}, \"tag\": \"io\", \"timeout\": 2.5, "
-                               "\"retries\": 3, \"delay\": \"1m\", \"memory\": 1048576, \"crash-limit\": \"2\"}",
-                               &error),
-                     0);
+    assert_int_equal(
+        read_line(&o,
+                  "{\"command\": [\"ls\", \"-l\"], \"env\": {\"A\": \"1\"}, \"tag\": \"io\", "
+                  "\"timeout\": 2.5, "
+                  "\"retries\": 3, \"delay\": \"1m\", \"memory\": 1048576, \"crash-limit\": \"2\"}",
+                  &error),
+        0);
     job_options_spec(&o, &s);
     assert_string_equal(s.argv[1], "-l");
     assert_string_equal(s.env[0], "A=1");
@@ -222,12 +228,16 @@ static void payload_of_a_line_is_the_text_itself(void **state)
     struct job_options o;
     struct tern_job_spec s;
     char *error = NULL;
-    assert_int_equal(read_line(&o, "{\"handler\": \"echo\", \"payload\": \"@/etc/passwd\"}", &error), 0);
+    assert_int_equal(read_line(&o, "{\"handler\": \"echo\", \"payload\": \"@/etc/passwd\"}",
+                               &error),
+                     0);
     job_options_spec(&o, &s);
     assert_int_equal(s.payload_bytes, 12);
     assert_memory_equal(s.payload, "@/etc/passwd", 12);
     job_options_fini(&o);
-    assert_int_equal(read_line(&o, "{\"handler\": \"echo\", \"payload_base64\": \"AAEC/w==\"}", &error), 0);
+    assert_int_equal(read_line(&o, "{\"handler\": \"echo\", \"payload_base64\": \"AAEC/w==\"}",
+                               &error),
+                     0);
     job_options_spec(&o, &s);
     assert_int_equal(s.payload_bytes, 4);
     assert_memory_equal(s.payload, "\0\1\2\xff", 4);
@@ -281,7 +291,9 @@ static void options_of_the_command_line_are_defaults_of_the_lines(void **state)
     assert_int_equal(option_set(option_find(job_options, "queue"), &base, "night", &error), 0);
     assert_int_equal(option_set(option_find(job_options, "env"), &base, "A=1", &error), 0);
     job_options_copy(&o, &base);
-    assert_int_equal(batch_read_line(str_of("{\"command\": [\"ls\"], \"env\": {\"B\": \"2\"}}"), &o, &error), 0);
+    assert_int_equal(batch_read_line(str_of("{\"command\": [\"ls\"], \"env\": {\"B\": \"2\"}}"), &o,
+                                     &error),
+                     0);
     assert_int_equal(job_options_load(&o, &error), 0);
     job_options_spec(&o, &s);
     assert_string_equal(s.queue, "night");

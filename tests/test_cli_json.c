@@ -1,4 +1,5 @@
-/* test_cli_json.c - a job as JSON: all keys are always there, absent is null, numbers and times have their form. */
+/* test_cli_json.c - a job as JSON: all keys are always there, absent is null, numbers and times
+ * have their form. */
 #include "client/base64.h"
 #include "client/json.h"
 #include "proto/base/utf8.h"
@@ -9,20 +10,35 @@
 #include <cmocka.h>
 
 static const char *const keys[] = {
-    "v",          "id",           "state",    "queue",      "handler",    "command",     "owner",      "name",
-    "tag",        "pool",         "priority", "attempt",    "retries",    "crashes",     "worker",     "submitted_at",
-    "due_at",     "started_at",   "finished_at", "timeout_ms", "exit_code", "signal",    "reason",     "wall_ms",
-    "cpu_ms",     "max_rss_kb",   "progress", "error",
+    "v",      "id",           "state",   "queue",      "handler",     "command",    "owner",
+    "name",   "tag",          "pool",    "priority",   "attempt",     "retries",    "crashes",
+    "worker", "submitted_at", "due_at",  "started_at", "finished_at", "timeout_ms", "exit_code",
+    "signal", "reason",       "wall_ms", "cpu_ms",     "max_rss_kb",  "progress",   "error",
 };
 
 static struct tern_job_view empty_job(void)
 {
     return (struct tern_job_view){
-        .id = 7, .state = "queued", .queue = "default", .handler = "echo", .priority = 0, .retries = TERN_UNSET,
-        .crash_limit = TERN_UNSET, .submitted_ms = TERN_UNSET, .due_ms = TERN_UNSET, .started_ms = TERN_UNSET,
-        .finished_ms = TERN_UNSET, .expire_at_ms = TERN_UNSET, .timeout_ms = TERN_UNSET, .exit_code = TERN_UNSET,
-        .signal = TERN_UNSET, .wall_us = TERN_UNSET, .cpu_us = TERN_UNSET, .max_rss_kb = TERN_UNSET,
-        .progress = TERN_UNSET, .memory_bytes = TERN_UNSET,
+        .id = 7,
+        .state = "queued",
+        .queue = "default",
+        .handler = "echo",
+        .priority = 0,
+        .retries = TERN_UNSET,
+        .crash_limit = TERN_UNSET,
+        .submitted_ms = TERN_UNSET,
+        .due_ms = TERN_UNSET,
+        .started_ms = TERN_UNSET,
+        .finished_ms = TERN_UNSET,
+        .expire_at_ms = TERN_UNSET,
+        .timeout_ms = TERN_UNSET,
+        .exit_code = TERN_UNSET,
+        .signal = TERN_UNSET,
+        .wall_us = TERN_UNSET,
+        .cpu_us = TERN_UNSET,
+        .max_rss_kb = TERN_UNSET,
+        .progress = TERN_UNSET,
+        .memory_bytes = TERN_UNSET,
     };
 }
 
@@ -45,7 +61,8 @@ static void every_key_is_there_and_null_where_nothing_is_known(void **state)
     (void)state;
     struct tern_job_view job = empty_job();
     json_t *object = read_back(&job, NULL);
-    static const char *const known[] = { "v", "id", "state", "queue", "handler", "priority", "attempt", "crashes" };
+    static const char *const known[] = { "v",       "id",       "state",   "queue",
+                                         "handler", "priority", "attempt", "crashes" };
     for (size_t i = 0; i < ELEMENTS(keys); i++) {
         const json_t *v = json_object_get(object, keys[i]);
         bool is_known = false;
@@ -79,7 +96,8 @@ static void durations_have_three_decimals_and_times_are_rfc_3339(void **state)
 static void any_text_becomes_valid_json(void **state)
 {
     (void)state;
-    static const char *const command[] = { "printf", "a\"b\\c\n\t\x01\x7f", "caf\xc3\xa9", "bad \xff\xc3 end", NULL };
+    static const char *const command[] = { "printf", "a\"b\\c\n\t\x01\x7f", "caf\xc3\xa9",
+                                           "bad \xff\xc3 end", NULL };
     struct tern_job_view job = empty_job();
     job.command = command;
     json_t *object = read_back(&job, NULL);
@@ -87,7 +105,8 @@ static void any_text_becomes_valid_json(void **state)
     assert_int_equal(json_array_size(list), 4);
     assert_string_equal(json_string_value(json_array_get(list, 1)), "a\"b\\c\n\t\x01\x7f");
     assert_string_equal(json_string_value(json_array_get(list, 2)), "caf\xc3\xa9");
-    assert_string_equal(json_string_value(json_array_get(list, 3)), "bad \xef\xbf\xbd\xef\xbf\xbd end");
+    assert_string_equal(json_string_value(json_array_get(list, 3)),
+                        "bad \xef\xbf\xbd\xef\xbf\xbd end");
     json_decref(object);
 }
 
@@ -106,7 +125,8 @@ static void text_is_valid_utf_8_without_nul(void **state)
 static void base64_comes_back_as_it_was(void **state)
 {
     (void)state;
-    static const char *const encoded[] = { "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
+    static const char *const encoded[] = { "",         "Zg==",     "Zm8=",    "Zm9v",
+                                           "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
     for (size_t n = 0; n < ELEMENTS(encoded); n++) {
         cleanup(freep) char *text = base64_encode((struct str){ "foobar", n });
         struct buf b;

@@ -1,7 +1,8 @@
-/* test_client.c - libtern against a broker that follows a script: sessions, repeats, time-outs, order.
+/* test_client.c - libtern against a broker that follows a script: sessions, repeats, time-outs,
+ * order.
  *
- * The scripted broker is this program anew, given the name of its script; it ends with 0 when it heard what the script
- * expects. */
+ * The scripted broker is this program anew, given the name of its script; it ends with 0 when it
+ * heard what the script expects. */
 #include "client/tern.h"
 
 #include <setjmp.h>
@@ -20,7 +21,7 @@
 
 static char address[64];
 
-/* ---- the broker's side ------------------------------------------------------------------------- */
+/* ---- the broker's side ---------------------------------------------------------------------- */
 
 struct fake {
     struct socket *socket;
@@ -89,7 +90,8 @@ static void expect(struct fake *b, enum message_type type)
     if (b->m.type != type)
         dprintf(STDERR_FILENO, "wanted %s, got %s\n", message_name(type), message_name(b->m.type));
     insist(b->m.type == type, "another message than the script says");
-    insist(type == MSG_HELLO || b->m.session == b->session, "a session that is not the present one");
+    insist(type == MSG_HELLO || b->m.session == b->session,
+           "a session that is not the present one");
 }
 
 static void send_welcome(struct fake *b)
@@ -107,8 +109,10 @@ static void send_welcome(struct fake *b)
 static void welcome(struct fake *b)
 {
     expect(b, MSG_HELLO);
-    insist(str_is(b->m.hello.role, "client") && b->m.hello.instance.n == 16, "HELLO without role or instance");
-    insist(!b->session || memcmp(b->instance, b->m.hello.instance.p, 16) == 0, "another instance than before");
+    insist(str_is(b->m.hello.role, "client") && b->m.hello.instance.n == 16,
+           "HELLO without role or instance");
+    insist(!b->session || memcmp(b->instance, b->m.hello.instance.p, 16) == 0,
+           "another instance than before");
     memcpy(b->instance, b->m.hello.instance.p, 16);
     send_welcome(b);
 }
@@ -130,7 +134,8 @@ static void say_error(struct fake *b, uint64_t code, const char *text)
     answer(b, &m);
 }
 
-static void acknowledge(struct fake *b, uint64_t req, uint64_t seq, uint64_t first_id, uint64_t count)
+static void acknowledge(struct fake *b, uint64_t req, uint64_t seq, uint64_t first_id,
+                        uint64_t count)
 {
     struct message m;
     message_init(&m, MSG_SUBMITTED);
@@ -167,7 +172,7 @@ static void finish(pid_t pid)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* ---- the client's side ------------------------------------------------------------------------- */
+/* ---- the client's side ---------------------------------------------------------------------- */
 
 static struct tern_client *client(void)
 {
@@ -187,7 +192,7 @@ static struct tern_job_spec echo(void)
     return s;
 }
 
-/* ---- cases ------------------------------------------------------------------------------------- */
+/* ---- cases ---------------------------------------------------------------------------------- */
 
 static void forgets_the_client_once(struct fake *b)
 {
@@ -197,7 +202,8 @@ static void forgets_the_client_once(struct fake *b)
     hello_again(b);
     welcome(b);
     expect(b, MSG_SUBMIT);
-    insist(b->m.submit.seq == 1 && str_is(b->m.submit.jobs[0].payload, "x"), "repeated with its number and its job");
+    insist(b->m.submit.seq == 1 && str_is(b->m.submit.jobs[0].payload, "x"),
+           "repeated with its number and its job");
     acknowledge(b, b->m.submit.req, 1, 70, 1);
 }
 
@@ -346,7 +352,8 @@ static void refuses_each_in_its_way(struct fake *b)
 static void errors_of_the_broker_have_their_codes_and_texts(void **state)
 {
     (void)state;
-    static const int results[] = { -EINVAL, -ENOENT, -EPERM, -EACCES }, statuses[] = { 2, 3, 4, 77 };
+    static const int results[] = { -EINVAL, -ENOENT, -EPERM, -EACCES },
+                     statuses[] = { 2, 3, 4, 77 };
     pid_t broker = start("refuses_each_in_its_way");
     struct tern_client *c = client();
     for (size_t i = 0; i < ELEMENTS(results); i++) {
@@ -558,10 +565,13 @@ static void a_list_is_read_page_by_page(void **state)
     tern_client_free(c);
 }
 
-/* ---- the program anew -------------------------------------------------------------------------- */
+/* ---- the program anew ----------------------------------------------------------------------- */
 
-#define SCRIPTS(S) \
-    S(forgets_the_client_once) S(is_busy_twice) S(is_always_busy) S(answers_backwards) S(waits_for_bye) S(refuses_each_in_its_way) S(never_ends_the_wait) S(restarts) S(falls_silent) S(says_nothing) S(refuses_the_client) S(has_three_pages)
+#define SCRIPTS(S)                                                                                 \
+    S(forgets_the_client_once)                                                                     \
+    S(is_busy_twice) S(is_always_busy) S(answers_backwards) S(waits_for_bye)                       \
+        S(refuses_each_in_its_way) S(never_ends_the_wait) S(restarts) S(falls_silent)              \
+            S(says_nothing) S(refuses_the_client) S(has_three_pages)
 
 static int play(const char *script, int ready)
 {

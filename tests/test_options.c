@@ -14,11 +14,15 @@ struct values {
 };
 
 static const struct option_def table[] = {
-    { "json", NULL, "one object a line", OPTION_FLAG, offsetof(struct values, json), 0, 0, NULL, false },
+    { "json", NULL, "one object a line", OPTION_FLAG, offsetof(struct values, json), 0, 0, NULL,
+      false },
     { "queue", "NAME", "the line", OPTION_TEXT, offsetof(struct values, queue), 0, 0, NULL, false },
-    { "retries", "N", "again", OPTION_NUMBER, offsetof(struct values, retries), 0, 100, NULL, false },
-    { "timeout", "DUR", "at most", OPTION_DURATION, offsetof(struct values, timeout_ms), 10, 3600000, NULL, false },
-    { "config", "FILE", "this file", OPTION_TEXT, offsetof(struct values, config), 0, 0, NULL, true },
+    { "retries", "N", "again", OPTION_NUMBER, offsetof(struct values, retries), 0, 100, NULL,
+      false },
+    { "timeout", "DUR", "at most", OPTION_DURATION, offsetof(struct values, timeout_ms), 10,
+      3600000, NULL, false },
+    { "config", "FILE", "this file", OPTION_TEXT, offsetof(struct values, config), 0, 0, NULL,
+      true },
     { NULL, NULL, NULL, OPTION_FLAG, 0, 0, 0, NULL, false },
 };
 
@@ -37,7 +41,8 @@ static void options_stand_before_or_after_operands(void **state)
     (void)state;
     struct values v;
     char *error = NULL;
-    char **args = ARGS(A("5"), A("--json"), A("--queue"), A("q"), A("6-9"), A("--timeout=1m"), A("-"));
+    char **args =
+        ARGS(A("5"), A("--json"), A("--queue"), A("q"), A("6-9"), A("--timeout=1m"), A("-"));
     assert_int_equal(parse(&v, 7, args, false, &error), 3);
     assert_string_equal(args[0], "5");
     assert_string_equal(args[1], "6-9");
@@ -114,7 +119,9 @@ static void a_configuration_file_sets_the_same_options(void **state)
     (void)state;
     struct values v;
     char *error = NULL;
-    assert_int_equal(load(&v, "# a comment\n[client]\njson = yes\nqueue = night\nretries=3\n", &error), 0);
+    assert_int_equal(load(&v, "# a comment\n[client]\njson = yes\nqueue = night\nretries=3\n",
+                          &error),
+                     0);
     assert_true(v.json);
     assert_string_equal(v.queue, "night");
     assert_int_equal(v.retries, 3);

@@ -1,4 +1,5 @@
-/* test_output.c - chunks of output: what is written is read again, and hostile bytes end the reading. */
+/* test_output.c - chunks of output: what is written is read again, and hostile bytes end the
+ * reading. */
 #include "proto/output.h"
 
 #include <setjmp.h>
@@ -44,11 +45,13 @@ static void a_hostile_chunk_ends_the_reading(void **state)
 {
     (void)state;
     static const struct str hostile[] = {
-        { "\x01\x00\x00\x00", 4 },                /* cut short in its head */
-        { "\x01\x00\x00\x00\x02x", 6 },           /* longer than what is there */
-        { "\x01\xff\xff\xff\xffx", 6 },           /* much longer */
-        { "\x07\x00\x00\x00\x01x", 6 },           /* no such stream */
-        { "\x03\x00\x00\x00\x04" "abcd", 9 },     /* a cut that is no number */
+        { "\x01\x00\x00\x00", 4 },      /* cut short in its head */
+        { "\x01\x00\x00\x00\x02x", 6 }, /* longer than what is there */
+        { "\x01\xff\xff\xff\xffx", 6 }, /* much longer */
+        { "\x07\x00\x00\x00\x01x", 6 }, /* no such stream */
+        { "\x03\x00\x00\x00\x04"
+          "abcd",
+          9 }, /* a cut that is no number */
     };
     for (size_t i = 0; i < ELEMENTS(hostile); i++) {
         struct str rest = hostile[i], bytes;

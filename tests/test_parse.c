@@ -1,4 +1,5 @@
-/* test_parse.c - durations, sizes, numbers and times: what is right, what is refused, and that errors say so. */
+/* test_parse.c - durations, sizes, numbers and times: what is right, what is refused, and that
+ * errors say so. */
 #include "proto/base/parse.h"
 
 #include <setjmp.h>
@@ -42,8 +43,9 @@ static void durations_have_units_biggest_first(void **state)
 static void what_is_no_duration_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", "s", "10x", "-1s", "1m1h", "1s1s", "10 s", "1s ", "1h30", "99999999999999w",
-                                       "1e3s", "10S", ".5s" };
+    static const char *const bad[] = { "",     "s",    "10x", "-1s",  "1m1h",
+                                       "1s1s", "10 s", "1s ", "1h30", "99999999999999w",
+                                       "1e3s", "10S",  ".5s" };
     for (size_t i = 0; i < ELEMENTS(bad); i++)
         if (duration(bad[i]) != -1)
             fail_msg("\"%s\" was taken for a duration", bad[i]);
@@ -73,8 +75,14 @@ static void times_are_rfc_3339_with_an_offset(void **state)
     assert_int_equal(time_of("2026-11-21T05:05:06.789+01:00"), 1795233906789);
     assert_int_equal(time_of("2026-11-21 04:05:06.7891Z"), 1795233906789);
     assert_int_equal(time_of("2024-02-29T00:00:00Z"), 1709164800000);
-    static const char *const bad[] = { "2026-11-21T04:05:06", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z",
-                                       "2026-11-21T24:00:00Z", "tomorrow", "", "2026-11-21", "2026-11-21T04:05:06Zx" };
+    static const char *const bad[] = { "2026-11-21T04:05:06",
+                                       "2026-02-29T00:00:00Z",
+                                       "2026-13-01T00:00:00Z",
+                                       "2026-11-21T24:00:00Z",
+                                       "tomorrow",
+                                       "",
+                                       "2026-11-21",
+                                       "2026-11-21T04:05:06Zx" };
     for (size_t i = 0; i < ELEMENTS(bad); i++)
         if (time_of(bad[i]) != -1)
             fail_msg("\"%s\" was taken for a time", bad[i]);

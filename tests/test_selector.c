@@ -13,7 +13,8 @@ static void selects(const char *text, const char *want)
     size_t n = 0;
     assert_int_equal(selector_add(&s, text, &error), 0);
     for (size_t i = 0; i < s.n; i++)
-        n += (size_t)snprintf(got + n, sizeof got - n, "%llu-%llu ", (unsigned long long)s.ranges[i].first,
+        n += (size_t)snprintf(got + n, sizeof got - n, "%llu-%llu ",
+                              (unsigned long long)s.ranges[i].first,
                               (unsigned long long)s.ranges[i].last);
     if (s.last)
         snprintf(got + n, sizeof got - n, "last ");
@@ -37,8 +38,23 @@ static void an_id_a_range_a_list_last_and_all_name_jobs(void **state)
 static void what_names_no_job_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "",     "0",    "x",   "5-",  "-5",   "9-5",   "5,",  ",5",          "5,,6",
-                                       "5 6",  "1.2",  "b:3", "all,5", "lasts", "0-5", "5-0", "99999999999999999999" };
+    static const char *const bad[] = { "",
+                                       "0",
+                                       "x",
+                                       "5-",
+                                       "-5",
+                                       "9-5",
+                                       "5,",
+                                       ",5",
+                                       "5,,6",
+                                       "5 6",
+                                       "1.2",
+                                       "b:3",
+                                       "all,5",
+                                       "lasts",
+                                       "0-5",
+                                       "5-0",
+                                       "99999999999999999999" };
     for (size_t i = 0; i < ELEMENTS(bad); i++) {
         struct selector s = { 0 };
         char *error = NULL;

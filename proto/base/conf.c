@@ -40,11 +40,13 @@ static int on_key(void *user, const char *section, const char *key, const char *
 static int report(struct reading *r, const char *path, int bad_line, char **ret_error)
 {
     if (r->result < 0)
-        *ret_error = xasprintf("%s:%d: %s", path, r->line, r->error ? r->error : strerror(-r->result));
+        *ret_error =
+            xasprintf("%s:%d: %s", path, r->line, r->error ? r->error : strerror(-r->result));
     else if (r->too_long)
         *ret_error = xasprintf("%s:%d: the line is too long", path, r->line);
     else if (bad_line > 0)
-        *ret_error = xasprintf("%s:%d: neither `key = value`, nor `[section]`, nor a comment", path, bad_line);
+        *ret_error = xasprintf("%s:%d: neither `key = value`, nor `[section]`, nor a comment", path,
+                               bad_line);
     else
         return 0;
     return r->result < 0 ? r->result : -EINVAL;

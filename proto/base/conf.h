@@ -4,10 +4,13 @@
 
 #include "proto/base/base.h"
 
-/* One key. section is "" before the first [section]. A negative return ends the reading with the text in *ret_error. */
-typedef int conf_fn(void *context, const char *section, const char *key, const char *value, char **ret_error);
+/* One key. section is "" before the first [section]. A negative return ends the reading with the
+ * text in *ret_error. */
+typedef int conf_fn(void *context, const char *section, const char *key, const char *value,
+                    char **ret_error);
 
-/* 0; -ENOENT when there is no such file; otherwise negative. On every failure *ret_error says what and where
+/* 0; -ENOENT when there is no such file; otherwise negative. On every failure *ret_error says what
+ * and where
  * (`FILE:LINE: text`), owned by the caller. */
 int conf_load(const char *path, conf_fn *set, void *context, char **ret_error);
 

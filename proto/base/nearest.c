@@ -1,4 +1,5 @@
-/* nearest.c - edit distance with swaps of neighbours (optimal string alignment), over three rows. */
+/* nearest.c - edit distance with swaps of neighbours (optimal string alignment), over three rows.
+ */
 #include "proto/base/nearest.h"
 
 #define WORD_BYTES 64u

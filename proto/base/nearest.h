@@ -1,4 +1,5 @@
-/* nearest.h - which of the right words was meant: the one at the smallest edit distance, if that is small. */
+/* nearest.h - which of the right words was meant: the one at the smallest edit distance, if that is
+ * small. */
 #ifndef TERN_NEAREST_H
 #define TERN_NEAREST_H
 
@@ -10,7 +11,10 @@ struct nearest {
     size_t distance;
 };
 
-static inline struct nearest nearest_to(const char *word) { return (struct nearest){ word, NULL, SIZE_MAX }; }
+static inline struct nearest nearest_to(const char *word)
+{
+    return (struct nearest){ word, NULL, SIZE_MAX };
+}
 /* One right word. It must outlive n. */
 void nearest_offer(struct nearest *n, const char *name);
 /* `; did you mean PREFIXbest?`, or an empty text when nothing is near. Owned by the caller. */

@@ -35,10 +35,12 @@ static int set_bounded(const struct option_def *o, int64_t v, int64_t *field, ch
     return 0;
 }
 
-static int set_measure(const struct option_def *o, int64_t *field, const char *text, char **ret_error)
+static int set_measure(const struct option_def *o, int64_t *field, const char *text,
+                       char **ret_error)
 {
     int64_t v;
-    int r = o->type == OPTION_SIZE ? parse_size(text, &v, ret_error) : parse_duration(text, &v, ret_error);
+    int r = o->type == OPTION_SIZE ? parse_size(text, &v, ret_error)
+                                   : parse_duration(text, &v, ret_error);
     return r < 0 ? r : set_bounded(o, v, field, ret_error);
 }
 
@@ -67,8 +69,8 @@ int option_set(const struct option_def *o, void *to, const char *text, char **re
     return set_field(o, (char *)to + o->offset, text, ret_error);
 }
 
-static const struct option_def *find(const struct option_group *groups, size_t n_groups, const char *name,
-                                     void **ret_to)
+static const struct option_def *find(const struct option_group *groups, size_t n_groups,
+                                     const char *name, void **ret_to)
 {
     for (size_t i = 0; i < n_groups; i++) {
         const struct option_def *o = option_find(groups[i].options, name);
@@ -80,7 +82,8 @@ static const struct option_def *find(const struct option_group *groups, size_t n
     return NULL;
 }
 
-static char *hint(const struct option_group *groups, size_t n_groups, const char *name, const char *prefix)
+static char *hint(const struct option_group *groups, size_t n_groups, const char *name,
+                  const char *prefix)
 {
     struct nearest near = nearest_to(name);
     for (size_t i = 0; i < n_groups; i++)
@@ -89,19 +92,22 @@ static char *hint(const struct option_group *groups, size_t n_groups, const char
     return nearest_hint(&near, prefix);
 }
 
-static int unknown(const struct option_group *groups, size_t n_groups, const char *name, char **ret_error)
+static int unknown(const struct option_group *groups, size_t n_groups, const char *name,
+                   char **ret_error)
 {
     cleanup(freep) char *near = hint(groups, n_groups, name, "--");
     *ret_error = xasprintf("unknown option --%s%s", name, near);
     return -EINVAL;
 }
 
-/* One option at args[0]; next: what follows, or NULL. Returns 1 when that was used as the value, else 0. */
-static int take_option(const struct option_group *groups, size_t n_groups, const char *arg, const char *next,
-                       char **ret_error)
+/* One option at args[0]; next: what follows, or NULL. Returns 1 when that was used as the value,
+ * else 0. */
+static int take_option(const struct option_group *groups, size_t n_groups, const char *arg,
+                       const char *next, char **ret_error)
 {
     const char *equals = strchr(arg, '=');
-    cleanup(freep) char *name = xstrndup((struct str){ arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg) - 2 });
+    cleanup(freep) char *name =
+        xstrndup((struct str){ arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg) - 2 });
     void *to = NULL;
     const struct option_def *o = find(groups, n_groups, name, &to);
     if (!o)
@@ -124,8 +130,8 @@ static int take_option(const struct option_group *groups, size_t n_groups, const
     return value == next;
 }
 
-int options_parse(const struct option_group *groups, size_t n_groups, int n, char **args, bool stop_at_operand,
-                  char **ret_error)
+int options_parse(const struct option_group *groups, size_t n_groups, int n, char **args,
+                  bool stop_at_operand, char **ret_error)
 {
     int operands = 0;
     for (int i = 0; i < n; i++) {
@@ -175,7 +181,8 @@ struct loading {
     const char *section; /* borrowed */
 };
 
-static int load_key(void *context, const char *section, const char *key, const char *value, char **ret_error)
+static int load_key(void *context, const char *section, const char *key, const char *value,
+                    char **ret_error)
 {
     const struct loading *l = context;
     if (section[0] && strcmp(section, l->section) != 0) {
@@ -196,8 +203,8 @@ static int load_key(void *context, const char *section, const char *key, const c
     return r;
 }
 
-int options_load(const struct option_group *groups, size_t n_groups, const char *path, const char *section,
-                 char **ret_error)
+int options_load(const struct option_group *groups, size_t n_groups, const char *path,
+                 const char *section, char **ret_error)
 {
     struct loading l = { groups, n_groups, section };
     return conf_load(path, load_key, &l, ret_error);
@@ -215,7 +222,8 @@ void options_fini(const struct option_def *options, void *to)
 void options_print_help(FILE *f, const struct option_def *options)
 {
     for (const struct option_def *o = options; o && o->name; o++) {
-        cleanup(freep) char *left = xasprintf("--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        cleanup(freep) char *left =
+            xasprintf("--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
         fprintf(f, "  %-28s%s%s\n", left, strlen(left) >= 28 ? "  " : "", o->help);
     }
 }

@@ -1,7 +1,8 @@
 /* options.h - the one option parser of all three programs, driven by a table.
  *
- * The same table names the options for help, for completion, for the test of the man pages and, as keys, for the
- * configuration file: a new option is one row. Long options only: `--name VALUE`, `--name=VALUE`, `--flag`.
+ * The same table names the options for help, for completion, for the test of the man pages and, as
+ * keys, for the configuration file: a new option is one row. Long options only: `--name VALUE`,
+ * `--name=VALUE`, `--flag`.
  *
  * Every function that fails returns -EINVAL and a text in *ret_error, owned by the caller. */
 #ifndef TERN_OPTIONS_H
@@ -26,7 +27,7 @@ struct option_def {
     const char *value; /* what help calls the value; NULL for a flag */
     const char *help;  /* one line */
     enum option_type type;
-    size_t offset; /* of the field in the struct that the options fill */
+    size_t offset;    /* of the field in the struct that the options fill */
     int64_t min, max; /* of a number, a duration, a size; max 0: no bounds for the last two */
     int (*set)(void *field, const char *text, char **ret_error);
     bool not_a_key; /* only on the command line, never in a configuration file */
@@ -38,19 +39,22 @@ struct option_group {
     void *to;
 };
 
-/* Reads args[0..n) and moves what is no option to the front, in order: returns how many operands there are.
- * `--` ends the options. stop_at_operand: so does the first operand (its own options follow it). A lone `-` is an
- * operand. An unknown option is an error that names the nearest one. */
-int options_parse(const struct option_group *groups, size_t n_groups, int n, char **args, bool stop_at_operand,
-                  char **ret_error);
+/* Reads args[0..n) and moves what is no option to the front, in order: returns how many operands
+ * there are.
+ * `--` ends the options. stop_at_operand: so does the first operand (its own options follow it). A
+ * lone `-` is an operand. An unknown option is an error that names the nearest one. */
+int options_parse(const struct option_group *groups, size_t n_groups, int n, char **args,
+                  bool stop_at_operand, char **ret_error);
 
-/* The value of --name in args before anything else is parsed (for --config); NULL when not there. Borrowed. */
+/* The value of --name in args before anything else is parsed (for --config); NULL when not there.
+ * Borrowed. */
 const char *options_peek(int n, char *const *args, const char *name);
 
-/* Fills the same structs from an INI file: keys are the options' names; a flag is yes or no. A key that no group has,
- * or a section other than section, is an error that begins with FILE:LINE. -ENOENT: no such file. */
-int options_load(const struct option_group *groups, size_t n_groups, const char *path, const char *section,
-                 char **ret_error);
+/* Fills the same structs from an INI file: keys are the options' names; a flag is yes or no. A key
+ * that no group has, or a section other than section, is an error that begins with FILE:LINE.
+ * -ENOENT: no such file. */
+int options_load(const struct option_group *groups, size_t n_groups, const char *path,
+                 const char *section, char **ret_error);
 
 /* One option from its text. */
 int option_set(const struct option_def *o, void *to, const char *text, char **ret_error);

@@ -1,4 +1,5 @@
-/* parse.c - what people type as values, strictly: all of the text must be used, and nothing overflows. */
+/* parse.c - what people type as values, strictly: all of the text must be used, and nothing
+ * overflows. */
 #include "proto/base/parse.h"
 
 #include <ctype.h>
@@ -11,7 +12,8 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-    { "w", 604800000 }, { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
+    { "w", 604800000 }, { "d", 86400000 }, { "h", 3600000 },
+    { "m", 60000 },     { "s", 1000 },     { "ms", 1 },
 };
 static const struct unit sizes[] = {
     { "T", INT64_C(1) << 40 }, { "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "B", 1 },
@@ -28,12 +30,13 @@ int parse_number(const char *text, int64_t min, int64_t max, int64_t *ret, char 
     char *end = NULL;
     errno = 0;
     long long v = strtoll(text, &end, 10);
-    bool digits = isdigit((unsigned char)text[0]) || (text[0] == '-' && isdigit((unsigned char)text[1]));
+    bool digits =
+        isdigit((unsigned char)text[0]) || (text[0] == '-' && isdigit((unsigned char)text[1]));
     if (!digits || *end)
         return wrong(ret_error, xasprintf("\"%s\" is not a whole number", text));
     if (errno == ERANGE || v < min || v > max)
-        return wrong(ret_error, xasprintf("%s is not in the range %lld to %lld", text, (long long)min,
-                                          (long long)max));
+        return wrong(ret_error, xasprintf("%s is not in the range %lld to %lld", text,
+                                          (long long)min, (long long)max));
     *ret = v;
     return 0;
 }
@@ -64,10 +67,12 @@ static bool add_scaled(int64_t *total, int64_t thousandths, int64_t factor)
 {
     int64_t whole, rest = thousandths % 1000 * factor / 1000;
     return !__builtin_mul_overflow(thousandths / 1000, factor, &whole) &&
-           !__builtin_add_overflow(whole, rest, &whole) && !__builtin_add_overflow(*total, whole, total);
+           !__builtin_add_overflow(whole, rest, &whole) &&
+           !__builtin_add_overflow(*total, whole, total);
 }
 
-static const struct unit *find_unit(const struct unit *units, size_t n, const char *name, size_t n_name)
+static const struct unit *find_unit(const struct unit *units, size_t n, const char *name,
+                                    size_t n_name)
 {
     for (size_t i = 0; i < n; i++)
         if (strlen(units[i].name) == n_name && memcmp(units[i].name, name, n_name) == 0)
@@ -83,7 +88,8 @@ static bool take_duration(const char *text, int64_t *ret_ms)
         if (!take_decimal(&p, &v))
             return false;
         size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz");
-        const struct unit *u = find_unit(durations, ELEMENTS(durations), n || last ? p : "s", n || last ? n : 1);
+        const struct unit *u =
+            find_unit(durations, ELEMENTS(durations), n || last ? p : "s", n || last ? n : 1);
         if (!u || (last && u <= last) || !add_scaled(&total, v, u->factor))
             return false;
         last = u;
@@ -99,8 +105,10 @@ int parse_duration(const char *text, int64_t *ret_ms, char **ret_error)
 {
     int64_t ms;
     if (!take_duration(text, &ms))
-        return wrong(ret_error, xasprintf("\"%s\" is not a duration; durations look like 500ms, 10s, 5m, "
-                                          "1h30m or 7d", text));
+        return wrong(ret_error,
+                     xasprintf("\"%s\" is not a duration; durations look like 500ms, 10s, 5m, "
+                               "1h30m or 7d",
+                               text));
     *ret_ms = ms;
     return 0;
 }
@@ -126,7 +134,9 @@ static bool take_size(const char *text, int64_t *ret_bytes)
 int parse_size(const char *text, int64_t *ret_bytes, char **ret_error)
 {
     if (!take_size(text, ret_bytes))
-        return wrong(ret_error, xasprintf("\"%s\" is not a size; sizes look like 4096, 512K, 64M or 2G", text));
+        return wrong(ret_error,
+                     xasprintf("\"%s\" is not a size; sizes look like 4096, 512K, 64M or 2G",
+                               text));
     return 0;
 }
 
@@ -188,12 +198,13 @@ static bool take_time(const char *p, int64_t *ret_ms)
     struct tm t = { 0 };
     int year, month;
     int64_t fraction, offset;
-    if (!take_digits(&p, 4, 1970, 9999, &year) || !take_char(&p, "-") || !take_digits(&p, 2, 1, 12, &month) ||
-        !take_char(&p, "-") || !take_digits(&p, 2, 1, days_in(year, month), &t.tm_mday) ||
-        !take_char(&p, "Tt ") || !take_digits(&p, 2, 0, 23, &t.tm_hour) || !take_char(&p, ":") ||
+    if (!take_digits(&p, 4, 1970, 9999, &year) || !take_char(&p, "-") ||
+        !take_digits(&p, 2, 1, 12, &month) || !take_char(&p, "-") ||
+        !take_digits(&p, 2, 1, days_in(year, month), &t.tm_mday) || !take_char(&p, "Tt ") ||
+        !take_digits(&p, 2, 0, 23, &t.tm_hour) || !take_char(&p, ":") ||
         !take_digits(&p, 2, 0, 59, &t.tm_min) || !take_char(&p, ":") ||
-        !take_digits(&p, 2, 0, 60, &t.tm_sec) || !take_fraction(&p, &fraction) || !take_offset(&p, &offset) ||
-        *p)
+        !take_digits(&p, 2, 0, 60, &t.tm_sec) || !take_fraction(&p, &fraction) ||
+        !take_offset(&p, &offset) || *p)
         return false;
     t.tm_year = year - 1900;
     t.tm_mon = month - 1;
@@ -204,8 +215,10 @@ static bool take_time(const char *p, int64_t *ret_ms)
 int parse_time(const char *text, int64_t *ret_ms, char **ret_error)
 {
     if (!take_time(text, ret_ms))
-        return wrong(ret_error, xasprintf("\"%s\" is not a time; times look like 2026-11-21T04:05:06Z or "
-                                          "2026-11-21T05:05:06+01:00 (RFC 3339, with an offset)", text));
+        return wrong(ret_error,
+                     xasprintf("\"%s\" is not a time; times look like 2026-11-21T04:05:06Z or "
+                               "2026-11-21T05:05:06+01:00 (RFC 3339, with an offset)",
+                               text));
     return 0;
 }
 
@@ -237,7 +250,8 @@ char *format_duration(int64_t ms, char out[static FORMAT_BYTES])
         int64_t v = ms / durations[i].factor;
         ms %= durations[i].factor;
         if (v > 0 && n < FORMAT_BYTES)
-            n += (size_t)snprintf(out + n, FORMAT_BYTES - n, "%lld%s", (long long)v, durations[i].name);
+            n += (size_t)snprintf(out + n, FORMAT_BYTES - n, "%lld%s", (long long)v,
+                                  durations[i].name);
     }
     if (n == 0)
         snprintf(out, FORMAT_BYTES, "0s");
@@ -248,7 +262,8 @@ char *format_size(int64_t bytes, char out[static FORMAT_BYTES])
 {
     for (size_t i = 0; i + 1 < ELEMENTS(sizes); i++)
         if (bytes && bytes % sizes[i].factor == 0) {
-            snprintf(out, FORMAT_BYTES, "%lld%s", (long long)(bytes / sizes[i].factor), sizes[i].name);
+            snprintf(out, FORMAT_BYTES, "%lld%s", (long long)(bytes / sizes[i].factor),
+                     sizes[i].name);
             return out;
         }
     snprintf(out, FORMAT_BYTES, "%lld", (long long)bytes);

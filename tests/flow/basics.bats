@@ -36,6 +36,9 @@ load helpers
     tern up --dir "$dir" 3>&- &
     tern up --dir "$dir" 3>&-
     wait $!
+    [ "$(grep -c 'listens on' broker.log)" = 1 ]
+    [ "$(grep -c ' broker=ipc' worker.log)" = 1 ]
+    [ "$(tern run -- echo one)" = one ]
     [ "$(tern workers --json | wc -l)" = 1 ]
     tern down --dir "$dir"
 }

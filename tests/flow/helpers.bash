@@ -38,7 +38,12 @@ teardown() {
     fi
     # A worker that was killed takes its zygote and their trees with it, a moment later.
     cd / || return
-    eventually 20 nothing_in "$dir"
+    if ! eventually 20 nothing_in "$dir"; then
+        pids_in "$dir" | xargs -r -I N cat /proc/N/cmdline | tr '\0' ' '
+        reports=yes
+        # shellcheck disable=SC2046
+        kill -KILL $(pids_in "$dir") 2> /dev/null || true
+    fi
     rm -rf "$dir"
     [ -z "$reports" ]
 }
@@ -87,9 +92,13 @@ somebody_with() {
     [ -n "$(pids_with "$1")" ]
 }
 
-# Nobody works in the directory.
+# Whoever works in the directory.
+pids_in() {
+    find /proc/[0-9]*/cwd -maxdepth 0 -lname "$1*" 2> /dev/null | cut -d/ -f3
+}
+
 nothing_in() {
-    [ -z "$(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$1*" 2> /dev/null)" ]
+    [ -z "$(pids_in "$1")" ]
 }
 
 children_of() {
