@@ -177,33 +177,51 @@ static bool is_late(const struct broker *b, const struct msg_hello *h)
     return w && h->count && h->count <= w->hello_count;
 }
 
+/* The connection speaks for another worker, or for a client, from now on. What held nothing is not kept for its return. */
+static void part_from_worker(struct broker *b, struct peer *p, struct str instance)
+{
+    struct worker *w = p->worker;
+    if (!w)
+        return;
+    struct str old = { (const char *)w->instance, sizeof w->instance };
+    w->peer = NULL;
+    p->worker = NULL;
+    b->worker_changes++;
+    if (str_equal(old, instance) || !list_empty(&w->leases))
+        return;
+    strmap_remove(&b->workers, old);
+    worker_free(w);
+}
+
+/* NULL, or why this peer may not come in. */
+static const char *why_not(const struct msg_hello *h, bool admin, enum error_code *ret_code)
+{
+    const char *bad = why_bad(h);
+    *ret_code = bad ? CODE_PROTOCOL : CODE_NOT_ALLOWED;
+    if (!bad && str_is(h->role, "worker") && !admin)
+        bad = "a worker must run as root or as the broker's own user";
+    return bad;
+}
+
 void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const struct message *m, struct now now)
 {
     const struct msg_hello *h = &m->hello;
-    const char *bad = why_bad(h);
-    bool worker = str_is(h->role, "worker");
-    bool admin = uid <= 0 || uid == b->options.own_uid;
+    bool admin = uid <= 0 || uid == b->options.own_uid, worker = str_is(h->role, "worker");
+    enum error_code code;
+    const char *bad = why_not(h, admin, &code);
+    struct peer *p = NULL;
+    if (!bad && worker && is_late(b, h))
+        return;
+    if (!bad && peers_add(&b->peers, routing_id, &p) < 0) {
+        bad = "busy: too many peers";
+        code = CODE_BUSY;
+    }
     if (bad) {
-        refuse(b, routing_id, CODE_PROTOCOL, bad);
-        return;
-    }
-    if (worker && !admin) {
-        refuse(b, routing_id, CODE_NOT_ALLOWED, "a worker must run as root or as the broker's own user");
-        return;
-    }
-    if (worker && is_late(b, h))
-        return;
-    struct peer *p;
-    if (peers_add(&b->peers, routing_id, &p) < 0) {
-        refuse(b, routing_id, CODE_BUSY, "busy: too many peers");
+        refuse(b, routing_id, code, bad);
         return;
     }
     forget_requests(b, p);
-    if (p->worker) {
-        p->worker->peer = NULL;
-        p->worker = NULL;
-        b->worker_changes++;
-    }
+    part_from_worker(b, p, h->instance);
     free(p->owner);
     p->uid = uid;
     p->owner = owner_text(uid);

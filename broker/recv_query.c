@@ -8,6 +8,10 @@ void recv_query(struct broker *b, struct peer *p, const struct message *m, struc
 {
     (void)now;
     bool own = !p->admin || (m->type == MSG_LIST && m->list.own);
+    if (m->type == MSG_LIST && (m->list.queue.n > LIMIT_NAME_BYTES || m->list.n_ranges > LIMIT_RANGES)) {
+        broker_send_error(b, p, m->list.req, CODE_USAGE, "LIST: the queue's name or the list of ranges is too long");
+        return;
+    }
     int r = -EBUSY;
     if (b->options.ask_reader)
         r = b->options.ask_reader(b->options.ctx, p, store_epoch(b->store), m, own ? str_of(p->owner) : STR_UNSET);

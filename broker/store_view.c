@@ -103,7 +103,8 @@ static void read_view(sqlite3_stmt *q, struct job_view *j, struct view_texts *t)
     j->handler = copy(&c, column_text(q, 3));
     j->owner = copy(&c, column_text(q, 4));
     j->name = copy(&c, column_text(q, 5));
-    j->tag = column_int(q, 7) ? UNSET : column_int(q, 6);
+    bool handlers_own = column_int(q, 7) != 0; /* of a command that is `auto` */
+    j->tag = !handlers_own ? column_int(q, 6) : str_is(j->handler, "exec") ? TAG_AUTO : UNSET;
     j->pool = column_int(q, 8);
     j->priority = column_int(q, 9);
     j->attempt = (uint64_t)column_int(q, 10);

@@ -2,9 +2,11 @@
 #include "client/commands.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "client/up.h"
+#include "proto/base/clock.h"
 
 struct up_options {
     char *dir;
@@ -61,6 +63,29 @@ static int start_both(const struct up *u, char **ret_error)
     return w < 0 ? w : b || w;
 }
 
+static int count(void *context, const struct tern_worker_view *w)
+{
+    (void)w;
+    ++*(size_t *)context;
+    return 0;
+}
+
+#define CONNECTED_WITHIN_MS 5000
+#define LOOK_AGAIN_MS 20
+
+/* The worker is ready before the broker has let it in: `tern up` returns when both is so. Where that takes too long, the
+ * worker goes on trying, and nothing is lost. */
+static void wait_for_worker(const struct up *u)
+{
+    struct tern_client *c = tern_client_new();
+    size_t n = 0;
+    int64_t until = clock_now().mono_ms + CONNECTED_WITHIN_MS;
+    if (tern_client_connect(c, u->address) >= 0)
+        while (tern_client_workers(c, count, &n) >= 0 && !n && clock_now().mono_ms < until)
+            poll(NULL, 0, LOOK_AGAIN_MS);
+    tern_client_free(c);
+}
+
 static void say_what_next(const struct up *u, bool started)
 {
     cli_notice("%s at %s; state and logs in %s",
@@ -88,7 +113,9 @@ static int run(struct cli *cli, void *to, int n, char **args)
         r = start_both(&u, &error);
     if (r < 0)
         status = cli_fail(STATUS_REFUSED, "%s", error);
-    else
+    else if (r > 0)
+        wait_for_worker(&u);
+    if (r >= 0)
         say_what_next(&u, r > 0);
     free(error);
     up_fini(&u);

@@ -166,7 +166,7 @@ has_bytes() {
     start_both
     local thread victim command zygote
     thread=$(tern submit --tag io --handler sleep --payload 2s)
-    victim=$(tern submit --tag cpu --handler sleep --payload 2s)
+    victim=$(tern submit --tag cpu --handler sleep --payload 3s)
     command=$(tern submit --tag slow-io -- sh -c 'touch up; test $TERN_ATTEMPT != 1 || sleep 1000.'$$1)
     eventually 20 field_is "$victim" state running
     eventually 20 test -e up
@@ -189,8 +189,8 @@ has_bytes() {
     start_broker --heartbeat 100ms --lost-after 500ms
     start_worker w1
     local stopped=$worker
-    id=$(tern submit --tag io --handler sleep --payload 1s)
-    command=$(tern submit --tag slow-io -- sh -c 'echo $TERN_ATTEMPT >> ran; exec sleep 1')
+    id=$(tern submit --tag io --handler sleep --payload 3s)
+    command=$(tern submit --tag slow-io -- sh -c 'echo $TERN_ATTEMPT >> ran; exec sleep 3')
     eventually 20 test -s ran
     eventually 20 field_is "$id" state running
     kill -STOP "$stopped"
@@ -226,13 +226,13 @@ has_bytes() {
 
 @test "TERM drains: what can end ends, what waits stays, and what cannot goes back without burning an attempt" {
     start_broker
-    start_worker w1 --drain 1s --process 1
+    start_worker w1 --drain 2s --process 1
     local short long next
-    short=$(tern submit --tag slow-io --handler sleep --payload 300ms)
     long=$(tern submit --tag cpu -- sh -c 'echo x >> ran; test -e quick || exec sleep 1000')
     next=$(tern submit --tag cpu -- true)
     eventually 20 test -s ran
-    eventually 20 field_is "$short" state running
+    short=$(tern submit --tag slow-io -- sh -c 'touch up; exec sleep 0.5')
+    eventually 20 test -e up
     kill_and_wait TERM "$worker"
     [ "$ended" -eq 0 ]
     field_is "$short" state 'done'
