@@ -246,8 +246,7 @@ static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, str
     return run;
 }
 
-bool broker_flush(struct broker *b, int (*send)(void *ctx, const char *routing_id, struct str bytes), void *ctx,
-                  struct now now)
+bool broker_flush(struct broker *b, broker_send_fn *send, void *ctx, struct now now)
 {
     struct outbox out = b->outbox; /* what on_unsent has to say comes in the next turn */
     bool again = false;
@@ -260,6 +259,12 @@ bool broker_flush(struct broker *b, int (*send)(void *ctx, const char *routing_i
     }
     outbox_fini(&out);
     return again;
+}
+
+int broker_end_turn(struct broker *b, broker_send_fn *send, void *ctx, struct now now)
+{
+    int r = broker_commit(b, now);
+    return r < 0 ? r : broker_flush(b, send, ctx, now);
 }
 
 void broker_say_bye(struct broker *b)

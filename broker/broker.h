@@ -4,8 +4,7 @@
  *
  *     broker_recv(...) for each message that waits
  *     due = broker_tick(b, now)            what is due; dispatch
- *     broker_commit(b, now)                the store, then the outbox may leave
- *     broker_flush(b, send, ctx)
+ *     broker_end_turn(b, send, ctx, now)   commits, and only then sends
  *
  * A verb of the store that fails makes the whole turn fail: the first error is kept in `failed`, nothing more is done in this
  * turn, and broker_commit decides. */
@@ -76,12 +75,15 @@ struct broker *broker_close(struct broker *b);
 void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct str bytes, struct now now);
 /* Does what is due. Returns the monotonic time in ms when it wants to be called again; at most a heartbeat away. */
 int64_t broker_tick(struct broker *b, struct now now);
-/* 0: the turn is true, or it was not and everybody has been told (`busy: disk`). < 0: the end; nothing may be sent. */
+typedef int broker_send_fn(void *ctx, const char *routing_id, struct str bytes);
+/* The two halves of the end of a turn, in this order and no other. 1: another turn should come at once; 0; < 0: the end:
+ * nothing was sent, and nothing may be. */
+int broker_end_turn(struct broker *b, broker_send_fn *send, void *ctx, struct now now);
+/* 0: the turn is true, or it was not and everybody has been told (`busy: disk`). < 0: the end. */
 int broker_commit(struct broker *b, struct now now);
 /* Sends the outbox. What a worker cannot be sent goes back to the queue in the next turn: then true, and that turn should
  * come at once. */
-bool broker_flush(struct broker *b, int (*send)(void *ctx, const char *routing_id, struct str bytes), void *ctx,
-                  struct now now);
+bool broker_flush(struct broker *b, broker_send_fn *send, void *ctx, struct now now);
 /* Everybody hears BYE; nothing is taken after that. */
 void broker_say_bye(struct broker *b);
 

@@ -78,11 +78,10 @@ static int turn(struct broker_loop *l, int64_t *ret_due)
     bool more = recv_batch(l, now);
     send_answers(l);
     *ret_due = broker_tick(l->broker, now);
-    int r = broker_commit(l->broker, now);
+    int r = broker_end_turn(l->broker, send_one, l->socket, now);
     if (r < 0)
         return r;
-    more |= broker_flush(l->broker, send_one, l->socket, now);
-    if (more)
+    if (more || r > 0)
         *ret_due = now.mono_ms;
     return 0;
 }

@@ -89,11 +89,10 @@ void sim_broker_turn(struct world *w)
         sim_broker_kill(w, down);
         return;
     }
-    int r = broker_commit(w->broker, w->now);
-    world_check(w, r == 0, "the commit failed: %d %s", r, store_error_text(w->broker->store));
-    record_check_turn(w);
     struct sending s = { w, dies && where == 1 ? 0 : dies ? (int)rng_below(&w->rng, 4) : -1 };
-    broker_flush(w->broker, send_until_death, &s, w->now);
+    int r = broker_end_turn(w->broker, send_until_death, &s, w->now);
+    world_check(w, r >= 0, "the commit failed: %d %s", r, store_error_text(w->broker->store));
+    record_check_turn(w);
     if (dies)
         sim_broker_kill(w, down);
 }
