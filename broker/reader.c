@@ -10,6 +10,7 @@
 #include "proto/base/list.h"
 
 #define QUESTIONS_MAX 256
+#define ANSWER_BYTES_MAX (16u << 20) /* with more than this not yet taken, no further question is begun */
 
 struct question {
     struct link link;
@@ -21,9 +22,10 @@ struct question {
 struct reader {
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* the thread: there is a question, or room for its answer */
     struct link questions, answers;
-    size_t n; /* of both */
+    size_t n;            /* of both */
+    size_t answer_bytes; /* of the answers */
     bool stop;
     struct store_reader *store; /* owned; the thread's own */
     int event;
@@ -39,7 +41,7 @@ static void free_question(struct question *q)
 static struct question *wait_for_question(struct reader *r)
 {
     pthread_mutex_lock(&r->lock);
-    while (!r->stop && list_empty(&r->questions))
+    while (!r->stop && (list_empty(&r->questions) || r->answer_bytes > ANSWER_BYTES_MAX))
         pthread_cond_wait(&r->wake, &r->lock);
     struct link *l = r->stop ? NULL : list_pop(&r->questions);
     pthread_mutex_unlock(&r->lock);
@@ -51,6 +53,7 @@ static void give_answer(struct reader *r, struct question *q)
     uint64_t one = 1;
     pthread_mutex_lock(&r->lock);
     list_add_tail(&r->answers, &q->link);
+    r->answer_bytes += q->bytes.n;
     pthread_mutex_unlock(&r->lock);
     ssize_t n = write(r->event, &one, sizeof one);
     (void)n; /* an eventfd that is full is readable */
@@ -161,11 +164,15 @@ bool reader_take(struct reader *r, char *ret_routing_id, struct buf *ret_bytes)
     (void)n; /* it only wakes */
     pthread_mutex_lock(&r->lock);
     struct link *l = list_pop(&r->answers);
-    r->n -= l != NULL;
+    struct question *q = l ? list_entry(l, struct question, link) : NULL;
+    if (q) {
+        r->n--;
+        r->answer_bytes -= q->bytes.n;
+        pthread_cond_signal(&r->wake);
+    }
     pthread_mutex_unlock(&r->lock);
-    if (!l)
+    if (!q)
         return false;
-    struct question *q = list_entry(l, struct question, link);
     memcpy(ret_routing_id, q->routing_id, ROUTING_ID_BYTES);
     buf_add(ret_bytes, q->bytes.p, q->bytes.n);
     free_question(q);

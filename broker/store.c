@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define X(name, hot, sql) sql,
@@ -13,11 +14,25 @@ const char *const store_sql[N_STATEMENTS] = { STATEMENTS(X) };
 const bool store_sql_is_hot[N_STATEMENTS] = { STATEMENTS(X) };
 #undef X
 
-#define WAL_PAGES_BACKSTOP 8000 /* the log is copied into the database inside a commit only past this */
+#define WAL_PAGES_BACKSTOP 8000 /* the log is copied into the database inside a commit only past each so many */
+#define FULL_BELOW_BYTES (1u << 20)
 
 /* ---- errors ------------------------------------------------------------------------------------- */
 
-static int errno_of(int rc)
+/* SQLite says SQLITE_FULL only where a write was cut short: where the log's index cannot grow, or a quota is used up, it
+ * calls the same an I/O error, and often forgets the cause. A sync that failed is never meant: what it left on the disk
+ * is unknown. */
+static bool is_full(const struct store *s)
+{
+    int code = sqlite3_extended_errcode(s->db), error = sqlite3_system_errno(s->db);
+    if (code != SQLITE_IOERR_WRITE && code != SQLITE_IOERR_SHMSIZE)
+        return false;
+    struct statvfs v;
+    bool no_room = statvfs(s->path, &v) == 0 && v.f_bavail * v.f_frsize < FULL_BELOW_BYTES;
+    return no_room || error == ENOSPC || error == EDQUOT;
+}
+
+static int errno_of(const struct store *s, int rc)
 {
     switch (rc & 0xff) {
     case SQLITE_OK:
@@ -35,6 +50,8 @@ static int errno_of(int rc)
         return -ENOENT;
     case SQLITE_BUSY:
         return -EBUSY;
+    case SQLITE_IOERR:
+        return is_full(s) ? -ENOSPC : -EIO;
     default:
         return -EIO;
     }
@@ -51,7 +68,7 @@ static void free_ballast(struct store *s)
 
 int store_error(struct store *s, int rc)
 {
-    int r = errno_of(rc);
+    int r = errno_of(s, rc);
     if (r >= 0)
         return 0;
     snprintf(s->error, sizeof s->error, "%s (SQLite error %d)", sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db));
@@ -172,6 +189,14 @@ static int save_next_id(struct store *s)
     return r < 0 ? r : 0;
 }
 
+int store_checkpoint(struct store *s)
+{
+    s->wal_pages_tried = s->wal_pages;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int r = errno_of(s, rc);
+    return r == -EBUSY || r == -ENOSPC ? 0 : store_error(s, rc);
+}
+
 int store_commit(struct store *s)
 {
     if (s->failed)
@@ -187,9 +212,7 @@ int store_commit(struct store *s)
         return r;
     s->in_turn = false;
     s->next_id_saved = s->next_id;
-    if (s->wal_pages > WAL_PAGES_BACKSTOP)
-        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    return 0;
+    return s->wal_pages - s->wal_pages_tried > WAL_PAGES_BACKSTOP ? store_checkpoint(s) : 0;
 }
 
 void store_rollback(struct store *s)
@@ -232,7 +255,10 @@ static int on_wal(void *store, sqlite3 *db, const char *name, int pages)
 {
     (void)db;
     (void)name;
-    ((struct store *)store)->wal_pages = pages;
+    struct store *s = store;
+    if (pages < s->wal_pages)
+        s->wal_pages_tried = 0;
+    s->wal_pages = pages;
     return SQLITE_OK;
 }
 
@@ -268,8 +294,28 @@ static int begin_life(struct store *s, char **ret_error)
     if (r >= 0)
         r = count_epoch(s);
     if (r < 0)
-        *ret_error = xasprintf("cannot use the database %s: %s", s->path, store_error_text(s));
+        schema_refuse(s, r, ret_error);
     return r;
+}
+
+static int open_database(struct store *s, const struct store_options *o, char **ret_error)
+{
+    s->failed = 0;
+    int r = schema_prepare_file(s, o, ret_error);
+    if (r >= 0)
+        r = schema_migrate(s, ret_error);
+    return r < 0 ? r : begin_life(s, ret_error);
+}
+
+static void close_database(struct store *s)
+{
+    for (int i = 0; i < N_STATEMENTS; i++) {
+        sqlite3_finalize(s->statements[i]);
+        s->statements[i] = NULL;
+    }
+    sqlite3_close(s->db);
+    s->db = NULL;
+    s->in_turn = false;
 }
 
 int store_open(struct store **ret, const struct store_options *o, char **ret_error)
@@ -282,11 +328,13 @@ int store_open(struct store **ret, const struct store_options *o, char **ret_err
     s->ballast_bytes = o->ballast_bytes;
     int r = take_lock(s, ret_error);
     if (r >= 0)
-        r = schema_prepare_file(s, o, ret_error);
-    if (r >= 0)
-        r = schema_migrate(s, ret_error);
-    if (r >= 0)
-        r = begin_life(s, ret_error);
+        r = open_database(s, o, ret_error);
+    if (r == -ENOSPC && s->ballast_freed) { /* which made room: a full disk is no reason not to start */
+        close_database(s);
+        free(*ret_error);
+        *ret_error = NULL;
+        r = open_database(s, o, ret_error);
+    }
     if (r < 0) {
         store_close(s);
         return r;
@@ -302,9 +350,7 @@ struct store *store_close(struct store *s)
 {
     if (!s)
         return NULL;
-    for (int i = 0; i < N_STATEMENTS; i++)
-        sqlite3_finalize(s->statements[i]);
-    sqlite3_close(s->db);
+    close_database(s);
     counters_drop(s);
     strmap_fini(&s->owners);
     free(s->deltas);

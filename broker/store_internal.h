@@ -43,15 +43,15 @@
       "backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, name) "           \
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                \
     X(PAYLOAD_ADD, HOT, "INSERT INTO payload (job, body) VALUES (?, ?)")                           \
-    X(PAYLOAD_GET, HOT, "SELECT body FROM payload WHERE job = ?")                                  \
     X(JOB_GET, HOT, "SELECT " JOB_COLUMNS " FROM job WHERE id = ?")                                \
     X(JOB_SCAN, HOT, "SELECT " JOB_COLUMNS " FROM job WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?")                  \
     X(JOB_LAST, HOT, "SELECT max(id) FROM job")                                                    \
     X(HEADS, HOT,                                                                                  \
       "SELECT priority, id FROM job WHERE state = 2 AND class = ? ORDER BY priority DESC, id LIMIT ?")                 \
+    X(LEASE_GET, HOT,                                                                              \
+      "SELECT " JOB_COLUMNS ", name, body FROM job LEFT JOIN payload ON job = id WHERE id = ? AND state = 2")         \
     X(LEASE, HOT,                                                                                  \
-      "UPDATE job SET state = 3, attempt = attempt + 1, worker = ?2, pool = ?3, started_at = ?4 WHERE id = ?1 AND state = 2 " \
-      "RETURNING " JOB_COLUMNS ", name")                                                           \
+      "UPDATE job SET state = 3, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5 WHERE id = ?1 AND state = 2")   \
     X(STARTED, HOT, "UPDATE job SET started_at = ?3 WHERE id = ?1 AND state = 3 AND attempt = ?2") \
     X(ATTEMPT_END, HOT,                                                                            \
       "UPDATE job SET state = ?3, due_at = coalesce(?4, due_at), failures = ?5, crashes = ?6, class = ?7, finished_at = ?8, " \
@@ -73,6 +73,10 @@
     X(REMOVE_ATTEMPTS, HOT, "DELETE FROM attempt WHERE job = ?")                                   \
     X(REMOVE_OUTPUT, HOT, "DELETE FROM output WHERE job = ?")                                      \
     X(REMOVE_EVENTS, HOT, "DELETE FROM event WHERE job = ?")                                       \
+    X(EVENT_TRIM, HOT,                                                                             \
+      "DELETE FROM event WHERE id = (SELECT id FROM event WHERE job = ? ORDER BY id DESC LIMIT 1 OFFSET ?)")           \
+    X(EVENT_END, HOT,                                                                              \
+      "INSERT INTO event (job, at, event) SELECT id, finished_at, ?2 FROM job WHERE id = ?1 AND finished_at IS NOT NULL") \
     X(EVENT_ADD, HOT, "INSERT INTO event (job, attempt, at, event, worker, text) VALUES (?, ?, ?, ?, ?, ?)")           \
     X(DUE, HOT, "SELECT id, class, priority FROM job WHERE state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?")         \
     X(PROMOTE, HOT, "UPDATE job SET state = 2 WHERE id = ? AND state = 1")                         \
@@ -89,14 +93,14 @@
     X(WORKER_GET, HOT, "SELECT instance, name FROM worker WHERE id = ?")                           \
     X(SUBMIT_FIND, HOT, "SELECT first_id, count FROM submit WHERE owner = ? AND instance = ? AND seq = ?")             \
     X(SUBMIT_LAST, HOT, "SELECT last_seq FROM client WHERE owner = ? AND instance = ?")            \
-    X(SUBMIT_ADD, HOT, "INSERT INTO submit (owner, instance, seq, first_id, count) VALUES (?, ?, ?, ?, ?)")            \
+    X(SUBMIT_ADD, HOT, "INSERT OR REPLACE INTO submit (owner, instance, seq, first_id, count) VALUES (?, ?, ?, ?, ?)") \
     X(SUBMIT_TRIM, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ? AND seq <= ?")        \
     X(CLIENT_PUT, HOT,                                                                             \
       "INSERT INTO client (owner, instance, last_seq, last_used) VALUES (?, ?, ?, ?) ON CONFLICT (owner, instance) "   \
       "DO UPDATE SET last_seq = max(last_seq, excluded.last_seq), last_used = excluded.last_used") \
     X(CLIENT_REMOVE, HOT, "DELETE FROM client WHERE owner = ? AND instance = ?")                   \
     X(SUBMITS_REMOVE, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ?")                  \
-    X(CLIENT_OLD, HOT, "SELECT owner, instance FROM client WHERE last_used < ? LIMIT 20")          \
+    X(CLIENT_OLD, HOT, "SELECT owner, instance FROM client WHERE last_used < ? LIMIT 1")          \
     X(FINISHED_OLDEST, HOT, "SELECT id FROM job WHERE state >= 4 AND finished_at < ? ORDER BY finished_at LIMIT ?")
 
 enum statement {
@@ -122,6 +126,7 @@ struct store {
     uint32_t *dirty;        /* owned: classes with deltas */
     size_t n_dirty, cap_dirty, n_deltas;
     int wal_pages;          /* in the log, as of the last commit */
+    int wal_pages_tried;    /* when it was last copied into the database; 0 once it has begun anew */
     int64_t ballast_bytes;
     bool ballast_freed;
 };
@@ -132,6 +137,8 @@ extern const char *const store_read_sql[]; /* of store_read.c; NULL at the end *
 
 /* store_schema.c */
 int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error);
+/* Says what is wrong with the file, and what to do. Returns r. */
+int schema_refuse(struct store *s, int r, char **ret_error);
 int schema_migrate(struct store *s, char **ret_error);
 
 /* store.c: the only ways to run a statement. -errno; the error's text is kept. */
@@ -147,6 +154,8 @@ int sql_row(struct store *s, sqlite3_stmt *q);
 void sql_end(sqlite3_stmt *q);
 /* One number out of a query of one row; when_none if there is no row, or it is NULL. */
 int64_t sql_number(struct store *s, sqlite3_stmt *q, int64_t when_none);
+/* Copies of the log into the database what no reader holds. A disk that is full can wait; a failed sync cannot. */
+int store_checkpoint(struct store *s);
 /* Runs constant SQL that is not prepared. */
 int sql_exec(struct store *s, const char *text);
 

@@ -2,6 +2,7 @@
 #include "broker/store_internal.h"
 
 #define PRIORITIES_LOOKED_AT 100
+#define EVENTS_KEPT 1000 /* of a job: the newest */
 
 int store_event(struct store *s, uint64_t id, uint64_t attempt, const char *event, struct str worker, struct str text,
                 int64_t now_ms)
@@ -9,7 +10,12 @@ int store_event(struct store *s, uint64_t id, uint64_t attempt, const char *even
     int r = store_write(s);
     if (r < 0)
         return r;
-    sqlite3_stmt *q = sql(s, SQL_EVENT_ADD);
+    sqlite3_stmt *q = sql(s, SQL_EVENT_TRIM);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, EVENTS_KEPT - 1);
+    if ((r = sql_run(s, q)) < 0)
+        return r;
+    q = sql(s, SQL_EVENT_ADD);
     bind_int(q, 1, (int64_t)id);
     bind_int(q, 2, attempt ? (int64_t)attempt : UNSET);
     bind_int(q, 3, now_ms);
@@ -40,7 +46,9 @@ int store_hand_back(struct store *s, uint64_t id, uint64_t attempt, const char *
     if (r <= 0)
         return r;
     counter_move(s, j.class, STATE_RUNNING, j.class, STATE_QUEUED);
-    r = store_event(s, id, attempt, "handed-back", worker, str_of(why), now_ms);
+    r = j.started_ms == UNSET ? 0 : store_event(s, id, attempt, "running", worker, STR_UNSET, j.started_ms);
+    if (r >= 0)
+        r = store_event(s, id, attempt, "handed-back", worker, str_of(why), now_ms);
     return r < 0 ? r : 1;
 }
 
@@ -74,12 +82,26 @@ int store_ask_cancel(struct store *s, uint64_t id, int64_t now_ms)
     return r < 0 ? r : changed;
 }
 
+/* A job that was cancelled or expired forgets when, once it is tried again: no attempt tells it. */
+static int keep_end(struct store *s, const struct job_row *j)
+{
+    if (j->state != STATE_CANCELLED && j->state != STATE_EXPIRED)
+        return 0;
+    sqlite3_stmt *q = sql(s, SQL_EVENT_END);
+    bind_int(q, 1, (int64_t)j->id);
+    bind_text(q, 2, str_of(state_name(j->state)));
+    int r = sql_run(s, q);
+    return r < 0 ? r : 0;
+}
+
 int store_retry(struct store *s, uint64_t id, uint32_t class, int64_t now_ms)
 {
     struct job_row j;
     int r = where(s, id, &j);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
+    if ((r = keep_end(s, &j)) < 0)
+        return r;
     sqlite3_stmt *q = sql(s, SQL_RETRY);
     bind_int(q, 1, (int64_t)id);
     bind_int(q, 2, class);

@@ -10,11 +10,17 @@
 
 #define ROWS_A_CALL 20000u
 #define PAGE_BYTES (4u << 20)
+#define ANSWER_US 2000000 /* the longest that one answer may take */
+#define STEPS_BETWEEN_LOOKS 10000
 
 /* X(name, sql) */
 #define READS(X)                                                                                   \
     X(UP, "SELECT id, state, class, owner FROM job WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?") \
     X(DOWN, "SELECT id, state, class, owner FROM job WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT ?")               \
+    X(RUNNING_UP,                                                                                  \
+      "SELECT id, state, class, owner FROM job WHERE state = 3 AND id >= ? AND id <= ? ORDER BY id LIMIT ?")           \
+    X(RUNNING_DOWN,                                                                                \
+      "SELECT id, state, class, owner FROM job WHERE state = 3 AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?")      \
     X(OWNER, "SELECT id FROM owner WHERE name = ?")                                                \
     X(QUEUE_CLASSES, "SELECT id FROM class WHERE queue = ?")                                       \
     X(JOB, "SELECT state, attempt, owner FROM job WHERE id = ?")                                   \
@@ -35,7 +41,20 @@ struct store_reader {
     sqlite3_stmt *reads[N_READS];    /* owned */
     struct view_reader *views;       /* owned */
     int64_t owner;                   /* of this request: only this owner's jobs; 0: all; -1: nobody's */
+    int64_t deadline_us;             /* of this request, on the monotonic clock */
+    int rc;                          /* of this request: the first statement that failed */
 };
+
+/* Resets, and keeps what the last step said: a row that could not be read is not one that is not there. */
+static void end(struct store_reader *r, sqlite3_stmt *q)
+{
+    int rc = sqlite3_reset(q);
+    if (!r->rc)
+        r->rc = rc;
+    sqlite3_clear_bindings(q);
+}
+
+static int is_late(void *reader) { return clock_mono_us() > ((struct store_reader *)reader)->deadline_us; }
 
 const char *const store_read_sql[] = {
 #define X(name, sql) sql,
@@ -49,6 +68,11 @@ int store_reader_open(struct store_reader **ret, const char *path, char **ret_er
     struct store_reader *r = xcalloc(1, sizeof *r);
     int rc = sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     sqlite3_busy_timeout(r->db, 5000);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(r->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0", NULL,
+                          NULL, NULL);
+    sqlite3_progress_handler(r->db, STEPS_BETWEEN_LOOKS, is_late, r);
+    r->deadline_us = INT64_MAX;
     for (int i = 0; i < N_READS && rc == SQLITE_OK; i++)
         rc = sqlite3_prepare_v3(r->db, store_read_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->reads[i], NULL);
     if (rc == SQLITE_OK)
@@ -100,7 +124,7 @@ static int64_t find_owner(struct store_reader *r, struct str owner)
     sqlite3_stmt *q = r->reads[READ_OWNER];
     bind_text(q, 1, owner);
     int64_t id = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : -1;
-    sql_end(q);
+    end(r, q);
     return id;
 }
 
@@ -126,7 +150,7 @@ static void find_classes(struct store_reader *r, struct page *p)
     bind_text(q, 1, p->ask->queue);
     while (sqlite3_step(q) == SQLITE_ROW)
         idmap_put(&p->classes, (uint64_t)sqlite3_column_int64(q, 0), p);
-    sql_end(q);
+    end(r, q);
 }
 
 static bool is_wanted(const struct store_reader *r, const struct page *p, sqlite3_stmt *q)
@@ -141,8 +165,8 @@ static bool is_wanted(const struct store_reader *r, const struct page *p, sqlite
 /* Takes from one range what is wanted; false when the page is full. */
 static bool take_range(struct store_reader *r, struct page *p, uint64_t first, uint64_t last)
 {
-    bool down = p->ask->newest_first;
-    sqlite3_stmt *q = r->reads[down ? READ_DOWN : READ_UP];
+    bool down = p->ask->newest_first, running = p->ask->states == 1u << STATE_RUNNING;
+    sqlite3_stmt *q = r->reads[running ? (down ? READ_RUNNING_DOWN : READ_RUNNING_UP) : down ? READ_DOWN : READ_UP];
     bind_int(q, 1, first > INT64_MAX ? INT64_MAX : (int64_t)first);
     bind_int(q, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
     bind_int(q, 3, (int64_t)p->rows_left + 1);
@@ -156,7 +180,7 @@ static bool take_range(struct store_reader *r, struct page *p, uint64_t first, u
             p->bytes += p->texts[p->n++].bytes + 200;
         p->rows_left -= room;
     }
-    sql_end(q);
+    end(r, q);
     return room;
 }
 
@@ -239,7 +263,7 @@ static struct str read_output(struct store_reader *r, uint64_t job, uint64_t att
         struct str body = column_blob(q, 0);
         copy = (struct str){ xstrndup(body), body.n };
     }
-    sql_end(q);
+    end(r, q);
     return copy;
 }
 
@@ -279,7 +303,7 @@ static int answer_fetch(struct store_reader *r, const struct message *request, s
     bind_int(q, 1, ask->job > INT64_MAX ? 0 : (int64_t)ask->job);
     bool found = sqlite3_step(q) == SQLITE_ROW && may_see(r, sqlite3_column_int64(q, 2));
     m.fetched.state = found ? (uint64_t)sqlite3_column_int64(q, 0) : 0;
-    sql_end(q);
+    end(r, q);
     if (!found)
         return put_error(out, request, CODE_NOT_FOUND, "no such job");
     q = r->reads[ask->attempt == UNSET ? READ_LAST_ATTEMPT : READ_ATTEMPT];
@@ -295,7 +319,7 @@ static int answer_fetch(struct store_reader *r, const struct message *request, s
         m.fetched.signal = column_int(q, 3);
         m.fetched.error = str_of(error);
     }
-    sql_end(q);
+    end(r, q);
     if (!tried && ask->attempt != UNSET)
         return put_error(out, request, CODE_NOT_FOUND, "no such attempt, or it has not ended yet");
     if (tried)
@@ -323,19 +347,33 @@ static int answer_history(struct store_reader *r, const struct message *request,
     return result;
 }
 
-/* An answer that does not fit is an error of its own, never silence. */
+static int put_failure(struct buf *out, const struct message *request, int rc)
+{
+    if (rc == SQLITE_INTERRUPT)
+        return put_error(out, request, CODE_BUSY, "busy: the answer takes too long; ask for less at a time");
+    cleanup(freep) char *text = xasprintf("the broker cannot read its database: %s", sqlite3_errstr(rc));
+    return put_error(out, request, CODE_REFUSED, text);
+}
+
+/* An answer that does not fit, or that could not be read, is an error of its own, never silence. */
 int store_reader_answer(struct store_reader *r, const struct message *request, struct str owner, struct buf *out)
 {
-    r->owner = find_owner(r, owner);
     size_t before = out->n;
+    r->rc = SQLITE_OK;
+    r->deadline_us = clock_mono_us() + ANSWER_US;
     sqlite3_exec(r->db, "BEGIN", NULL, NULL, NULL); /* one view of the database for the whole answer */
+    r->owner = find_owner(r, owner);
     int result = request->type == MSG_LIST      ? answer_list(r, request, out)
                  : request->type == MSG_FETCH   ? answer_fetch(r, request, out)
                  : request->type == MSG_HISTORY ? answer_history(r, request, out)
                                                 : -EINVAL;
+    r->deadline_us = INT64_MAX;
     sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL);
-    if (result >= 0)
+    int view_rc = view_take_error(r->views), rc = r->rc ? r->rc : view_rc;
+    if (result >= 0 && !rc)
         return 0;
     out->n = before;
+    if (rc)
+        return put_failure(out, request, rc);
     return put_error(out, request, CODE_REFUSED, "the answer is larger than a message may be");
 }

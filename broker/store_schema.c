@@ -13,9 +13,10 @@
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x7465726e /* "tern" */
 #define CHECK_UP_TO_BYTES (64 << 20)
+#define ROW_BYTES_MAX (32 << 20) /* no message is half as large */
 
-/* States are literals in the indexes (words.h): 0 blocked, 1 scheduled, 2 queued, 3 running, from 4 on terminal. The row of
- * job is small and often written; payloads, attempts, output and events stand apart. */
+/* States are literals in the indexes (words.h): 0 blocked, 1 scheduled, 2 queued, 3 running, from 4 on terminal. Every index
+ * ends with the id, unnamed. The row of job is small and often written; payloads, attempts, output and events stand apart. */
 static const char schema_1[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE class (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, handler TEXT NOT NULL, program TEXT,"
@@ -33,10 +34,10 @@ static const char schema_1[] =
     "  expire_at INTEGER, started_at INTEGER, finished_at INTEGER, owner INTEGER NOT NULL, parent INTEGER,"
     "  timeout_ms INTEGER, retries INTEGER, backoff_min_ms INTEGER, backoff_max_ms INTEGER, crash_limit INTEGER,"
     "  memory_bytes INTEGER, kill_grace_ms INTEGER, name TEXT) STRICT;"
-    "CREATE INDEX job_ready ON job (class, priority DESC, id) WHERE state = 2;"
+    "CREATE INDEX job_ready ON job (class, priority DESC) WHERE state = 2;"
     "CREATE INDEX job_due ON job (due_at) WHERE state = 1;"
     "CREATE INDEX job_expiry ON job (expire_at) WHERE expire_at IS NOT NULL AND state < 3;"
-    "CREATE INDEX job_running ON job (id) WHERE state = 3;"
+    "CREATE INDEX job_running ON job (state) WHERE state = 3;"
     "CREATE INDEX job_finished ON job (finished_at) WHERE state >= 4;"
     "CREATE TABLE payload (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
     "CREATE TABLE attempt (job INTEGER NOT NULL, n INTEGER NOT NULL, worker INTEGER, pool INTEGER, started_at INTEGER,"
@@ -63,12 +64,14 @@ static const struct {
 } file_systems[] = {
     { 0x6969, "NFS", true },       { 0xff534d42, "CIFS", true },  { 0xfe534d42, "SMB", true }, { 0x517b, "SMB", true },
     { 0x65735546, "FUSE", true },  { 0x01021997, "9p", true },    { 0x5346414f, "AFS", true }, { 0x00c36400, "Ceph", true },
-    { 0x794c7630, "overlayfs", false }, { 0x01021994, "tmpfs", false },
+    { 0x0bd00bd0, "Lustre", true }, { 0x47504653, "GPFS", true }, { 0x7461636f, "OCFS2", true },
+    { 0x01161970, "GFS2", true },  { 0x786f4256, "vboxsf", true }, { 0x73757245, "Coda", true },
+    { 0x794c7630, "overlayfs", false }, { 0x01021994, "tmpfs", false }, { 0x858458f6, "ramfs", false },
 };
 
-static int check_file_system(const struct store_options *o, char **ret_error)
+static int check_file_system(const struct store *s, const struct store_options *o, char **ret_error)
 {
-    cleanup(freep) char *copy = xstrdup(o->path);
+    cleanup(freep) char *copy = xstrdup(s->path);
     struct statfs f;
     if (statfs(dirname(copy), &f) < 0)
         return 0; /* opening it will say why */
@@ -77,11 +80,11 @@ static int check_file_system(const struct store_options *o, char **ret_error)
             continue;
         if (file_systems[i].refused) {
             *ret_error = xasprintf("the database %s is on a network file system (%s), where its locks and syncs cannot be "
-                                   "trusted; choose a --db on a local disk", o->path, file_systems[i].name);
+                                   "trusted; choose a --db on a local disk", s->path, file_systems[i].name);
             return -ENOTSUP;
         }
         if (!o->quiet)
-            log_warning("the database %s is on %s: it may not survive a restart of this machine", o->path,
+            log_warning("the database %s is on %s: it may not survive a restart of this machine", s->path,
                         file_systems[i].name);
     }
     return 0;
@@ -89,10 +92,11 @@ static int check_file_system(const struct store_options *o, char **ret_error)
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-static int refuse(struct store *s, int r, char **ret_error)
+int schema_refuse(struct store *s, int r, char **ret_error)
 {
     const char *what = r == -EBADMSG ? "it is no database, or corrupt; restore a backup, or move it away to begin with an empty one"
                        : r == -EROFS ? "it is read-only: check its owner, its mode and the file system's mount options"
+                       : r == -ENOSPC ? "free space there"
                        : r == -ENOENT ? "it cannot be opened: the directory must exist and be writable for the broker's user"
                                       : "";
     *ret_error = xasprintf("cannot use the database %s: %s%s%s", s->path, store_error_text(s), *what ? "; " : "", what);
@@ -135,7 +139,7 @@ static int check_version(struct store *s, char **ret_error)
     int64_t application = pragma_number(s, "PRAGMA application_id");
     int64_t tables = pragma_number(s, "SELECT count(*) FROM sqlite_schema");
     if (s->failed)
-        return refuse(s, s->failed, ret_error);
+        return schema_refuse(s, s->failed, ret_error);
     if ((tables > 0 || version) && application != APPLICATION_ID) {
         *ret_error = xasprintf("%s is a database, but not one of tern's; choose another --db", s->path);
         return -EPROTO;
@@ -163,32 +167,35 @@ static void leave_log_at_close(struct store *s, int leave)
 
 int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error)
 {
-    int r = check_file_system(o, ret_error);
+    int r = check_file_system(s, o, ret_error);
     if (r < 0)
         return r;
     struct stat st;
-    if (stat(o->path, &st) == 0 && access(o->path, W_OK) < 0) {
-        *ret_error = xasprintf("cannot use the database %s: it is read-only for this user; check its owner and mode", o->path);
+    bool nobodys = stat(s->path, &st) == 0 && !(st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)); /* root may, but was told not to */
+    if (nobodys || (access(s->path, F_OK) == 0 && access(s->path, W_OK) < 0)) {
+        *ret_error = xasprintf("cannot use the database %s: it is read-only for this user; check its owner and mode", s->path);
         return -EROFS;
     }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     mode_t before = umask(0077);
-    r = store_error(s, sqlite3_open_v2(o->path, &s->db, flags, o->vfs));
+    r = store_error(s, sqlite3_open_v2(s->path, &s->db, flags, o->vfs));
     umask(before);
     if (r < 0)
-        return refuse(s, r, ret_error);
+        return schema_refuse(s, r, ret_error);
     sqlite3_busy_timeout(s->db, 5000);
     leave_log_at_close(s, 1); /* of a database that is refused, not even the log is copied */
     r = check_version(s, ret_error);
     if (r < 0)
         return r;
     if ((r = check_sanity(s)) < 0)
-        return refuse(s, r, ret_error);
+        return schema_refuse(s, r, ret_error);
     leave_log_at_close(s, 0);
     for (size_t i = 0; i < ELEMENTS(settings) && r >= 0; i++)
         r = sql_exec(s, settings[i]);
     sqlite3_wal_autocheckpoint(s->db, 0);
-    return r < 0 ? refuse(s, r, ret_error) : 0;
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, ROW_BYTES_MAX);
+    return r < 0 ? schema_refuse(s, r, ret_error) : 0;
 }
 
 int schema_migrate(struct store *s, char **ret_error)
@@ -199,5 +206,5 @@ int schema_migrate(struct store *s, char **ret_error)
                                               schema_1, APPLICATION_ID, SCHEMA_VERSION);
         r = sql_exec(s, text);
     }
-    return r < 0 || s->failed ? refuse(s, s->failed, ret_error) : 0;
+    return r < 0 || s->failed ? schema_refuse(s, s->failed, ret_error) : 0;
 }

@@ -9,8 +9,10 @@
 #define CLIENT_KEPT_MS (24ll * 3600 * 1000)
 #define WAL_PAGES_TIDY 1000
 #define FREE_PAGES_TIDY 1000
+#define CLIENTS_A_SWEEP 20
 
-static int sweep_clients(struct store *s, int64_t now_ms)
+/* 1 when there was one. */
+static int forget_old_client(struct store *s, int64_t now_ms)
 {
     bind_int(sql(s, SQL_CLIENT_OLD), 1, now_ms - CLIENT_KEPT_MS);
     int r = sql_row(s, sql(s, SQL_CLIENT_OLD));
@@ -22,7 +24,16 @@ static int sweep_clients(struct store *s, int64_t now_ms)
     size_t n = min_size(seen.n, sizeof instance);
     memcpy(instance, seen.p, n);
     sql_end(sql(s, SQL_CLIENT_OLD));
-    return store_forget_client(s, str_of(owner), (struct str){ instance, n });
+    r = store_forget_client(s, str_of(owner), (struct str){ instance, n });
+    return r < 0 ? r : 1;
+}
+
+static int sweep_clients(struct store *s, int64_t now_ms)
+{
+    int r = 1;
+    for (int i = 0; i < CLIENTS_A_SWEEP && r > 0; i++)
+        r = forget_old_client(s, now_ms);
+    return r;
 }
 
 int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_ms, struct swept_job *ret, size_t max)
@@ -63,14 +74,17 @@ int store_tidy(struct store *s)
 {
     if (s->in_turn || s->failed)
         return 0;
-    if (s->wal_pages > WAL_PAGES_TIDY) {
-        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        s->wal_pages = 0;
+    bool vacuum = free_pages(s) >= FREE_PAGES_TIDY, more = false;
+    if (vacuum) {
+        int rc = sqlite3_exec(s->db, "PRAGMA incremental_vacuum(200)", NULL, NULL, NULL);
+        more = rc == SQLITE_OK && free_pages(s) >= FREE_PAGES_TIDY;
+        if (rc != SQLITE_OK && rc != SQLITE_FULL && rc != SQLITE_BUSY)
+            store_error(s, rc); /* the next turn will end with it */
     }
-    if (free_pages(s) < FREE_PAGES_TIDY)
-        return 0;
-    sqlite3_exec(s->db, "PRAGMA incremental_vacuum(200)", NULL, NULL, NULL);
-    return 1;
+    /* the file becomes shorter only when the log is copied into it */
+    if (s->wal_pages - s->wal_pages_tried > WAL_PAGES_TIDY || (vacuum && !more))
+        store_checkpoint(s);
+    return more && !s->failed;
 }
 
 int store_disk_used(const struct store *s)

@@ -8,6 +8,7 @@
 
 #define COMMAND_WORDS_MAX 64u
 #define COMMAND_BYTES_MAX 4096u
+#define READING_WEIGHT 4u /* so many bytes that are read, but not shown, weigh as much on a page as one that is shown */
 
 /* X(name, sql) */
 #define VIEWS(X)                                                                                   \
@@ -44,7 +45,24 @@ const char *const store_view_sql[] = {
 
 struct view_reader {
     sqlite3_stmt *q[N_VIEWS]; /* owned */
+    int rc;                   /* the first that failed since view_take_error */
 };
+
+int view_take_error(struct view_reader *v)
+{
+    int rc = v->rc;
+    v->rc = SQLITE_OK;
+    return rc;
+}
+
+/* Resets, and keeps what the last step said: a row that could not be read is not one that is not there. */
+static void end(struct view_reader *v, sqlite3_stmt *q)
+{
+    int rc = sqlite3_reset(q);
+    if (!v->rc)
+        v->rc = rc;
+    sqlite3_clear_bindings(q);
+}
 
 int view_reader_open(struct view_reader **ret, sqlite3 *db)
 {
@@ -154,9 +172,10 @@ static void read_command(struct view_reader *v, struct job_view *j, struct view_
                 t->command[j->n_command++] = copy(&c, command.argv[i]);
             t->bytes += (size_t)(c.at - t->text) + 8 * n;
         }
+        t->bytes += body.n / READING_WEIGHT;
         record_free_arena(arena);
     }
-    sql_end(q);
+    end(v, q);
 }
 
 bool view_job(struct view_reader *v, uint64_t id, struct job_view *ret, struct view_texts *ret_texts)
@@ -167,7 +186,7 @@ bool view_job(struct view_reader *v, uint64_t id, struct job_view *ret, struct v
     *ret_texts = (struct view_texts){ 0 };
     if (found)
         read_view(q, ret, ret_texts);
-    sql_end(q);
+    end(v, q);
     if (found && str_is(ret->handler, "exec"))
         read_command(v, ret, ret_texts);
     return found;
@@ -178,7 +197,7 @@ bool view_is_command(struct view_reader *v, uint64_t id)
     sqlite3_stmt *q = v->q[VIEW_HANDLER];
     bind_int(q, 1, (int64_t)id);
     bool yes = sqlite3_step(q) == SQLITE_ROW && str_is(column_text(q, 0), "exec");
-    sql_end(q);
+    end(v, q);
     return yes;
 }
 
@@ -213,8 +232,10 @@ static void add_life(struct history *h, sqlite3_stmt *q)
     int64_t state = column_int(q, 0), due = column_int(q, 2);
     cleanup(freep) char *owner = xstrndup(column_text(q, 8));
     add(h, column_int(q, 1), "submitted", UNSET, STR_UNSET, xasprintf("by %s", owner));
-    if (due != UNSET && state == STATE_SCHEDULED)
+    if (state == STATE_SCHEDULED)
         add(h, due, "due", UNSET, STR_UNSET, NULL);
+    else if (or_default(column_int(q, 4), INT64_MAX) >= due)
+        add(h, due, "queued", UNSET, STR_UNSET, NULL);
     if (state == STATE_RUNNING)
         add(h, column_int(q, 3), "running", column_int(q, 5), column_text(q, 6),
             xasprintf("in the %s pool", pool_name(column_int(q, 9))));
@@ -261,14 +282,14 @@ static void add_events(struct view_reader *v, uint64_t id, struct history *h)
     bind_int(q, 1, (int64_t)id);
     while (sqlite3_step(q) == SQLITE_ROW)
         add_attempt(h, q);
-    sql_end(q);
+    end(v, q);
     q = v->q[VIEW_EVENTS];
     bind_int(q, 1, (int64_t)id);
     while (sqlite3_step(q) == SQLITE_ROW) {
         cleanup(freep) char *event = xstrndup(column_text(q, 1));
         add(h, column_int(q, 0), event, column_int(q, 2), column_text(q, 3), xstrndup(column_text(q, 4)));
     }
-    sql_end(q);
+    end(v, q);
 }
 
 int view_history(struct view_reader *v, uint64_t id, int64_t owner, struct history *ret)
@@ -280,7 +301,7 @@ int view_history(struct view_reader *v, uint64_t id, int64_t owner, struct histo
     int64_t state = found ? column_int(q, 0) : 0, finished = found ? column_int(q, 4) : UNSET;
     if (found)
         add_life(&h, q);
-    sql_end(q);
+    end(v, q);
     if (!found)
         return -ENOENT;
     add_events(v, id, &h);

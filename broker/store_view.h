@@ -13,6 +13,8 @@ struct view_reader;
 /* SQLite's result codes. */
 int view_reader_open(struct view_reader **ret, sqlite3 *db);
 void view_reader_close(struct view_reader *v);
+/* The first result code since the last call that was no success: what was read meanwhile may not be shown. */
+int view_take_error(struct view_reader *v);
 
 /* What a view points into. */
 struct view_texts {

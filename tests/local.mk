@@ -35,6 +35,7 @@ UNIT_TESTS = \
 	%D%/test_slot \
 	%D%/test_socket \
 	%D%/test_store \
+	%D%/test_store_disk \
 	%D%/test_store_open \
 	%D%/test_store_plans \
 	%D%/test_tree \

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "broker/store.h"
+#include "broker/store_internal.h"
 #include "proto/output.h"
 
 #define NOW 1700000000000
@@ -235,6 +235,57 @@ static void state_queue_and_owner_filter(void **state)
     assert_not_found(ask(&m));
 }
 
+static void what_runs_is_listed_without_what_does_not(void **state)
+{
+    (void)state;
+    uint64_t first = add(classes[0], 30, "uid:1", STR_UNSET), ids[40];
+    for (uint64_t i = 0; i < 10; i++)
+        lease_at(first + 3 * i, NOW);
+    for (uint64_t down = 0; down < 2; down++)
+        for (uint64_t limit = 1; limit < 12; limit += 3) {
+            struct message m = list();
+            m.list.states = 1u << STATE_RUNNING;
+            m.list.newest_first = down;
+            m.list.limit = limit;
+            assert_int_equal(walk(m, ids, 40), 10);
+            for (uint64_t i = 0; i < 10; i++)
+                assert_int_equal(ids[i], first + 3 * (down ? 9 - i : i));
+        }
+}
+
+static void commands_with_much_input_come_in_smaller_pages(void **state)
+{
+    (void)state;
+    static char input[1000000];
+    struct str argv[] = { { "cat", 3 } };
+    struct command command = { .argv = argv, .n_argv = 1, .input = { input, sizeof input } };
+    struct buf payload;
+    buf_init(&payload, LIMIT_MESSAGE_BYTES);
+    assert_int_equal(record_encode(&payload, RECORD_command, &command), 0);
+    add(classes[2], 60, "uid:1", buf_str(&payload));
+    struct message m = list();
+    uint64_t ids[60];
+    assert_int_equal(walk(m, ids, 60), 60);
+    assert_in_range(ask(&m)->jobs.n_jobs, 2, 30);
+    buf_fini(&payload);
+}
+
+static void what_cannot_be_read_is_an_error_and_never_just_missing(void **state)
+{
+    (void)state;
+    uint64_t id = add(classes[0], 3, "uid:1", STR_UNSET);
+    assert_int_equal(sqlite3_exec(s->db, "DROP TABLE attempt", NULL, NULL, NULL), SQLITE_OK);
+    struct message asked[3] = { list() };
+    message_init(&asked[1], MSG_FETCH);
+    asked[1].fetch.job = id;
+    message_init(&asked[2], MSG_HISTORY);
+    asked[2].history.job = id;
+    for (size_t i = 0; i < ELEMENTS(asked); i++) {
+        assert_int_equal(ask(&asked[i])->type, MSG_ERROR);
+        assert_int_equal(answer.error.code, CODE_REFUSED);
+    }
+}
+
 static void a_search_is_bounded_and_says_where_to_go_on(void **state)
 {
     (void)state;
@@ -453,6 +504,9 @@ int main(void)
         test(pages_by_key_give_every_job_once_in_both_directions),
         test(ranges_in_any_order_and_overlapping_give_every_job_once),
         test(state_queue_and_owner_filter),
+        test(what_runs_is_listed_without_what_does_not),
+        test(commands_with_much_input_come_in_smaller_pages),
+        test(what_cannot_be_read_is_an_error_and_never_just_missing),
         test(a_search_is_bounded_and_says_where_to_go_on),
         test(result_and_output_of_each_attempt_can_be_fetched),
         test(the_result_of_a_command_is_its_standard_output),

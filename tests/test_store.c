@@ -427,6 +427,43 @@ static void finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first(voi
     assert_counters_are_true();
 }
 
+static void a_submit_that_is_put_again_changes_nothing(void **state)
+{
+    (void)state;
+    struct str owner = str_of("uid:1"), instance = { "abcdefghijklmnop", 16 };
+    struct submit_row row = { 1, 10, 5 }, found;
+    uint64_t last;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(store_put_submit(s, owner, instance, &row, NOW), 0);
+    assert_int_equal(store_find_submit(s, owner, instance, 1, &found, &last), 0);
+    assert_int_equal(found.first_id, 10);
+    assert_int_equal(last, 1);
+}
+
+static void no_job_keeps_more_than_its_newest_thousand_events(void **state)
+{
+    (void)state;
+    uint64_t id = add(0), other = add(0);
+    for (int64_t i = 0; i < 1100; i++) {
+        assert_int_equal(store_event(s, id, 1, "x", STR_UNSET, STR_UNSET, NOW + i), 0);
+        if (i < 3)
+            assert_int_equal(store_event(s, other, 1, "x", STR_UNSET, STR_UNSET, NOW), 0);
+    }
+    assert_int_equal(number("SELECT count(*) FROM event WHERE job = 1"), 1000);
+    assert_int_equal(number("SELECT min(at) FROM event WHERE job = 1"), NOW + 100);
+    assert_int_equal(number("SELECT count(*) FROM event WHERE job = 2"), 3);
+}
+
+static void a_retry_keeps_when_the_job_was_cancelled(void **state)
+{
+    (void)state;
+    uint64_t id = add(0);
+    assert_int_equal(store_end_waiting(s, id, STATE_CANCELLED, NOW + 5), 1);
+    assert_int_equal(store_retry(s, id, class, NOW + 9), 1);
+    assert_int_equal(number("SELECT at FROM event WHERE event = 'cancelled'"), NOW + 5);
+    assert_int_equal(number("SELECT at FROM event WHERE event = 'retried'"), NOW + 9);
+}
+
 /* ---- the disk ------------------------------------------------------------------------------- */
 
 static bool ballast_is_there(void)
@@ -631,6 +668,9 @@ int main(void)
         test(what_expires_comes_in_slices_and_in_order),
         test(the_oldest_that_waits_is_found_behind_higher_priorities),
         test(a_session_remembers_its_last_sixteen_submits),
+        test(a_submit_that_is_put_again_changes_nothing),
+        test(no_job_keeps_more_than_its_newest_thousand_events),
+        test(a_retry_keeps_when_the_job_was_cancelled),
         test(finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first),
         test(a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on),
         test(random_verbs_rollbacks_and_reopenings_do_what_the_model_does),

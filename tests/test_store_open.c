@@ -200,6 +200,14 @@ static void a_file_that_may_not_be_written_is_refused(void **state)
     buf_fini(&after);
 }
 
+static void a_file_that_nobody_may_write_is_refused_to_root_too(void **state)
+{
+    (void)state;
+    store_close(must_open());
+    assert_int_equal(chmod(path, 0444), 0);
+    assert_refused(-EROFS, "read-only");
+}
+
 static void
 a_second_broker_is_refused_by_the_pid_of_the_first_whatever_it_calls_the_file(void **state)
 {
@@ -273,6 +281,7 @@ int main(void)
         test(a_database_of_another_application_is_refused),
         test(a_folder_that_does_not_exist_is_refused),
         test(a_file_that_may_not_be_written_is_refused),
+        test(a_file_that_nobody_may_write_is_refused_to_root_too),
         test(a_second_broker_is_refused_by_the_pid_of_the_first_whatever_it_calls_the_file),
         test(the_epoch_counts_up_at_each_open),
         test(the_settings_hold_in_a_new_database_and_in_an_old_one),
