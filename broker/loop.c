@@ -13,6 +13,7 @@
 #define MESSAGES_A_TURN 1000
 #define BYTES_A_TURN (8u << 20)
 #define STATUS_MS 5000
+#define TIDY_AGAIN_MS 5 /* while there is space to give back, and nothing else to do */
 
 static bool stop_asked(struct broker_loop *l)
 {
@@ -99,13 +100,15 @@ int broker_loop_run(struct broker_loop *l)
         struct pollfd fds[] = { { .fd = l->signals, .events = POLLIN }, { .fd = reader_fd(l->reader), .events = POLLIN } };
         int64_t wait = max_i64(due - clock_now().mono_ms, 0);
         int r = socket_poll(l->socket, fds, ELEMENTS(fds), wait);
-        if (r == 0 && wait && !fds[0].revents && !fds[1].revents)
-            store_tidy(l->broker->store);
+        bool idle = r == 0 && wait && !fds[0].revents && !fds[1].revents;
+        bool untidy = idle && store_tidy(l->broker->store) > 0;
         if (fds[0].revents && stop_asked(l))
             break;
         r = turn(l, &due);
         if (r < 0)
             return r;
+        if (untidy)
+            due = min_i64(due, clock_now().mono_ms + TIDY_AGAIN_MS);
         tell_systemd(l, clock_now(), &next_status);
     }
     sd_notify(0, "STOPPING=1");
