@@ -231,7 +231,8 @@ static void hand_back_run(struct broker *b, struct worker *w, const struct outbo
 }
 
 /* A connection that is gone is forgotten; its worker may come back by another. A queue that is full: a client that does not read
- * asks again if it lives; a worker must miss nothing, so its session ends, and the next HELLO tells how things are. */
+ * asks again if it lives; a worker that missed more than a BEAT or RECORDED (it sends the RESULT again) must say HELLO again, which
+ * tells how things are. */
 static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, struct now now)
 {
     struct peer *p = peers_find(&b->peers, e->routing_id);
@@ -241,7 +242,8 @@ static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, str
     bool run = p->worker && e->type == MSG_RUN;
     if (run)
         hand_back_run(b, p->worker, e, now);
-    if (r == -EHOSTUNREACH || p->worker)
+    bool harmless = e->type == MSG_RECORDED || e->type == MSG_BEAT;
+    if (r == -EHOSTUNREACH || (p->worker && !harmless))
         broker_drop_peer(b, p);
     return run;
 }

@@ -43,7 +43,7 @@ static const char *cancel_running(struct broker *b, struct lease *l, struct now 
         return NULL;
     l->job.cancel_asked = true;
     if (l->worker->peer) /* else it is told when it says HELLO */
-        worker_add_stop(l->worker, l->job.id, l->job.attempt);
+        refs_add(&l->worker->stops, l->job.id, l->job.attempt);
     return NULL;
 }
 

@@ -204,21 +204,30 @@ void lease_lose_worker(struct broker *b, struct worker *w, const char *why, stru
     }
 }
 
-static void send_stop(struct broker *b, const struct worker *w, struct attempt_ref *refs, size_t n)
+static void send_refs(struct broker *b, const struct worker *w, enum message_type type, struct refs *r)
 {
-    struct message m;
-    message_init(&m, MSG_STOP);
-    m.stop.attempts = refs;
-    m.stop.n_attempts = n;
-    broker_send(b, w->peer, &m);
+    for (size_t k = 0; w->peer && k < r->n; k += LIMIT_BATCH) {
+        struct message m;
+        message_init(&m, type);
+        struct attempt_ref *at = r->at + k;
+        size_t n = min_size(r->n - k, LIMIT_BATCH);
+        if (type == MSG_STOP) {
+            m.stop.attempts = at;
+            m.stop.n_attempts = n;
+        } else {
+            m.recorded.attempts = at;
+            m.recorded.n_attempts = n;
+        }
+        broker_send(b, w->peer, &m);
+    }
+    r->n = 0;
 }
 
-void lease_send_stops(struct broker *b)
+void lease_tell_workers(struct broker *b)
 {
     struct worker *w;
     for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
-        for (size_t k = 0; w->peer && k < w->n_stops; k += LIMIT_BATCH)
-            send_stop(b, w, w->stops + k, min_size(w->n_stops - k, LIMIT_BATCH));
-        w->n_stops = 0;
+        send_refs(b, w, MSG_RECORDED, &w->recorded);
+        send_refs(b, w, MSG_STOP, &w->stops);
     }
 }

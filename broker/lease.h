@@ -30,8 +30,8 @@ void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struc
 void lease_hand_back(struct broker *b, struct lease *l, const char *why, struct now now);
 /* The worker will not be heard of again. */
 void lease_lose_worker(struct broker *b, struct worker *w, const char *why, struct now now);
-/* Says STOP to each worker for what was cancelled in this turn. */
-void lease_send_stops(struct broker *b);
+/* Tells each worker what was recorded of its outcomes in this turn, and what was cancelled: few messages, however many. */
+void lease_tell_workers(struct broker *b);
 void lease_free_all(struct broker *b);
 /* A job has reached a state, out of `from`: counts, the look-ahead, whoever waits for it. Every move of a job in the core
  * ends here. */

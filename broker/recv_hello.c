@@ -119,11 +119,12 @@ size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hell
 /* What was asked of the attempts while the worker was away. */
 static void repeat_stops(struct worker *w)
 {
-    w->n_stops = 0;
+    w->stops.n = 0;
+    w->recorded.n = 0; /* it will send them again */
     list_each(link, &w->leases) {
         struct lease *l = list_entry(link, struct lease, link);
         if (l->job.cancel_asked)
-            worker_add_stop(w, l->job.id, l->job.attempt);
+            refs_add(&w->stops, l->job.id, l->job.attempt);
     }
 }
 

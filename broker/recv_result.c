@@ -40,16 +40,9 @@ static void record(struct broker *b, struct peer *p, const struct outcome *from,
 
 void recv_result(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
-    size_t n = m->result.n_outcomes;
-    cleanup(freep) struct attempt_ref *refs = xcalloc(n, sizeof *refs);
-    for (size_t i = 0; i < n && !b->failed; i++) {
+    for (size_t i = 0; i < m->result.n_outcomes && !b->failed; i++) {
         const struct outcome *o = &m->result.outcomes[i];
-        refs[i] = (struct attempt_ref){ o->job, o->attempt };
         record(b, p, o, now);
+        refs_add(&p->worker->recorded, o->job, o->attempt);
     }
-    struct message answer;
-    message_init(&answer, MSG_RECORDED);
-    answer.recorded.attempts = refs;
-    answer.recorded.n_attempts = n;
-    broker_send(b, p, &answer);
 }

@@ -156,7 +156,7 @@ int64_t broker_tick(struct broker *b, struct now now)
         save_measures(b, now);
     bool more = !b->failed && change_tick(b, now);
     if (!b->failed)
-        lease_send_stops(b);
+        lease_tell_workers(b);
     if (!b->failed)
         dispatch(b, now);
     if (!b->failed && b->next_rebalance_mono_ms <= now.mono_ms)

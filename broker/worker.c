@@ -3,6 +3,12 @@
 
 #include "broker/text.h"
 
+void refs_add(struct refs *r, uint64_t job, uint64_t attempt)
+{
+    r->at = grow_array(r->at, &r->cap, r->n + 1, sizeof *r->at);
+    r->at[r->n++] = (struct attempt_ref){ job, attempt };
+}
+
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name)
 {
     struct worker *w = xcalloc(1, sizeof *w);
@@ -32,7 +38,8 @@ void worker_free(struct worker *w)
     if (!w)
         return;
     forget(w);
-    free(w->stops);
+    free(w->stops.at);
+    free(w->recorded.at);
     free(w->owner);
     free(w);
 }
@@ -84,12 +91,6 @@ void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n)
         p->stuck = pools[i].stuck;
         p->waiting = pools[i].waiting;
     }
-}
-
-void worker_add_stop(struct worker *w, uint64_t job, uint64_t attempt)
-{
-    w->stops = grow_array(w->stops, &w->cap_stops, w->n_stops + 1, sizeof *w->stops);
-    w->stops[w->n_stops++] = (struct attempt_ref){ job, attempt };
 }
 
 const struct worker_handler *worker_find_handler(const struct worker *w, const char *name)

@@ -22,6 +22,13 @@ struct worker_pool {
     size_t used, stuck, waiting; /* as last told, for people */
 };
 
+/* A growing list of attempts. */
+struct refs {
+    struct attempt_ref *at; /* owned */
+    size_t n, cap;
+};
+void refs_add(struct refs *r, uint64_t job, uint64_t attempt);
+
 struct worker {
     uint64_t row;               /* in the store */
     unsigned char instance[16];
@@ -40,8 +47,8 @@ struct worker {
     int64_t heard_mono_ms;      /* when it was last heard of */
     int64_t connected_wall_ms;
     struct link leases;         /* of struct lease */
-    struct attempt_ref *stops;  /* owned: to be told to stop, at the end of this turn */
-    size_t n_stops, cap_stops;
+    struct refs stops;          /* to be told to stop, at the end of this turn */
+    struct refs recorded;       /* outcomes of this turn that it may let go of */
 };
 
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name);
@@ -49,8 +56,6 @@ void worker_free(struct worker *w);
 /* Takes over what HELLO says: name, host, queues, pools, handlers. */
 void worker_describe(struct worker *w, const struct msg_hello *h);
 void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n);
-/* The attempt is to be told to stop; all of a turn go in one STOP. */
-void worker_add_stop(struct worker *w, uint64_t job, uint64_t attempt);
 const struct worker_handler *worker_find_handler(const struct worker *w, const char *name);
 bool worker_serves_queue(const struct worker *w, const char *queue);
 

@@ -463,7 +463,7 @@ load helpers
     start_both
     id=$(tern submit --retries 1 --backoff 10ms -- sh -c 'exit 5')
     run -1 tern wait "$id"
-    [ "$(tern history --json "$id" | value event | grep -v scheduled | tr '\n' ' ')" = "submitted running failed running failed dead " ]
+    [ "$(tern history --json "$id" | value event | grep -v scheduled | tr '\n' ' ')" = "submitted running failed queued running failed dead " ]
     tern history "$id" | grep -q 'exit'
     tern history --json "$id" | value at | sort -c
 }
