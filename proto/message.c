@@ -4,6 +4,7 @@
 
 #include <msgpack.h>
 
+#include "proto/base/utf8.h"
 #include "proto/validate.h"
 
 /* ---- one field, out --------------------------------------------------------------------------- */
@@ -105,32 +106,12 @@ static int64_t get_i64(struct source *from)
     return UNSET;
 }
 
-/* Well-formed UTF-8 without NUL (Unicode 15, table 3-7). */
-static bool is_text(const unsigned char *p, size_t n)
-{
-    for (size_t i = 0; i < n;) {
-        unsigned char c = p[i++];
-        if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4)
-            return false;
-        unsigned more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-        if (more > n - i)
-            return false;
-        if ((c == 0xe0 && p[i] < 0xa0) || (c == 0xed && p[i] > 0x9f) || (c == 0xf0 && p[i] < 0x90) ||
-            (c == 0xf4 && p[i] > 0x8f))
-            return false;
-        for (; more; more--)
-            if ((p[i++] & 0xc0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
 /* For an empty text, msgpack-c's pointer can be NULL, which would mean: not given. */
 static struct str view(const char *p, size_t n) { return (struct str){ n ? p : "", n }; }
 
 static struct str text_of(struct source *from, const msgpack_object *o)
 {
-    if (o->type == MSGPACK_OBJECT_STR && is_text((const unsigned char *)o->via.str.ptr, o->via.str.size))
+    if (o->type == MSGPACK_OBJECT_STR && utf8_is_text((struct str){ o->via.str.ptr, o->via.str.size }))
         return view(o->via.str.ptr, o->via.str.size);
     from->why = "a field that must be UTF-8 text without NUL is not";
     return STR_UNSET;
