@@ -9,6 +9,7 @@
 #include "broker/lease.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
+#include "proto/numbered.h"
 
 /* ---- small services ---------------------------------------------------------------------------- */
 
@@ -19,14 +20,16 @@ bool broker_failed(struct broker *b, int r)
     return b->failed != 0;
 }
 
-void broker_send(struct broker *b, const struct peer *p, struct message *m)
+void broker_send(struct broker *b, struct peer *p, struct message *m)
 {
     m->epoch = store_epoch(b->store);
     m->session = p->session;
+    if (p->worker)
+        numbered_set(&p->orders, m);
     outbox_add(&b->outbox, p->routing_id, m);
 }
 
-void broker_send_error(struct broker *b, const struct peer *p, uint64_t req, enum error_code code, const char *format, ...)
+void broker_send_error(struct broker *b, struct peer *p, uint64_t req, enum error_code code, const char *format, ...)
 {
     char text[LIMIT_TEXT_BYTES];
     va_list ap;
@@ -96,7 +99,7 @@ static void load_lease(void *ctx, const struct job_row *j)
         strmap_put(&b->workers, (struct str){ (const char *)instance, sizeof instance }, w);
     }
     if (w)
-        lease_add(b, j, w, true, loading->now);
+        lease_add(b, j, w, loading->now);
 }
 
 /* Everything in memory, from the store. */
@@ -230,9 +233,8 @@ static void hand_back_run(struct broker *b, struct worker *w, const struct outbo
     message_fini(&m);
 }
 
-/* A connection that is gone is forgotten; its worker may come back by another. A queue that is full: a client that does not read
- * asks again if it lives; a worker that missed more than a BEAT or RECORDED (it sends the RESULT again) must say HELLO again, which
- * tells how things are. */
+/* A connection that is gone is forgotten; its worker may come back by another. A queue that is full: who missed more than a BEAT
+ * or RECORDED (a worker sends the RESULT again) must say HELLO again: a worker hears how things are, a client asks again. */
 static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, struct now now)
 {
     struct peer *p = peers_find(&b->peers, e->routing_id);
@@ -243,7 +245,7 @@ static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, str
     if (run)
         hand_back_run(b, p->worker, e, now);
     bool harmless = e->type == MSG_RECORDED || e->type == MSG_BEAT;
-    if (r == -EHOSTUNREACH || (p->worker && !harmless))
+    if (r == -EHOSTUNREACH || !harmless)
         broker_drop_peer(b, p);
     return run;
 }

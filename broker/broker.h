@@ -56,7 +56,7 @@ struct broker {
     bool dispatch_on;           /* the last turn's dispatch stopped at its budget */
     int64_t last_turn_mono_ms;
     int64_t next_due_ms, next_expiry_ms; /* wall; NEVER */
-    int64_t next_upkeep_mono_ms, next_measures_mono_ms, next_rebalance_mono_ms;
+    int64_t next_upkeep_mono_ms, next_measures_mono_ms, next_rebalance_mono_ms, next_starts_mono_ms;
     bool disk_busy;
     struct asked *asked;        /* owned: of this turn */
     size_t n_asked, cap_asked;
@@ -92,8 +92,8 @@ void broker_say_bye(struct broker *b);
 /* Keeps the first error of a turn. True when the turn has failed. */
 bool broker_failed(struct broker *b, int r);
 /* Puts m into the outbox, with the header that the peer expects. */
-void broker_send(struct broker *b, const struct peer *p, struct message *m);
-void broker_send_error(struct broker *b, const struct peer *p, uint64_t req, enum error_code code, const char *format, ...)
+void broker_send(struct broker *b, struct peer *p, struct message *m);
+void broker_send_error(struct broker *b, struct peer *p, uint64_t req, enum error_code code, const char *format, ...)
     printf_like(5, 6);
 /* Tells a connection that its session is none (any more). */
 void broker_say_hello_again(struct broker *b, const char *routing_id, const char *text);

@@ -222,7 +222,7 @@ static struct lease *note(struct broker *b, struct batch *batch, size_t i, struc
         return NULL;
     }
     class_move(batch->classes[i], STATE_QUEUED, batch->classes[i], STATE_RUNNING);
-    struct lease *l = lease_add(b, &o->job, batch->workers[i], false, now);
+    struct lease *l = lease_add(b, &o->job, batch->workers[i], now);
     if (o->job.expire_at_ms == UNSET || o->job.expire_at_ms > now.wall_ms)
         return l;
     struct outcome expired;

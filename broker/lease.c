@@ -7,7 +7,7 @@
 #include "broker/wait.h"
 #include "proto/base/log.h"
 
-struct lease *lease_add(struct broker *b, const struct job_row *job, struct worker *w, bool started, struct now now)
+struct lease *lease_add(struct broker *b, const struct job_row *job, struct worker *w, struct now now)
 {
     struct lease *l = xcalloc(1, sizeof *l);
     l->job = *job;
@@ -19,8 +19,8 @@ struct lease *lease_add(struct broker *b, const struct job_row *job, struct work
     idmap_put(&b->leases, job->id, l);
     w->pools[l->pool].leased++;
     l->class->n_leased++;
-    l->started = started;
-    w->pools[l->pool].started += started;
+    l->started = job->started;
+    w->pools[l->pool].started += l->started;
     return l;
 }
 
@@ -55,20 +55,44 @@ void lease_free_all(struct broker *b)
     idmap_fini(&b->leases);
 }
 
-/* A start that came much later than the lease is worth a row: `tern show` tells it. */
-#define LATE_START_MS 100
+#define LATE_START_MS 100 /* a start so much later than its lease is stored: `tern show` tells it */
+#define LONG_RUN_MS 500   /* and that of an attempt that has run so long */
+#define STARTS_A_TURN 1000
+
+static void store_start(struct broker *b, struct lease *l)
+{
+    l->job.started = true;
+    broker_failed(b, store_started(b->store, l->job.id, l->job.attempt, l->job.started_ms));
+}
+
+void lease_set_running(struct lease *l)
+{
+    l->worker->pools[l->pool].started += !l->started;
+    l->started = true;
+    l->taking_back = false;
+}
 
 void lease_set_started(struct broker *b, struct lease *l, struct now now)
 {
-    l->taking_back = false;
-    if (l->started)
-        return;
-    l->started = true;
-    l->worker->pools[l->pool].started++;
-    if (now.mono_ms - l->leased_mono_ms < LATE_START_MS)
+    bool before = l->started;
+    lease_set_running(l);
+    if (before || now.mono_ms - l->leased_mono_ms < LATE_START_MS)
         return;
     l->job.started_ms = now.wall_ms;
-    broker_failed(b, store_started(b->store, l->job.id, l->job.attempt, now.wall_ms));
+    store_start(b, l);
+}
+
+bool lease_store_started(struct broker *b, struct now now)
+{
+    size_t left = STARTS_A_TURN;
+    struct lease *l;
+    for (size_t i = 0; left && !b->failed && (l = idmap_next(&b->leases, &i));) {
+        if (!l->started || l->job.started || now.mono_ms - l->leased_mono_ms < LONG_RUN_MS)
+            continue;
+        store_start(b, l);
+        left--;
+    }
+    return !left;
 }
 
 void lease_set_waiting(struct lease *l)

@@ -10,20 +10,25 @@ struct lease {
     struct class *class;    /* borrowed */
     struct worker *worker;  /* borrowed */
     enum pool_kind pool;
-    bool started;           /* the worker has said so */
+    bool started;           /* the worker has said so; job.started: and the store knows */
     bool taking_back;       /* TAKE_BACK was sent, GIVEN or STARTED has not come yet */
     bool listed;            /* by the HELLO that is being read */
     int64_t leased_mono_ms;
 };
 
 /* Notes a lease that the store has. */
-struct lease *lease_add(struct broker *b, const struct job_row *job, struct worker *w, bool started, struct now now);
+struct lease *lease_add(struct broker *b, const struct job_row *job, struct worker *w, struct now now);
 /* NULL, unless this worker holds this attempt. */
 struct lease *lease_find(const struct broker *b, const struct worker *w, uint64_t job, uint64_t attempt);
 struct lease *lease_of_job(const struct broker *b, uint64_t job);
+/* Its worker has begun it, just now. */
 void lease_set_started(struct broker *b, struct lease *l, struct now now);
-/* The worker says that it has not started it: after a restart of the broker that is news. */
+/* The same, nobody knows when; and: it has not. */
+void lease_set_running(struct lease *l);
 void lease_set_waiting(struct lease *l);
+/* Stores which attempts have started, of those that run for long: the crash limit counts them after a restart of the broker too.
+ * True when there is more to do. */
+bool lease_store_started(struct broker *b, struct now now);
 /* The attempt has ended: recorded, the job moves on, the lease is gone. */
 void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struct now now);
 /* The attempt did not count: the job is queued again, now. */

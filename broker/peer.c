@@ -24,6 +24,7 @@ int peers_add(struct peers *p, const char *routing_id, struct peer **ret)
         strmap_put(&p->by_routing_id, key_of(routing_id), peer);
     }
     peer->session = ++p->last_session;
+    peer->orders = peer->reports = 0;
     *ret = peer;
     return 0;
 }

@@ -18,6 +18,7 @@ struct peer {
     bool admin;            /* root, or the broker's own user: sees and changes everything, may be a worker */
     unsigned char instance[16];
     struct worker *worker; /* borrowed; NULL for a client */
+    uint64_t orders, reports; /* of a worker: the last numbers in this session (proto/numbered.h) */
     int64_t heard_mono_ms;
     uint64_t busy_seq;     /* the first submit that was answered with busy: later ones wait until it is in; 0: none */
     struct link waits;     /* of struct wait */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "proto/base/log.h"
+#include "proto/numbered.h"
 
 static const struct {
     recv_fn *recv;
@@ -55,12 +56,27 @@ static void note_asked(struct broker *b, const struct peer *p, const struct mess
     memcpy(a->routing_id, p->routing_id, ROUTING_ID_BYTES);
 }
 
+/* False for what a worker's session has had before; and for what comes after something lost, which ends the session. */
+static bool is_in_order(struct broker *b, struct peer *p, const struct message *m)
+{
+    enum numbered n = p->worker ? numbered_check(&p->reports, m) : NUMBERED_NEXT;
+    if (n == NUMBERED_GAP) {
+        log_warning("worker=%s: something it said before this %s is missing; it begins a new session", p->worker->name,
+                    message_name(m->type));
+        broker_say_hello_again(b, p->routing_id, "something said before this is missing");
+        broker_drop_peer(b, p);
+    }
+    return n == NUMBERED_NEXT;
+}
+
 static void take(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     p->heard_mono_ms = now.mono_ms;
     if (p->worker)
         p->worker->heard_mono_ms = now.mono_ms;
     note_asked(b, p, m);
+    if (!is_in_order(b, p, m))
+        return;
     bool fits = table[m->type].recv && (table[m->type].from == FROM_ANYBODY ||
                                         (table[m->type].from == FROM_WORKER) == (p->worker != NULL));
     if (fits)

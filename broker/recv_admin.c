@@ -5,14 +5,14 @@
 #include "broker/text.h"
 #include "proto/base/log.h"
 
-static bool not_allowed(struct broker *b, const struct peer *p, uint64_t req)
+static bool not_allowed(struct broker *b, struct peer *p, uint64_t req)
 {
     if (!p->admin)
         broker_send_error(b, p, req, CODE_NOT_ALLOWED, "only root and the broker's own user may do this");
     return !p->admin;
 }
 
-static void send_ok(struct broker *b, const struct peer *p, uint64_t req)
+static void send_ok(struct broker *b, struct peer *p, uint64_t req)
 {
     struct message m;
     message_init(&m, MSG_OK);

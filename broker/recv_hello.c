@@ -52,7 +52,7 @@ static char *owner_text(int64_t uid)
     return uid < 0 ? xstrdup("local") : xasprintf("uid:%" PRId64, uid);
 }
 
-static void send_welcome(struct broker *b, const struct peer *p, struct attempt_ref *gone, size_t n_gone,
+static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *gone, size_t n_gone,
                          uint64_t last_seq)
 {
     struct message m;
@@ -101,7 +101,7 @@ size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hell
         }
         l->listed = true;
         if (h->held[i].held != HELD_WAITING)
-            lease_set_started(b, l, now);
+            lease_set_running(l);
         else
             lease_set_waiting(l);
     }

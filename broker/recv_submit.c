@@ -138,7 +138,7 @@ static size_t find_notices(const struct broker *b, const struct msg_submit *m, c
     return n;
 }
 
-static void send_submitted(struct broker *b, const struct peer *p, const struct msg_submit *asked, uint64_t first_id)
+static void send_submitted(struct broker *b, struct peer *p, const struct msg_submit *asked, uint64_t first_id)
 {
     char *texts[NOTICES_MAX];
     struct str notices[NOTICES_MAX];
@@ -159,7 +159,7 @@ static void send_submitted(struct broker *b, const struct peer *p, const struct 
 }
 
 /* True when this number was seen before: it has been answered. */
-static bool answer_known(struct broker *b, const struct peer *p, const struct msg_submit *m)
+static bool answer_known(struct broker *b, struct peer *p, const struct msg_submit *m)
 {
     struct submit_row row;
     uint64_t last = 0;
@@ -181,7 +181,7 @@ static bool answer_known(struct broker *b, const struct peer *p, const struct ms
     return true;
 }
 
-static bool refused(struct broker *b, const struct peer *p, const struct msg_submit *m)
+static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m)
 {
     if (!m->seq || m->seq > INT64_MAX || !m->n_jobs || m->n_jobs > LIMIT_SUBMIT_JOBS) {
         broker_send_error(b, p, m->req, CODE_USAGE, "SUBMIT: needs a seq from 1 on, and 1 to %u jobs",

@@ -4,7 +4,7 @@
 #include "broker/change.h"
 #include "broker/wait.h"
 
-static bool too_many(struct broker *b, const struct peer *p, uint64_t req, size_t n_ranges)
+static bool too_many(struct broker *b, struct peer *p, uint64_t req, size_t n_ranges)
 {
     if (p->n_open >= LIMIT_REQUESTS_OPEN) {
         b->counts.busy++;

@@ -13,7 +13,8 @@
 
 #define JOB_COLUMNS                                                                                \
     "id, state, class, priority, attempt, failures, crashes, cancel, worker, pool, submitted_at, due_at, expire_at, "  \
-    "started_at, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, owner"
+    "started_at, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, owner, "  \
+    "started"
 
 #define HOT true
 #define COLD false
@@ -51,8 +52,8 @@
     X(LEASE_GET, HOT,                                                                              \
       "SELECT " JOB_COLUMNS ", name, body FROM job LEFT JOIN payload ON job = id WHERE id = ? AND state = 2")         \
     X(LEASE, HOT,                                                                                  \
-      "UPDATE job SET state = 3, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5 WHERE id = ?1 AND state = 2")   \
-    X(STARTED, HOT, "UPDATE job SET started_at = ?3 WHERE id = ?1 AND state = 3 AND attempt = ?2") \
+      "UPDATE job SET state = 3, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0 WHERE id = ?1 AND state = 2")  \
+    X(STARTED, HOT, "UPDATE job SET started_at = ?3, started = 1 WHERE id = ?1 AND state = 3 AND attempt = ?2")           \
     X(ATTEMPT_END, HOT,                                                                            \
       "UPDATE job SET state = ?3, due_at = coalesce(?4, due_at), failures = ?5, crashes = ?6, class = ?7, finished_at = ?8, " \
       "started_at = ?9, cancel = 0 WHERE id = ?1 AND state = 3 AND attempt = ?2")                  \
@@ -127,6 +128,7 @@ struct store {
     size_t n_dirty, cap_dirty, n_deltas;
     int wal_pages;          /* in the log, as of the last commit */
     int wal_pages_tried;    /* when it was last copied into the database; 0 once it has begun anew */
+    int tidy_pages;         /* from so many on store_tidy copies the log, and gives freed pages back */
     int64_t ballast_bytes;
     bool ballast_freed;
 };

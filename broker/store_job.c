@@ -15,7 +15,7 @@ void read_job(sqlite3_stmt *q, struct job_row *ret)
         .submitted_ms = column_int(q, 10), .due_ms = column_int(q, 11), .expire_at_ms = column_int(q, 12),
         .started_ms = column_int(q, 13), .timeout_ms = column_int(q, 14), .retries = column_int(q, 15),
         .backoff_min_ms = column_int(q, 16), .backoff_max_ms = column_int(q, 17), .crash_limit = column_int(q, 18),
-        .memory_bytes = column_int(q, 19), .kill_grace_ms = column_int(q, 20), .owner = column_int(q, 21),
+        .memory_bytes = column_int(q, 19), .kill_grace_ms = column_int(q, 20), .owner = column_int(q, 21), .started = column_int(q, 22) == 1,
     };
 }
 
@@ -179,13 +179,14 @@ static int lease_one(struct store *s, struct lease_order *o, int64_t now_ms)
     if (r <= 0)
         return r;
     read_job(q, &o->job);
-    keep_texts(o, column_text(q, 22), column_blob(q, 23));
+    keep_texts(o, column_text(q, 23), column_blob(q, 24));
     sql_end(q);
     o->job.state = STATE_RUNNING;
     o->job.attempt++;
     o->job.worker = o->worker;
     o->job.pool = o->pool;
     o->job.started_ms = now_ms;
+    o->job.started = false;
     q = sql(s, SQL_LEASE);
     bind_int(q, 1, (int64_t)o->id);
     bind_int(q, 2, (int64_t)o->job.attempt);

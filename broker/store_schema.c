@@ -10,7 +10,7 @@
 
 #include "proto/base/log.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION ((int)ELEMENTS(schema_steps))
 #define APPLICATION_ID 0x7465726e /* "tern" */
 #define CHECK_UP_TO_BYTES (64 << 20)
 #define ROW_BYTES_MAX (32 << 20) /* no message is half as large */
@@ -54,6 +54,12 @@ static const char schema_1[] =
     "CREATE INDEX client_used ON client (last_used);"
     "CREATE TABLE submit (owner TEXT NOT NULL, instance BLOB NOT NULL, seq INTEGER NOT NULL, first_id INTEGER NOT NULL,"
     "  count INTEGER NOT NULL, PRIMARY KEY (owner, instance, seq)) STRICT, WITHOUT ROWID;";
+
+/* started: of a running attempt, whether its worker is known to have begun it. */
+static const char schema_2[] = "ALTER TABLE job ADD COLUMN started INTEGER NOT NULL DEFAULT 0;";
+
+/* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
+static const char *const schema_steps[] = { schema_1, schema_2 };
 
 /* ---- the file system ------------------------------------------------------------------------------ */
 
@@ -198,13 +204,18 @@ int schema_prepare_file(struct store *s, const struct store_options *o, char **r
     return r < 0 ? schema_refuse(s, r, ret_error) : 0;
 }
 
+/* One transaction a step: a broker that dies on the way goes on from the last whole one. */
+static int migrate_to(struct store *s, int64_t version)
+{
+    cleanup(freep) char *text = xasprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %lld; COMMIT",
+                                          schema_steps[version - 1], APPLICATION_ID, (long long)version);
+    return sql_exec(s, text);
+}
+
 int schema_migrate(struct store *s, char **ret_error)
 {
-    int r = 0;
-    if (pragma_number(s, "PRAGMA user_version") == 0) {
-        cleanup(freep) char *text = xasprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-                                              schema_1, APPLICATION_ID, SCHEMA_VERSION);
-        r = sql_exec(s, text);
-    }
-    return r < 0 || s->failed ? schema_refuse(s, s->failed, ret_error) : 0;
+    int64_t version = pragma_number(s, "PRAGMA user_version");
+    for (int64_t v = version + 1; version >= 0 && v <= SCHEMA_VERSION && !s->failed; v++)
+        migrate_to(s, v);
+    return s->failed ? schema_refuse(s, s->failed, ret_error) : 0;
 }

@@ -11,9 +11,11 @@
 #define UPKEEP_MS 1000
 #define MEASURES_MS 10000
 #define REBALANCE_MS 50
+#define STARTS_MS 500
 #define SWEEP_JOBS 500      /* finished jobs deleted in one turn */
 #define DUE_A_TURN 1000
 #define DISK_TIGHT_PERCENT 85 /* from here on finished jobs go sooner */
+#define KEPT_WHEN_TIGHT_MS 60000 /* so long whoever waited for one has the time to fetch its result */
 
 static void promote_due(struct broker *b, struct now now)
 {
@@ -87,17 +89,24 @@ static int64_t judge_workers(struct broker *b, struct now now)
     return next;
 }
 
-/* A client that is silent for long is forgotten; should it speak again, it is asked to say HELLO. */
+/* A client that is silent for long is forgotten; should it speak again, it is asked to say HELLO. Sooner when there are many: they may
+ * be connections that have ended, which nobody tells of. */
 #define CLIENT_FORGOTTEN_MS 60000
+#define FORGOTTEN_A_TURN 1000
 
-static void forget_silent_client(struct broker *b, struct now now)
+/* True when there may be more. */
+static bool forget_silent_clients(struct broker *b, struct now now)
 {
-    struct peer *p;
-    for (size_t i = 0; (p = strmap_next(&b->peers.by_routing_id, &i));)
-        if (!p->worker && now.mono_ms - p->heard_mono_ms > CLIENT_FORGOTTEN_MS + b->options.lost_after_ms) {
-            broker_drop_peer(b, p);
-            return; /* the map has changed: the next in the next second */
-        }
+    struct peer *silent[FORGOTTEN_A_TURN], *p;
+    size_t n = 0;
+    bool many = b->peers.by_routing_id.n > LIMIT_PEERS / 2;
+    int64_t most = b->options.lost_after_ms + (many ? 0 : CLIENT_FORGOTTEN_MS);
+    for (size_t i = 0; n < FORGOTTEN_A_TURN && (p = strmap_next(&b->peers.by_routing_id, &i));)
+        if (!p->worker && now.mono_ms - p->heard_mono_ms > most)
+            silent[n++] = p;
+    for (size_t i = 0; i < n; i++)
+        broker_drop_peer(b, silent[i]);
+    return n == FORGOTTEN_A_TURN;
 }
 
 static void keep_up(struct broker *b, struct now now)
@@ -105,7 +114,7 @@ static void keep_up(struct broker *b, struct now now)
     if (b->next_upkeep_mono_ms > now.mono_ms)
         return;
     b->next_upkeep_mono_ms = now.mono_ms + UPKEEP_MS;
-    forget_silent_client(b, now);
+    bool more = forget_silent_clients(b, now);
     int used = store_disk_used(b->store);
     bool busy = used >= b->options.disk_busy_percent;
     if (busy != b->disk_busy)
@@ -113,12 +122,13 @@ static void keep_up(struct broker *b, struct now now)
     b->disk_busy = busy;
     if (!busy)
         store_restore_ballast(b->store);
-    int64_t before = used >= DISK_TIGHT_PERCENT ? now.wall_ms : now.wall_ms - b->options.retention_ms;
+    int64_t most = b->options.retention_ms;
+    int64_t before = now.wall_ms - (used >= DISK_TIGHT_PERCENT ? min_i64(most, KEPT_WHEN_TIGHT_MS) : most);
     struct swept_job swept[SWEEP_JOBS];
     int n = store_sweep(b->store, before, b->options.keep_finished, now.wall_ms, swept, SWEEP_JOBS);
     for (int i = 0; i < n; i++)
         classes_get(&b->classes, swept[i].class)->jobs[swept[i].state]--;
-    if (!broker_failed(b, n) && n == SWEEP_JOBS)
+    if (!broker_failed(b, n) && (more || n == SWEEP_JOBS))
         b->next_upkeep_mono_ms = now.mono_ms; /* there is more: in the next turn */
 }
 
@@ -134,6 +144,12 @@ static void save_measures(struct broker *b, struct now now)
         c->measures_changed = false;
         broker_failed(b, store_save_measures(b->store, c->id, c->runs, c->mean_wall_us, c->mean_cpu_us));
     }
+}
+
+static void store_starts(struct broker *b, struct now now)
+{
+    if (b->next_starts_mono_ms <= now.mono_ms)
+        b->next_starts_mono_ms = lease_store_started(b, now) ? now.mono_ms : now.mono_ms + STARTS_MS;
 }
 
 static int64_t until_wall(int64_t wall_ms, struct now now)
@@ -154,6 +170,8 @@ int64_t broker_tick(struct broker *b, struct now now)
         keep_up(b, now);
     if (!b->failed)
         save_measures(b, now);
+    if (!b->failed)
+        store_starts(b, now);
     bool more = !b->failed && change_tick(b, now);
     if (!b->failed)
         lease_tell_workers(b);

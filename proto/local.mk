@@ -30,6 +30,8 @@ libproto_la_SOURCES = \
 	%D%/message.h \
 	%D%/name.c \
 	%D%/name.h \
+	%D%/numbered.c \
+	%D%/numbered.h \
 	%D%/output.c \
 	%D%/output.h \
 	%D%/socket.c \

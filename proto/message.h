@@ -223,7 +223,7 @@
 
 #define HELLO_AGAIN_FIELDS(F) F(STR, text, )
 #define BYE_FIELDS(F) F(STR, text, )
-#define BEAT_FIELDS(F) F(U64, req, ) F(LIST, pools, pool_load)
+#define BEAT_FIELDS(F) F(U64, req, ) F(LIST, pools, pool_load) F(U64, number, )
 #define ERROR_FIELDS(F) F(U64, req, ) F(U64, code, ) F(STR, text, )
 #define OK_FIELDS(F) F(U64, req, )
 
@@ -238,7 +238,7 @@
 #define CHANGED_FIELDS(F) F(U64, req, ) F(U64, changed, ) F(U64, skipped, ) F(LIST, refusals, refusal)
 
 #define PAUSE_FIELDS(F) F(U64, req, ) F(STR, queue, ) F(U64, paused, )
-#define DRAIN_FIELDS(F) F(U64, req, ) F(STR, worker, )
+#define DRAIN_FIELDS(F) F(U64, req, ) F(STR, worker, ) F(U64, number, )
 
 #define LIST_FIELDS(F)                                                                             \
     F(U64, req, )                                                                                  \
@@ -275,13 +275,14 @@
 #define STATS_FIELDS(F) F(U64, req, )
 #define STAT_LIST_FIELDS(F) F(U64, req, ) F(LIST, stats, stat_value)
 
-#define RUN_FIELDS(F) F(LIST, jobs, run_job)
-#define STARTED_FIELDS(F) F(LIST, attempts, attempt_ref)
-#define RESULT_FIELDS(F) F(LIST, outcomes, outcome)
+/* number: see proto/numbered.h */
+#define RUN_FIELDS(F) F(LIST, jobs, run_job) F(U64, number, )
+#define STARTED_FIELDS(F) F(LIST, attempts, attempt_ref) F(U64, number, )
+#define RESULT_FIELDS(F) F(LIST, outcomes, outcome) F(U64, number, )
 #define RECORDED_FIELDS(F) F(LIST, attempts, attempt_ref)
-#define TAKE_BACK_FIELDS(F) F(LIST, attempts, attempt_ref)
-#define GIVEN_FIELDS(F) F(LIST, attempts, given_back)
-#define STOP_FIELDS(F) F(LIST, attempts, attempt_ref)
+#define TAKE_BACK_FIELDS(F) F(LIST, attempts, attempt_ref) F(U64, number, )
+#define GIVEN_FIELDS(F) F(LIST, attempts, given_back) F(U64, number, )
+#define STOP_FIELDS(F) F(LIST, attempts, attempt_ref) F(U64, number, )
 
 /* M(NAME, number, struct, FIELDS) */
 #define MESSAGES(M)                                                                                \

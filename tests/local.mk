@@ -22,6 +22,7 @@ UNIT_TESTS = \
 	%D%/test_map \
 	%D%/test_message \
 	%D%/test_name \
+	%D%/test_numbered \
 	%D%/test_options \
 	%D%/test_output \
 	%D%/test_parse \

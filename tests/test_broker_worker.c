@@ -523,6 +523,52 @@ static void a_worker_that_does_not_come_back_after_a_restart_is_lost_after_its_g
     assert_state(t, id, STATE_QUEUED);
 }
 
+/* With a crash limit of 1: what is known to have started is dead, what may never have left the broker runs. */
+static void a_loss_after_a_restart_counts_for_what_had_run_for_long(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 2, 0, 0);
+    struct job_spec spec = bench_spec("cpu");
+    spec.crash_limit = 1;
+    uint64_t id = bench_submit_n(t, &c, spec, 2);
+    bench_tell_started(t, &w, id, 1);
+    bench_live(t, 2000);
+    bench_restart(t);
+    bench_live(t, LOST_AFTER_MS);
+    assert_state(t, id, STATE_DEAD);
+    assert_int_equal(bench_job(t, id, "crashes"), 1);
+    assert_state(t, id + 1, STATE_QUEUED);
+    assert_int_equal(bench_job(t, id + 1, "crashes"), 0);
+}
+
+static void a_gap_in_a_workers_reports_ends_its_session_and_a_repetition_does_nothing(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 2, 0, 0);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    struct given_back given = { .job = id, .attempt = 1 };
+    struct message m;
+    message_init(&m, MSG_GIVEN);
+    m.given.attempts = &given;
+    m.given.n_attempts = 1;
+    m.given.number = 1;
+    bench_tell(t, &w, &m);
+    bench_turn(t);
+    assert_int_equal(bench_run(t, &w).attempt, 2);
+    given.attempt = 2;
+    bench_tell(t, &w, &m); /* the network says 1 again */
+    bench_turn(t);
+    assert_state(t, id, STATE_RUNNING);
+    m.given.number = 3;
+    bench_tell(t, &w, &m);
+    bench_turn(t);
+    bench_expect(t, &w, MSG_HELLO_AGAIN);
+    assert_int_equal(bench_job(t, id, "attempt"), 2);
+    assert_state(t, id, STATE_RUNNING); /* until HELLO says how it is */
+    bench_worker_hello(t, &w, NULL, 0);
+    assert_int_equal(bench_run(t, &w).attempt, 3);
+}
+
 static void a_hello_that_comes_late_is_ignored_and_a_new_connection_takes_over(void **state)
 {
     struct bench *t = *state;
@@ -645,6 +691,8 @@ int main(void)
         bench_test(hello_keeps_what_is_held_takes_back_what_is_not_and_names_what_is_gone),
         bench_test(after_a_restart_a_worker_keeps_what_it_holds_and_its_results_count),
         bench_test(a_worker_that_does_not_come_back_after_a_restart_is_lost_after_its_grace),
+        bench_test(a_loss_after_a_restart_counts_for_what_had_run_for_long),
+        bench_test(a_gap_in_a_workers_reports_ends_its_session_and_a_repetition_does_nothing),
         bench_test(a_hello_that_comes_late_is_ignored_and_a_new_connection_takes_over),
         bench_test(pause_stops_a_queue_takes_back_what_has_not_started_and_survives_a_restart),
         bench_test(a_worker_that_drains_gets_nothing_more),

@@ -151,6 +151,19 @@ static void of_a_database_that_is_refused_not_even_the_log_is_touched(void **sta
     assert_refused(-EPROTO, "newer");
 }
 
+static void a_database_of_the_first_release_is_brought_up_to_date(void **state)
+{
+    (void)state;
+    store_close(must_open());
+    change("ALTER TABLE job DROP COLUMN started; PRAGMA user_version = 1;"
+           "INSERT INTO job (state, class, priority, submitted_at, owner) VALUES (2, 1, 0, 1, 1)");
+    struct store *s = must_open();
+    struct job_row j;
+    assert_int_equal(store_get(s, 1, &j), 0);
+    assert_false(j.started);
+    store_close(s);
+}
+
 static void a_database_of_another_application_is_refused(void **state)
 {
     (void)state;
@@ -278,6 +291,7 @@ int main(void)
         test(a_database_that_was_cut_or_damaged_is_refused),
         test(a_database_of_a_newer_release_is_refused),
         test(of_a_database_that_is_refused_not_even_the_log_is_touched),
+        test(a_database_of_the_first_release_is_brought_up_to_date),
         test(a_database_of_another_application_is_refused),
         test(a_folder_that_does_not_exist_is_refused),
         test(a_file_that_may_not_be_written_is_refused),

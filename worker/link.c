@@ -3,6 +3,7 @@
 #include "worker/link_state.h"
 
 #include "proto/base/log.h"
+#include "proto/numbered.h"
 
 /* ---- the outbox ------------------------------------------------------------------------------ */
 
@@ -14,11 +15,14 @@ struct letter {
 int link_send(struct worker_link *l, struct message *m)
 {
     struct buf bytes;
+    uint64_t reports = l->reports;
     buf_init(&bytes, LIMIT_MESSAGE_BYTES);
     m->epoch = l->epoch;
     m->session = l->session;
+    numbered_set(&l->reports, m);
     int r = message_encode(&bytes, m);
     if (r < 0) {
+        l->reports = reports; /* this number was never said */
         buf_fini(&bytes);
         return r;
     }
@@ -78,6 +82,12 @@ void link_leave(struct worker_link *l, int64_t wait_ms, struct now now)
     l->state = LINK_AWAY;
     l->epoch = l->session = 0;
     l->hello_at_ms = now.mono_ms + wait_ms;
+}
+
+void link_say_hello_again(struct worker_link *l, struct now now)
+{
+    int64_t spaced_ms = l->hello_ms + LINK_HELLO_SPACING_MS - now.mono_ms;
+    link_leave(l, l->ever_hello ? max_i64(spaced_ms, 0) : 0, now);
 }
 
 void link_on_unsent(struct worker_link *l, struct now now)
@@ -164,6 +174,17 @@ static const struct receiver receivers[MESSAGE_TYPES] = {
     [MSG_STOP] = { link_recv_stop, false },
 };
 
+/* False for an order that was obeyed before; and for what comes after a lost one, which ends the session. */
+static bool is_in_order(struct worker_link *l, const struct message *m, struct now now)
+{
+    enum numbered n = numbered_check(&l->orders, m);
+    if (n == NUMBERED_GAP) {
+        log_warning("something the broker said before this %s is missing; beginning a new session", message_name(m->type));
+        link_say_hello_again(l, now);
+    }
+    return n == NUMBERED_NEXT;
+}
+
 void link_recv(struct worker_link *l, const struct message *m, struct now now)
 {
     const struct receiver *to = &receivers[m->type % MESSAGE_TYPES];
@@ -174,7 +195,8 @@ void link_recv(struct worker_link *l, const struct message *m, struct now now)
         return;
     }
     l->heard_ms = now.mono_ms;
-    to->recv(l, m, now);
+    if (!current || is_in_order(l, m, now))
+        to->recv(l, m, now);
 }
 
 static void repeat_results(struct worker_link *l, struct now now)

@@ -41,6 +41,7 @@ struct worker_link {
 
     enum link_state state;
     uint64_t epoch, session;
+    uint64_t orders, reports; /* the last numbers in this session (proto/numbered.h) */
     int64_t heartbeat_ms, lost_after_ms;
     int64_t heard_ms;       /* the last message from the broker, or the last reopening */
     int64_t ticked_ms;
@@ -86,6 +87,8 @@ static inline bool link_takes_jobs(const struct worker_link *l)
 int link_send(struct worker_link *l, struct message *m);
 /* The session is over; the next HELLO goes out after wait_ms. */
 void link_leave(struct worker_link *l, int64_t wait_ms, struct now now);
+/* The same; HELLO soon, but not in a storm. */
+void link_say_hello_again(struct worker_link *l, struct now now);
 /* No wait may be so long that a live worker is taken for lost: several tries must fit in before
  * that. */
 int64_t link_wait_max(const struct worker_link *l, int64_t ms);

@@ -46,6 +46,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->welcome_wait_ms = link_wait_max(l, LINK_WELCOME_WAIT_MS);
     l->beat_at_ms = now.mono_ms + l->heartbeat_ms;
     l->beat_req = l->sure_req = 0;
+    l->orders = l->reports = 0;
     for (size_t i = 0; i < w->n_gone; i++) {
         struct holding *h = holding_find(&l->held, w->gone[i].job, w->gone[i].attempt);
         if (h)
