@@ -16,6 +16,7 @@ const bool store_sql_is_hot[N_STATEMENTS] = { STATEMENTS(X) };
 
 #define WAL_PAGES_BACKSTOP 8000 /* the log is copied into the database inside a commit only past each so many */
 #define FULL_BELOW_BYTES (1u << 20)
+#define TIDY_PAGES 1000
 
 /* ---- errors ------------------------------------------------------------------------------------- */
 
@@ -326,6 +327,7 @@ int store_open(struct store **ret, const struct store_options *o, char **ret_err
         s->path = xstrdup(o->path);
     s->lock_fd = -1;
     s->ballast_bytes = o->ballast_bytes;
+    s->tidy_pages = TIDY_PAGES;
     int r = take_lock(s, ret_error);
     if (r >= 0)
         r = open_database(s, o, ret_error);

@@ -22,6 +22,7 @@ struct store_options {
     const char *path;
     int64_t ballast_bytes; /* a file beside the database, freed when the disk is full; 0: none */
     const char *vfs;       /* NULL: the default; a test's own */
+    void (*drop_cache)(const char *path); /* of that VFS: the file is read from the disk again; NULL: posix_fadvise */
     bool quiet;            /* no warnings about overlay and tmpfs */
 };
 
@@ -81,6 +82,7 @@ struct job_row {
     int64_t priority;
     uint64_t attempt, failures, crashes;
     bool cancel_asked;
+    bool started;    /* RUNNING: its worker is known to have begun it */
     uint64_t worker; /* row of the worker that holds or held it, or 0 */
     enum pool_kind pool;
     int64_t submitted_ms, due_ms, expire_at_ms, started_ms;
@@ -108,13 +110,14 @@ struct lease_order {
     uint64_t id;         /* in */
     uint64_t worker;     /* in: row of the worker */
     enum pool_kind pool; /* in */
-    bool leased;         /* out: false when the job was not QUEUED any more (then nothing else is set) */
+    bool leased;         /* out: false when the job was not QUEUED any more, or is left for later (then nothing else is set) */
+    bool left;           /* out: the payloads before it are enough for one call */
     struct job_row job;  /* out: as it is now */
     struct str name, payload; /* out: views into `owned` */
     void *owned;         /* out: freed by the caller */
 };
 int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms);
-/* Corrects started_ms of a running attempt. */
+/* Its worker has begun a running attempt, at started_ms. */
 int store_started(struct store *s, uint64_t id, uint64_t attempt, int64_t started_ms);
 
 /* A running attempt has ended: its row is written, and the job moves on. */

@@ -2,6 +2,7 @@
  * before anything is written to it. */
 #include "broker/store_internal.h"
 
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -96,6 +97,21 @@ static int check_file_system(const struct store *s, const struct store_options *
     return 0;
 }
 
+/* What a broker before this one wrote to the log and could not sync is still in memory, where it looks like any other page, and no
+ * later sync writes it: whatever came to stand behind it in the log would be lost with it. So the log is read from the disk
+ * again. Pages that are still to be written stay. */
+static void drop_cached_log(const struct store *s, const struct store_options *o)
+{
+    cleanup(freep) char *path = xasprintf("%s-wal", s->path);
+    if (o->drop_cache) {
+        o->drop_cache(path);
+        return;
+    }
+    cleanup(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 int schema_refuse(struct store *s, int r, char **ret_error)
@@ -182,6 +198,7 @@ int schema_prepare_file(struct store *s, const struct store_options *o, char **r
         *ret_error = xasprintf("cannot use the database %s: it is read-only for this user; check its owner and mode", s->path);
         return -EROFS;
     }
+    drop_cached_log(s, o);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     mode_t before = umask(0077);
     r = store_error(s, sqlite3_open_v2(s->path, &s->db, flags, o->vfs));

@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #define CLIENT_KEPT_MS (24ll * 3600 * 1000)
-#define WAL_PAGES_TIDY 1000
-#define FREE_PAGES_TIDY 1000
 #define CLIENTS_A_SWEEP 20
 
 /* 1 when there was one. */
@@ -74,15 +72,15 @@ int store_tidy(struct store *s)
 {
     if (s->in_turn || s->failed)
         return 0;
-    bool vacuum = free_pages(s) >= FREE_PAGES_TIDY, more = false;
+    bool vacuum = free_pages(s) >= s->tidy_pages, more = false;
     if (vacuum) {
         int rc = sqlite3_exec(s->db, "PRAGMA incremental_vacuum(200)", NULL, NULL, NULL);
-        more = rc == SQLITE_OK && free_pages(s) >= FREE_PAGES_TIDY;
+        more = rc == SQLITE_OK && free_pages(s) >= s->tidy_pages;
         if (rc != SQLITE_OK && rc != SQLITE_FULL && rc != SQLITE_BUSY)
             store_error(s, rc); /* the next turn will end with it */
     }
     /* the file becomes shorter only when the log is copied into it */
-    if (s->wal_pages - s->wal_pages_tried > WAL_PAGES_TIDY || (vacuum && !more))
+    if (s->wal_pages - s->wal_pages_tried > s->tidy_pages || (vacuum && !more))
         store_checkpoint(s);
     return more && !s->failed;
 }

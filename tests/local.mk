@@ -59,16 +59,47 @@ SIM_TESTS = \
 	%D%/sim/sim \
 	$(END)
 tests_sim_sim_SOURCES = \
+	%D%/sim/check.c \
+	%D%/sim/check.h \
 	%D%/sim/disk.c \
 	%D%/sim/disk.h \
+	%D%/sim/fault.c \
+	%D%/sim/fault.h \
 	%D%/sim/net.c \
+	%D%/sim/net.h \
+	%D%/sim/platter.c \
+	%D%/sim/platter.h \
 	%D%/sim/record.c \
 	%D%/sim/record.h \
+	%D%/sim/run.c \
+	%D%/sim/shrink.c \
+	%D%/sim/shrink.h \
 	%D%/sim/sim.c \
 	%D%/sim/sim_broker.c \
 	%D%/sim/sim_client.c \
+	%D%/sim/sim_pool.c \
+	%D%/sim/sim_pool.h \
 	%D%/sim/sim_worker.c \
+	%D%/sim/trace.c \
 	%D%/sim/world.h \
+	$(END)
+# The sweep over every operation of the disk; make check runs a short form of it.
+SWEEP_TESTS = \
+	%D%/sweep/sweep \
+	$(END)
+tests_sweep_sweep_SOURCES = \
+	%D%/sim/disk.c \
+	%D%/sim/disk.h \
+	%D%/sim/platter.c \
+	%D%/sim/platter.h \
+	%D%/sweep/check.c \
+	%D%/sweep/load.c \
+	%D%/sweep/nodes.c \
+	%D%/sweep/notes.c \
+	%D%/sweep/plans.c \
+	%D%/sweep/run.c \
+	%D%/sweep/sweep.c \
+	%D%/sweep/sweep.h \
 	$(END)
 FUZZ_TESTS = \
 	%D%/fuzz/fuzz_message \
@@ -121,8 +152,8 @@ AM_TESTS_ENVIRONMENT = \
 
 TESTS += $(STATIC_TESTS)
 if HAVE_CMOCKA
-check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
-TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS)
+check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
+TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS)
 else
 check-local:
 	@echo "make check needs cmocka, which configure did not find." >&2
@@ -133,22 +164,26 @@ endif
 # Flows start the programs, so these are built first even for make check TESTS=...
 $(FLOW_TESTS:.bats=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
 
-# What the thread sanitizer is for: the pools, the link and the simulation.
+# What the thread sanitizer is for: the pools, the handlers that they run, and the reader.
 check-tsan:
-	@list=; for t in $(UNIT_TESTS) $(SIM_TESTS); do \
+	@list=; for t in $(UNIT_TESTS); do \
 	  case $$t in \
-	    %D%/test_pool*|%D%/test_link*|%D%/test_coroutine*|%D%/test_reader*|%D%/sim*) list="$$list $$t";; \
+	    %D%/test_pool*|%D%/test_link*|%D%/test_coroutine*|%D%/test_handlers|%D%/test_reader*) list="$$list $$t";; \
 	  esac; \
 	done; \
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list"
 .PHONY: check-tsan
 
-# The simulation alone, for longer: make sim SEEDS=100000, or SEED=n tests/sim/sim for one with a trace.
+# The simulation alone, for longer, on every core: make sim SEEDS=100000; SEED=n tests/sim/sim for one with a trace.
 SEEDS = 1000
 sim: tests/sim/sim$(EXEEXT)
-	tests/sim/sim $(SEEDS)
+	PROCESSES="$${PROCESSES:-$$(nproc)}" tests/sim/sim $(SEEDS)
+
+# The whole sweep: at every operation of the disk, everything that can happen to it.
+crash-sweep: tests/sweep/sweep$(EXEEXT)
+	tests/sweep/sweep all
 
 # Plants bugs and says which of them the tests find.
 mutants:
 	$(srcdir)/tests/mutants/run
-.PHONY: sim mutants
+.PHONY: sim crash-sweep mutants

@@ -1,194 +1,185 @@
-/* record.c - holds the database against what clients and handlers saw. */
+/* record.c - notes, by job and by attempt. */
 #include "tests/sim/record.h"
 
-#include <stdio.h>
-
-#include "broker/lease.h"
 #include "proto/base/map.h"
 
-struct attempt {
-    uint64_t job, attempt;
-    const void *worker; /* that runs it now; NULL when it has ended or its worker died */
-    unsigned starts;
-    bool ended_by_itself;
-};
+#define ATTEMPTS_A_JOB 100000u
 
 struct record {
-    uint64_t acknowledged[JOBS_MAX];
-    size_t n;
-    struct idmap attempts;     /* by job * 1000 + attempt: of struct attempt, owned */
-    struct idmap running;      /* by job: struct attempt, borrowed */
-    struct idmap cancel_asked; /* by job: anything */
+    struct noted *jobs;    /* owned: by id */
+    size_t n, cap;
+    struct idmap attempts; /* by job * ATTEMPTS_A_JOB + attempt: of struct noted_attempt, owned */
+    struct idmap running;  /* by job: of struct noted_attempt, borrowed */
+    uint64_t promises, acknowledged;
 };
 
 struct record *record_new(void) { return xcalloc(1, sizeof(struct record)); }
 
 void record_free(struct record *r)
 {
-    struct attempt *a;
+    struct noted_attempt *a;
     for (size_t i = 0; (a = idmap_next(&r->attempts, &i));)
         free(a);
     idmap_fini(&r->attempts);
     idmap_fini(&r->running);
-    idmap_fini(&r->cancel_asked);
+    free(r->jobs);
     free(r);
 }
 
-enum fate record_fate(const struct world *w, uint64_t job, uint64_t attempt)
+enum fate fate_of(uint64_t seed, uint64_t job, uint64_t attempt)
 {
     struct rng rng;
-    rng_init(&rng, w->seed ^ (job * 1000003 + attempt));
+    rng_init(&rng, seed ^ (job * 1000003 + attempt));
     rng_next(&rng);
     uint64_t n = rng_below(&rng, 10);
     return n < 7 ? FATE_DONE : n < 9 ? FATE_FAILS : FATE_FAILS_FOR_GOOD;
 }
 
-static uint64_t key_of(uint64_t job, uint64_t attempt) { return job * 1000 + attempt; }
-size_t record_count(const struct world *w) { return w->record->n; }
+/* ---- jobs ---------------------------------------------------------------------------------------- */
 
-void record_acknowledged(struct world *w, uint64_t first, uint64_t count)
+struct noted *record_job(struct world *w, uint64_t id)
 {
     struct record *r = w->record;
-    for (uint64_t i = 0; i < count; i++)
-        r->acknowledged[r->n++] = first + i;
+    r->jobs = grow_array(r->jobs, &r->cap, id + 1, sizeof *r->jobs);
+    if (id >= r->n) {
+        memset(&r->jobs[r->n], 0, (id + 1 - r->n) * sizeof *r->jobs);
+        r->n = id + 1;
+    }
+    return &r->jobs[id];
 }
 
-void record_cancel_asked(struct world *w, uint64_t job) { idmap_put(&w->record->cancel_asked, job, w); }
+bool record_may_be_gone(const struct world *w, const struct noted *n)
+{
+    bool deletes = w->keep_finished < JOBS_MAX;
+    bool may_have_ended = !n->acknowledged || n->ran || n->cancel_asked || n->may_expire;
+    return n->remove_asked || (deletes && may_have_ended);
+}
+
+uint64_t record_last(const struct world *w) { return w->record->n ? w->record->n - 1 : 0; }
+uint64_t record_promises(const struct world *w) { return w->record->promises; }
+uint64_t record_n_acknowledged(const struct world *w) { return w->record->acknowledged; }
+uint64_t record_n_attempts(const struct world *w) { return w->record->attempts.n; }
+
+void record_acknowledged(struct world *w, uint64_t id, bool may_expire)
+{
+    struct noted *n = record_job(w, id);
+    world_check(w, id, !n->acknowledged, "P1: id %lu was given out twice", (unsigned long)id);
+    n->acknowledged = true;
+    n->may_expire = may_expire;
+    w->record->acknowledged++;
+}
+
+/* How the store has the job now, it must have it from here on, or further on its way. */
+static void promise(struct world *w, uint64_t id)
+{
+    struct noted *n = record_job(w, id);
+    struct job_row j;
+    w->record->promises++;
+    if (store_get(w->broker->store, id, &j) < 0) {
+        world_check(w, id, record_may_be_gone(w, n), "P1: somebody is told of job %lu, and it is not in the store", (unsigned long)id);
+        return;
+    }
+    n->promised = true;
+    n->state = j.state;
+    n->terminal = state_is_terminal(j.state);
+    n->attempt = j.attempt;
+    n->failures = j.failures;
+}
+
+static uint64_t key_of(uint64_t job, uint64_t attempt) { return job * ATTEMPTS_A_JOB + attempt; }
+
+struct noted_attempt *record_attempt(const struct world *w, uint64_t job, uint64_t attempt)
+{
+    return idmap_find(&w->record->attempts, key_of(job, attempt));
+}
+
+static void hand_out(struct world *w, uint64_t job, uint64_t attempt)
+{
+    world_check(w, job, !record_attempt(w, job, attempt), "P2: attempt %lu of job %lu is handed out twice",
+                (unsigned long)attempt, (unsigned long)job);
+    world_check(w, job, !record_job(w, job)->cancelled, "P2: job %lu is run though its cancel was confirmed", (unsigned long)job);
+    struct noted_attempt *a = xcalloc(1, sizeof *a);
+    *a = (struct noted_attempt){ .job = job, .attempt = attempt, .handed_out = true };
+    idmap_put(&w->record->attempts, key_of(job, attempt), a);
+}
+
+static void promise_change(struct world *w, const struct msg_changed *m)
+{
+    uint64_t id = m->req % RECORD_REQ_JOBS;
+    enum message_type asked = m->req / RECORD_REQ_JOBS % MESSAGE_TYPES;
+    promise(w, id);
+    if (asked == MSG_CANCEL && m->changed)
+        record_job(w, id)->cancelled = !record_job(w, id)->retry_asked;
+}
+
+void record_promised(struct world *w, const struct message *m)
+{
+    switch (m->type) {
+    case MSG_SUBMITTED:
+        for (uint64_t i = 0; i < m->submitted.count; i++)
+            promise(w, m->submitted.first_id + i);
+        break;
+    case MSG_RUN:
+        for (size_t i = 0; i < m->run.n_jobs; i++) {
+            promise(w, m->run.jobs[i].job);
+            hand_out(w, m->run.jobs[i].job, m->run.jobs[i].attempt);
+        }
+        break;
+    case MSG_RECORDED:
+        for (size_t i = 0; i < m->recorded.n_attempts; i++)
+            promise(w, m->recorded.attempts[i].job);
+        break;
+    case MSG_CHANGED:
+        promise_change(w, &m->changed);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- attempts ------------------------------------------------------------------------------------- */
+
+/* A worker that was cut off or stood still for too long may be taken for lost while it runs; a broker's restart is no reason. */
+static bool only_the_broker_fails(const struct world *w)
+{
+    for (int kind = FAULT_POWER_FAILS + 1; kind < N_FAULTS; kind++)
+        if (w->faults.may[kind])
+            return false;
+    return true;
+}
 
 void record_started(struct world *w, const void *worker, uint64_t job, uint64_t attempt)
 {
-    struct record *r = w->record;
-    struct attempt *a = idmap_find(&r->attempts, key_of(job, attempt));
-    world_check(w, !a, "P2: attempt %lu of job %lu was handed out twice", (unsigned long)attempt, (unsigned long)job);
-    struct attempt *other = idmap_find(&r->running, job);
-    /* A worker that was cut off for too long may be taken for lost while it runs; a broker's restart is no reason. */
-    bool only_the_broker_dies = !w->faults.cuts && !w->faults.drops && !w->faults.worker_dies;
-    world_check(w, !other || !only_the_broker_dies, "P5: job %lu was started again while a live worker held it",
+    struct noted_attempt *a = record_attempt(w, job, attempt), *other = idmap_find(&w->record->running, job);
+    world_check(w, job, a && a->handed_out, "P2: attempt %lu of job %lu runs, and nobody handed it out", (unsigned long)attempt,
                 (unsigned long)job);
-    a = xcalloc(1, sizeof *a);
-    *a = (struct attempt){ job, attempt, worker, 1, false };
-    idmap_put(&r->attempts, key_of(job, attempt), a);
-    idmap_put(&r->running, job, a);
+    world_check(w, job, !a->started, "P2: attempt %lu of job %lu is started twice", (unsigned long)attempt, (unsigned long)job);
+    world_check(w, job, !other || !only_the_broker_fails(w), "P5: job %lu is started again while a live worker holds it",
+                (unsigned long)job);
+    a->worker = worker;
+    a->started = record_job(w, job)->ran = true;
+    idmap_put(&w->record->running, job, a);
+}
+
+static void stop_running(struct world *w, struct noted_attempt *a)
+{
+    a->worker = NULL;
+    if (idmap_find(&w->record->running, a->job) == a)
+        idmap_remove(&w->record->running, a->job);
 }
 
 void record_ended(struct world *w, const void *worker, uint64_t job, uint64_t attempt, bool by_itself)
 {
-    struct attempt *a = idmap_find(&w->record->attempts, key_of(job, attempt));
+    struct noted_attempt *a = record_attempt(w, job, attempt);
     assert(a && a->worker == worker);
-    a->worker = NULL;
     a->ended_by_itself = by_itself;
-    if (idmap_find(&w->record->running, job) == a)
-        idmap_remove(&w->record->running, job);
+    stop_running(w, a);
 }
 
-void record_worker_died(struct world *w, const void *worker)
+void record_worker_ended(struct world *w, const void *worker)
 {
-    struct attempt *a;
+    struct noted_attempt *a;
     for (size_t i = 0; (a = idmap_next(&w->record->attempts, &i));)
-        if (a->worker == worker) {
-            a->worker = NULL;
-            if (idmap_find(&w->record->running, a->job) == a)
-                idmap_remove(&w->record->running, a->job);
-        }
-}
-
-/* ---- what must hold ------------------------------------------------------------------------------ */
-
-static void check_credit(struct world *w)
-{
-    struct worker *worker;
-    size_t leased = 0;
-    for (size_t i = 0; (worker = strmap_next(&w->broker->workers, &i));)
-        for (int k = 0; k < N_POOLS; k++) {
-            const struct worker_pool *p = &worker->pools[k];
-            leased += p->leased;
-            world_check(w, p->started <= p->leased, "more started than leased");
-            world_check(w, p->leased <= 3 + LIMIT_PREFETCH, "P6: %zu leases of %s exceed its credit", p->leased, worker->name);
-        }
-    world_check(w, leased == w->broker->leases.n, "the leases and the workers' counts differ");
-}
-
-void record_check_turn(struct world *w)
-{
-    const struct broker *b = w->broker;
-    uint64_t running = 0;
-    for (size_t i = 0; i < b->classes.n; i++)
-        running += b->classes.all[i] ? b->classes.all[i]->jobs[STATE_RUNNING] : 0;
-    world_check(w, running == b->leases.n, "%lu jobs are running, but there are %zu leases", (unsigned long)running,
-                b->leases.n);
-    check_credit(w);
-}
-
-bool record_all_ended(struct world *w)
-{
-    for (size_t i = 0; w->broker && i < w->record->n; i++) {
-        struct job_row j;
-        int r = store_get(w->broker->store, w->record->acknowledged[i], &j);
-        world_check(w, r >= 0, "P1: job %lu was acknowledged and is lost", (unsigned long)w->record->acknowledged[i]);
-        if (!state_is_terminal(j.state))
-            return false;
-    }
-    return w->broker != NULL;
-}
-
-static void check_job(struct world *w, const struct job_row *j)
-{
-    unsigned long id = j->id;
-    struct attempt *a = idmap_find(&w->record->attempts, key_of(j->id, j->attempt));
-    enum fate fate = record_fate(w, j->id, j->attempt);
-    switch (j->state) {
-    case STATE_DONE:
-        world_check(w, a && a->ended_by_itself && fate == FATE_DONE, "P2: job %lu is done by attempt %lu, which did not do it",
-                    id, (unsigned long)j->attempt);
-        break;
-    case STATE_DEAD:
-        world_check(w, a && a->ended_by_itself && fate != FATE_DONE, "P2: job %lu is dead by attempt %lu, which did not fail",
-                    id, (unsigned long)j->attempt);
-        world_check(w, fate == FATE_FAILS_FOR_GOOD || (int64_t)j->failures > or_default(j->retries, 2),
-                    "job %lu is dead with retries left", id);
-        world_check(w, (int64_t)j->failures <= or_default(j->retries, 2) + 1, "job %lu failed more often than it may", id);
-        break;
-    case STATE_CANCELLED:
-        world_check(w, idmap_find(&w->record->cancel_asked, j->id) != NULL, "P2: job %lu is cancelled, and nobody asked", id);
-        break;
-    default:
-        world_fail(w, "P2: job %lu ended as %s", id, state_name(j->state));
-    }
-}
-
-static void add_stored(void *ctx, const struct class_row *c)
-{
-    uint64_t *stored = ctx;
-    for (int s = 0; s < N_STATES; s++)
-        stored[s] += c->jobs[s];
-}
-
-/* The rows, the counts in the database and those in memory must be one. */
-static void check_counts(struct world *w)
-{
-    uint64_t counted[N_STATES] = { 0 }, kept[N_STATES] = { 0 }, stored[N_STATES] = { 0 };
-    store_each_class(w->broker->store, add_stored, stored);
-    struct job_row rows[256];
-    uint64_t from = 1;
-    for (int n; (n = store_scan(w->broker->store, from, UINT64_MAX, rows, ELEMENTS(rows))) > 0; from = rows[n - 1].id + 1)
-        for (int i = 0; i < n; i++)
-            counted[rows[i].state]++;
-    for (size_t i = 0; i < w->broker->classes.n; i++)
-        for (int s = 0; w->broker->classes.all[i] && s < N_STATES; s++)
-            kept[s] += w->broker->classes.all[i]->jobs[s];
-    for (int s = 0; s < N_STATES; s++)
-        world_check(w, counted[s] == kept[s] && counted[s] == stored[s],
-                    "P2: there are %lu rows that are %s; memory counts %lu, the database %lu", (unsigned long)counted[s],
-                    state_name(s), (unsigned long)kept[s], (unsigned long)stored[s]);
-}
-
-void record_check_end(struct world *w)
-{
-    for (size_t i = 0; i < w->record->n; i++) {
-        struct job_row j;
-        int r = store_get(w->broker->store, w->record->acknowledged[i], &j);
-        world_check(w, r >= 0, "P1: job %lu was acknowledged and is lost", (unsigned long)w->record->acknowledged[i]);
-        check_job(w, &j);
-    }
-    check_counts(w);
+        if (a->worker == worker)
+            stop_running(w, a);
 }

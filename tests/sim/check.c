@@ -1,0 +1,188 @@
+/* check.c - holds the broker and its database against the record. */
+#include "tests/sim/check.h"
+
+#include "broker/lease.h"
+#include "tests/sim/record.h"
+
+#define RETRIES_DECLARED 2 /* by both handlers */
+#define PREFETCH_MS 20
+#define PEERS_MAX 2000     /* a connection each cut, and 60 s until it is forgotten */
+
+/* ---- after every turn ------------------------------------------------------------------------------ */
+
+static size_t check_worker(struct world *w, const struct worker *worker)
+{
+    size_t leased = 0;
+    for (int k = 0; k < N_POOLS; k++) {
+        const struct worker_pool *p = &worker->pools[k];
+        leased += p->leased;
+        world_check(w, 0, p->started <= p->leased, "%zu attempts have started of %zu leased", p->started, p->leased);
+        world_check(w, 0, p->leased <= SLOTS + SLOTS * PREFETCH_MS, "P6: %zu leases of %s exceed its credit", p->leased, worker->name);
+    }
+    return leased;
+}
+
+static void check_bounds(struct world *w)
+{
+    const struct broker *b = w->broker;
+    struct peer *p;
+    world_check(w, 0, b->peers.by_routing_id.n <= PEERS_MAX, "P6: %zu peers", b->peers.by_routing_id.n);
+    for (size_t i = 0; (p = strmap_next(&b->peers.by_routing_id, &i));)
+        world_check(w, 0, p->n_open <= LIMIT_REQUESTS_OPEN, "P6: %zu waits and changes of one peer", p->n_open);
+    for (size_t i = 0; i < b->classes.n; i++)
+        world_check(w, 0, !b->classes.all[i] || b->classes.all[i]->n_heads <= CLASS_HEADS, "P6: the look-ahead has no bound");
+}
+
+void check_turn(struct world *w)
+{
+    const struct broker *b = w->broker;
+    uint64_t running = 0, leased = 0;
+    struct worker *worker;
+    for (size_t i = 0; i < b->classes.n; i++)
+        running += b->classes.all[i] ? b->classes.all[i]->jobs[STATE_RUNNING] : 0;
+    world_check(w, 0, running == b->leases.n, "P2: %lu jobs are running, but there are %zu leases", (unsigned long)running,
+                b->leases.n);
+    for (size_t i = 0; (worker = strmap_next(&b->workers, &i));)
+        leased += check_worker(w, worker);
+    world_check(w, 0, leased == b->leases.n, "P6: the leases and the workers' counts differ");
+    check_bounds(w);
+}
+
+/* ---- every job ------------------------------------------------------------------------------------- */
+
+/* Calls check for every job that was noted, with its row, or with NULL. False as soon as one says so. */
+static bool each_job(struct world *w, bool (*check)(struct world *w, uint64_t id, const struct job_row *j))
+{
+    struct job_row rows[256];
+    int n = 0, at = 0;
+    for (uint64_t id = 1; id <= record_last(w); id++) {
+        if (at == n) {
+            n = store_scan(w->broker->store, id, UINT64_MAX, rows, ELEMENTS(rows));
+            world_check(w, 0, n >= 0, "the store cannot be read: %s", store_error_text(w->broker->store));
+            at = 0;
+        }
+        bool there = at < n && rows[at].id == id;
+        if (!check(w, id, there ? &rows[at] : NULL))
+            return false;
+        at += there;
+    }
+    return true;
+}
+
+static bool check_there(struct world *w, uint64_t id, const struct job_row *j)
+{
+    const struct noted *n = record_job(w, id);
+    world_check(w, id, j || record_may_be_gone(w, n) || (!n->promised && !n->acknowledged), "P1: job %lu was acknowledged and is lost",
+                (unsigned long)id);
+    return j != NULL;
+}
+
+static bool check_promise(struct world *w, uint64_t id, const struct job_row *j)
+{
+    const struct noted *n = record_job(w, id);
+    if (!check_there(w, id, j) || !n->promised)
+        return true;
+    world_check(w, id, j->attempt >= n->attempt, "P2: job %lu is at attempt %lu; it was at %lu", (unsigned long)id,
+                (unsigned long)j->attempt, (unsigned long)n->attempt);
+    if (n->retry_asked)
+        return true;
+    world_check(w, id, !n->terminal || (j->state == n->state && j->attempt == n->attempt),
+                "P2: job %lu had ended as %s, attempt %lu; now it is %s, attempt %lu", (unsigned long)id, state_name(n->state),
+                (unsigned long)n->attempt, state_name(j->state), (unsigned long)j->attempt);
+    world_check(w, id, j->failures >= n->failures, "P2: job %lu has failed %lu times; it was %lu", (unsigned long)id,
+                (unsigned long)j->failures, (unsigned long)n->failures);
+    return true;
+}
+
+void check_promises(struct world *w) { each_job(w, check_promise); }
+
+static bool has_ended(struct world *w, uint64_t id, const struct job_row *j)
+{
+    return !check_there(w, id, j) || state_is_terminal(j->state);
+}
+
+bool check_all_ended(struct world *w) { return w->broker && each_job(w, has_ended); }
+
+/* ---- at the end ------------------------------------------------------------------------------------ */
+
+static int64_t retries_of(const struct job_row *j) { return or_default(j->retries, RETRIES_DECLARED); }
+static int64_t crash_limit_of(const struct job_row *j) { return max_i64(or_default(j->crash_limit, RETRY_CRASH_LIMIT), 1); }
+
+/* What passes a limit is dead, and nothing comes after it. */
+static void check_limits(struct world *w, const struct job_row *j)
+{
+    int dead = j->state == STATE_DEAD;
+    world_check(w, j->id, (int64_t)j->failures <= retries_of(j) + dead, "P2: job %lu is %s and has failed %lu times",
+                (unsigned long)j->id, state_name(j->state), (unsigned long)j->failures);
+    world_check(w, j->id, (int64_t)j->crashes <= crash_limit_of(j) - !dead, "P2: job %lu is %s and has crashed %lu times",
+                (unsigned long)j->id, state_name(j->state), (unsigned long)j->crashes);
+}
+
+static void check_dead(struct world *w, const struct job_row *j, const struct noted_attempt *a, enum fate fate)
+{
+    bool failed = a && a->ended_by_itself && fate != FATE_DONE;
+    bool no_more = fate == FATE_FAILS_FOR_GOOD || (int64_t)j->failures > retries_of(j);
+    bool lost = record_job(w, j->id)->ran && (int64_t)j->crashes >= crash_limit_of(j);
+    world_check(w, j->id, (failed && no_more) || lost, "P2: job %lu is dead by attempt %lu, for no reason", (unsigned long)j->id,
+                (unsigned long)j->attempt);
+}
+
+static bool check_ending(struct world *w, uint64_t id, const struct job_row *j)
+{
+    if (!check_there(w, id, j))
+        return true;
+    const struct noted *n = record_job(w, id);
+    const struct noted_attempt *a = record_attempt(w, id, j->attempt);
+    enum fate fate = fate_of(w->seed, id, j->attempt);
+    check_limits(w, j);
+    switch (j->state) {
+    case STATE_DONE:
+        world_check(w, id, a && a->ended_by_itself && fate == FATE_DONE, "P2: job %lu is done by attempt %lu, which did not do it",
+                    (unsigned long)id, (unsigned long)j->attempt);
+        break;
+    case STATE_DEAD:
+        check_dead(w, j, a, fate);
+        break;
+    case STATE_CANCELLED:
+        world_check(w, id, n->cancel_asked, "P2: job %lu is cancelled, and nobody asked", (unsigned long)id);
+        break;
+    case STATE_EXPIRED:
+        world_check(w, id, j->expire_at_ms != UNSET, "P2: job %lu is expired, and it has no such time", (unsigned long)id);
+        break;
+    default:
+        world_fail(w, id, "P2: job %lu ended as %s", (unsigned long)id, state_name(j->state));
+    }
+    return true;
+}
+
+static void add_stored(void *ctx, const struct class_row *c)
+{
+    uint64_t *stored = ctx;
+    for (int s = 0; s < N_STATES; s++)
+        stored[s] += c->jobs[s];
+}
+
+/* The rows, the counts in the database and those in memory must be one. */
+static void check_counts(struct world *w)
+{
+    uint64_t counted[N_STATES] = { 0 }, kept[N_STATES] = { 0 }, stored[N_STATES] = { 0 };
+    store_each_class(w->broker->store, add_stored, stored);
+    struct job_row rows[256];
+    uint64_t from = 1;
+    for (int n; (n = store_scan(w->broker->store, from, UINT64_MAX, rows, ELEMENTS(rows))) > 0; from = rows[n - 1].id + 1)
+        for (int i = 0; i < n; i++)
+            counted[rows[i].state]++;
+    for (size_t i = 0; i < w->broker->classes.n; i++)
+        for (int s = 0; w->broker->classes.all[i] && s < N_STATES; s++)
+            kept[s] += w->broker->classes.all[i]->jobs[s];
+    for (int s = 0; s < N_STATES; s++)
+        world_check(w, 0, counted[s] == kept[s] && counted[s] == stored[s],
+                    "P2: there are %lu rows that are %s; memory counts %lu, the database %lu", (unsigned long)counted[s],
+                    state_name(s), (unsigned long)kept[s], (unsigned long)stored[s]);
+}
+
+void check_end(struct world *w)
+{
+    each_job(w, check_ending);
+    check_counts(w);
+}

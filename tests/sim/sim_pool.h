@@ -1,0 +1,29 @@
+/* sim_pool.h - a worker's pools as lists: a job runs for a time that its number decides, and ends as fate_of says. */
+#ifndef TERN_SIM_POOL_H
+#define TERN_SIM_POOL_H
+
+#include "tests/sim/world.h"
+
+#define MIN_RUN_MS 1 /* of the quick handler: what prefetch is counted from */
+
+struct sim_pool {
+    struct link waiting; /* of struct run */
+    struct link running;
+    size_t n_waiting, n_running;
+};
+
+struct sim_pools {
+    struct world *world;      /* borrowed */
+    struct worker_link *link; /* borrowed: who is told */
+    struct sim_pool of[N_POOLS];
+};
+
+void sim_pools_init(struct sim_pools *p, struct world *w);
+/* For the link. */
+struct link_pools sim_pools_verbs(struct sim_pools *p);
+/* Ends what is due, begins what there is room for. */
+void sim_pools_turn(struct sim_pools *p);
+/* The process is gone, and all that it held. */
+void sim_pools_drop(struct sim_pools *p);
+
+#endif
