@@ -177,6 +177,12 @@ static void drop_heads(struct class *c)
     c->first_head = c->n_heads = 0;
 }
 
+void class_read_again(struct class *c)
+{
+    drop_heads(c);
+    c->more = true;
+}
+
 const struct head *class_head(struct class *c, struct store *s, int *ret_r)
 {
     *ret_r = 0;

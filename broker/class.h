@@ -77,6 +77,8 @@ void class_add_waiting(struct class *c, int64_t priority, uint64_t id);
 /* The best that waits, or NULL. Reads on from the store when the look-ahead is used up; *ret_r < 0: the store failed. */
 const struct head *class_head(struct class *c, struct store *s, int *ret_r);
 void class_pop_head(struct class *c);
+/* What was popped waits after all: the look-ahead begins anew. */
+void class_read_again(struct class *c);
 /* Keeps the counts that the store keeps too. */
 void class_move(struct class *from, enum job_state a, struct class *to, enum job_state b);
 /* Takes a run into the means, with a weight of 1/16 (of 1/n while there are fewer). */

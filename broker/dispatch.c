@@ -10,6 +10,7 @@
 #define PREFETCH_RUNS_NEEDED 8
 #define SUSPECTS_AT_A_TIME 2
 #define RUN_BYTES_MAX (4u << 20) /* payloads in one RUN */
+#define RUN_BYTES_A_TURN (8u << 20) /* with so much in the outbox, the rest is for the next turn */
 
 /* ---- gates ------------------------------------------------------------------------------------ */
 
@@ -50,6 +51,8 @@ static enum gate passing_gate(const struct class *c, const struct worker *w, con
     const struct worker_pool *p = &w->pools[pool];
     if (!p->slots)
         return GATE_POOL_OFF;
+    if (w->reads_late)
+        return GATE_FULL;
     if (suspects_are_out(c, *ret_pool))
         return GATE_SUSPECT;
     return p->leased < p->slots + prefetch(c, p->slots) ? GATE_OPEN : GATE_FULL;
@@ -217,6 +220,8 @@ static struct lease *note(struct broker *b, struct batch *batch, size_t i, struc
     struct lease_order *o = &batch->orders[i];
     batch->workers[i]->pools[o->pool].leased--; /* lease_add counts it */
     batch->classes[i]->n_leased--;
+    if (o->left)
+        class_read_again(batch->classes[i]);
     if (!o->leased) {
         b->credit_changes++; /* the room that was counted down is there again */
         return NULL;
@@ -281,7 +286,8 @@ static void send_runs(struct broker *b, struct batch *batch, struct lease **leas
     send_run(b, w, jobs, n);
 }
 
-static void lease_batch(struct broker *b, struct batch *batch, struct now now)
+/* False when that was all that fits into one turn. */
+static bool lease_batch(struct broker *b, struct batch *batch, struct now now)
 {
     struct lease *leases[LEASES_A_BATCH] = { NULL };
     if (broker_failed(b, store_lease(b->store, batch->orders, batch->n, now.wall_ms)))
@@ -293,6 +299,7 @@ static void lease_batch(struct broker *b, struct batch *batch, struct now now)
             send_runs(b, batch, leases, batch->workers[i], now);
     for (size_t i = 0; i < batch->n; i++)
         free(batch->orders[i].owned);
+    return !batch->n || !batch->orders[batch->n - 1].left;
 }
 
 void dispatch(struct broker *b, struct now now)
@@ -301,15 +308,16 @@ void dispatch(struct broker *b, struct now now)
     heap_init(b, &h);
     struct batch *batch = h.n ? xcalloc(1, sizeof *batch) : NULL;
     size_t leased = 0;
-    while (h.n && leased < LEASES_A_TURN && !b->failed) {
+    bool fits = true;
+    while (h.n && fits && leased < LEASES_A_TURN && b->outbox.bytes < RUN_BYTES_A_TURN && !b->failed) {
         batch->n = 0;
         fill(b, &h, batch);
         leased += batch->n;
-        lease_batch(b, batch, now);
-        if (h.n && !h.at[0]->n_heads && !b->failed)
+        fits = lease_batch(b, batch, now);
+        if (h.n && fits && !h.at[0]->n_heads && !b->failed)
             refill_top(b, &h);
     }
-    b->dispatch_on = h.n > 0;
+    b->dispatch_on = h.n > 0 || !fits;
     free(batch);
     free(h.at);
 }

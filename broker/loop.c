@@ -13,7 +13,14 @@
 #define MESSAGES_A_TURN 1000
 #define BYTES_A_TURN (8u << 20)
 #define STATUS_MS 5000
+#define LATE_AGAIN_MS 5 /* while a worker has too much to read */
 #define TIDY_AGAIN_MS 5 /* while there is space to give back, and nothing else to do */
+
+/* Answers that nobody reads wait in memory. One peer may leave LIMIT_UNREAD_BYTES; past these, over all peers, one that has unread
+ * answers gets no further one, and then nobody a large one. */
+#define UNREAD_BYTES_SHARED (64u << 20)
+#define UNREAD_BYTES_ALL (128u << 20)
+#define ANSWER_BYTES_SMALL (64u << 10)
 
 static bool stop_asked(struct broker_loop *l)
 {
@@ -24,11 +31,11 @@ static bool stop_asked(struct broker_loop *l)
     return false;
 }
 
-/* Reads at most a turn's worth. True when more is waiting. */
+/* Reads at most a turn's worth, of what has come and of what is to be said to it. True when more is waiting. */
 static bool recv_batch(struct broker_loop *l, struct now now)
 {
     size_t bytes = 0;
-    for (int i = 0; i < MESSAGES_A_TURN && bytes < BYTES_A_TURN; i++) {
+    for (int i = 0; i < MESSAGES_A_TURN && bytes + l->broker->outbox.bytes < BYTES_A_TURN; i++) {
         struct frame f;
         int r = socket_recv(l->socket, &f);
         if (r == -EBADMSG)
@@ -42,9 +49,70 @@ static bool recv_batch(struct broker_loop *l, struct now now)
     return true;
 }
 
+static bool must_read_first(const struct broker_loop *l, const char *routing_id, size_t n)
+{
+    size_t own = socket_unsent(l->socket, routing_id), all = socket_unsent_all();
+    if (own)
+        return own + n > LIMIT_UNREAD_BYTES || all > UNREAD_BYTES_SHARED;
+    return n > ANSWER_BYTES_SMALL && all > UNREAD_BYTES_ALL;
+}
+
+/* Of the answers to queries: those that can be large. */
+static bool is_answer(enum message_type type)
+{
+    return type == MSG_JOBS || type == MSG_FETCHED || type == MSG_EVENTS || type == MSG_BECAUSE || type == MSG_QUEUE_LIST ||
+           type == MSG_WORKER_LIST || type == MSG_STAT_LIST;
+}
+
+/* Instead of the answer in bytes. False: it is none, or it is small. */
+static bool make_busy(struct str bytes, struct buf *ret)
+{
+    struct message m, busy;
+    const char *why;
+    int r = message_decode(&m, bytes.p, bytes.n, &why);
+    assert(r >= 0); /* it was encoded here */
+    message_init(&busy, MSG_ERROR);
+    busy.epoch = m.epoch;
+    busy.session = m.session;
+    busy.error.req = m.jobs.req; /* the first field of every answer */
+    busy.error.code = CODE_BUSY;
+    busy.error.text = str_of("busy: too many answers are waiting to be read");
+    bool answer = is_answer(m.type);
+    if (answer)
+        message_encode(ret, &busy);
+    message_fini(&m);
+    return answer;
+}
+
 static int send_one(void *ctx, const char *routing_id, struct str bytes)
 {
-    return socket_send_to(ctx, routing_id, bytes);
+    struct broker_loop *l = ctx;
+    struct buf busy;
+    buf_init(&busy, LIMIT_MESSAGE_BYTES);
+    if (must_read_first(l, routing_id, bytes.n) && make_busy(bytes, &busy)) {
+        l->broker->counts.busy++;
+        bytes = buf_str(&busy);
+    }
+    int r = socket_send_to(l->socket, routing_id, bytes);
+    buf_fini(&busy);
+    return r;
+}
+
+int broker_loop_ask(void *ctx, const struct peer *p, uint64_t epoch, const struct message *m, struct str owner)
+{
+    struct broker_loop *l = ctx;
+    if (must_read_first(l, p->routing_id, 0))
+        return -EBUSY;
+    return reader_ask(l->reader, p->routing_id, epoch, p->session, m, owner);
+}
+
+/* As of the outbox: its session ends, so that it asks again. */
+static void on_lost_answer(struct broker *b, const char *routing_id)
+{
+    struct peer *p = peers_find(&b->peers, routing_id);
+    b->counts.dropped_replies++;
+    if (p)
+        broker_drop_peer(b, p);
 }
 
 /* Answers of the reader are about what was committed: they may leave at any time. */
@@ -54,8 +122,8 @@ static void send_answers(struct broker_loop *l)
     struct buf b;
     buf_init(&b, LIMIT_MESSAGE_BYTES);
     while (reader_take(l->reader, routing_id, &b)) {
-        if (socket_send_to(l->socket, routing_id, buf_str(&b)) < 0)
-            l->broker->counts.dropped_replies++;
+        if (send_one(l, routing_id, buf_str(&b)) < 0)
+            on_lost_answer(l->broker, routing_id);
         buf_clear(&b);
     }
     buf_fini(&b);
@@ -72,14 +140,33 @@ static void tell_systemd(struct broker_loop *l, struct now now, int64_t *next)
                l->broker->workers.n, l->broker->peers.by_routing_id.n, l->broker->leases.n, l->broker->counts.finished);
 }
 
+/* Jobs are not sent to workers faster than they read them. True while there is one to look at again. */
+static bool look_at_workers(struct broker_loop *l)
+{
+    struct broker *b = l->broker;
+    struct worker *w;
+    bool late = false;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        bool before = w->reads_late;
+        w->reads_late = w->peer && socket_unsent(l->socket, w->peer->routing_id) > LIMIT_UNREAD_BYTES;
+        late |= w->reads_late;
+        if (before && !w->reads_late)
+            b->credit_changes++;
+    }
+    return late;
+}
+
 /* One turn; *ret_due: when the next one should come. */
 static int turn(struct broker_loop *l, int64_t *ret_due)
 {
     struct now now = clock_now();
     bool more = recv_batch(l, now);
     send_answers(l);
+    l->late = (l->late || socket_unsent_all() > LIMIT_UNREAD_BYTES) && look_at_workers(l);
     *ret_due = broker_tick(l->broker, now);
-    int r = broker_end_turn(l->broker, send_one, l->socket, now);
+    if (l->late)
+        *ret_due = min_i64(*ret_due, now.mono_ms + LATE_AGAIN_MS);
+    int r = broker_end_turn(l->broker, send_one, l, now);
     if (r < 0)
         return r;
     if (more || r > 0)
@@ -90,7 +177,7 @@ static int turn(struct broker_loop *l, int64_t *ret_due)
 static void say_bye(struct broker_loop *l)
 {
     broker_say_bye(l->broker);
-    broker_flush(l->broker, send_one, l->socket, clock_now());
+    broker_flush(l->broker, send_one, l, clock_now());
 }
 
 int broker_loop_run(struct broker_loop *l)

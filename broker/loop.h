@@ -10,9 +10,12 @@ struct broker_loop {
     struct socket *socket; /* borrowed */
     struct reader *reader; /* borrowed */
     struct broker *broker; /* borrowed */
+    bool late;              /* a worker has too much to read */
     int signals;           /* signalfd of TERM, INT and HUP */
 };
 
+/* broker_options.ask_reader; ctx is a struct broker_loop. */
+int broker_loop_ask(void *ctx, const struct peer *p, uint64_t epoch, const struct message *m, struct str owner);
 /* Until TERM or INT: 0. < 0: the store has failed for good, nothing was sent. */
 int broker_loop_run(struct broker_loop *l);
 

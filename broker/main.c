@@ -13,6 +13,7 @@
 #include "broker/broker_options.h"
 #include "broker/loop.h"
 #include "proto/base/log.h"
+#include "proto/guard.h"
 
 #define EXIT_USAGE 2
 #define EXIT_FAILED 1
@@ -46,12 +47,6 @@ static uint64_t random_seed(void)
     return n == (ssize_t)sizeof seed ? seed : (uint64_t)clock_mono_us();
 }
 
-static int ask_reader(void *ctx, const struct peer *p, uint64_t epoch, const struct message *m, struct str owner)
-{
-    struct broker_loop *l = ctx;
-    return reader_ask(l->reader, p->routing_id, epoch, p->session, m, owner);
-}
-
 static struct broker_options core_options(const struct program_options *o, struct broker_loop *l)
 {
     return (struct broker_options){
@@ -60,7 +55,7 @@ static struct broker_options core_options(const struct program_options *o, struc
         .retention_ms = o->retention, .keep_finished = (uint64_t)o->keep_finished,
         .max_payload_bytes = (uint64_t)o->max_payload, .disk_busy_percent = (int)o->disk_busy,
         .own_uid = geteuid(), .seed = random_seed(), .software = "tern-broker " PACKAGE_VERSION,
-        .ask_reader = ask_reader, .ctx = l,
+        .ask_reader = broker_loop_ask, .ctx = l,
     };
 }
 
@@ -80,6 +75,7 @@ static int serve(const struct program_options *o)
     int r = broker_open(&l.broker, &core, clock_now(), &error);
     if (r >= 0)
         r = reader_start(&l.reader, o->db, &error);
+    guard_start();
     if (r >= 0)
         r = socket_listen(&l.socket, o->listen, &error);
     int status = 0;

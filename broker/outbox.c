@@ -5,7 +5,7 @@ void outbox_clear(struct outbox *o)
 {
     for (size_t i = 0; i < o->n; i++)
         free(o->entries[i].bytes);
-    o->n = 0;
+    o->n = o->bytes = 0;
 }
 
 void outbox_fini(struct outbox *o)
@@ -21,6 +21,7 @@ static void append(struct outbox *o, const char *routing_id, enum message_type t
     struct outbox_entry *e = &o->entries[o->n++];
     *e = (struct outbox_entry){ .type = type, .bytes = bytes, .n = n };
     memcpy(e->routing_id, routing_id, ROUTING_ID_BYTES);
+    o->bytes += n;
 }
 
 void outbox_add(struct outbox *o, const char *routing_id, const struct message *m)

@@ -15,6 +15,7 @@ struct outbox_entry {
 struct outbox {
     struct outbox_entry *entries; /* owned */
     size_t n, cap;
+    size_t bytes; /* of all */
 };
 
 void outbox_fini(struct outbox *o);

@@ -20,7 +20,8 @@ struct peer {
     struct worker *worker; /* borrowed; NULL for a client */
     uint64_t orders, reports; /* of a worker: the last numbers in this session (proto/numbered.h) */
     int64_t heard_mono_ms;
-    uint64_t busy_seq;     /* the first submit that was answered with busy: later ones wait until it is in; 0: none */
+    uint64_t busy_first, busy_last; /* the submits that were answered with busy and are to come again; 0: none */
+    int64_t busy_mono_ms;  /* when busy_first was heard of last */
     struct link waits;     /* of struct wait */
     struct link changes;   /* of struct change */
     size_t n_open;         /* of both */

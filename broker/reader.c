@@ -132,6 +132,15 @@ struct reader *reader_stop(struct reader *r)
 
 int reader_fd(const struct reader *r) { return r->event; }
 
+/* One connection may not take the place of all others. */
+static bool is_room_for(const struct reader *r, const char *routing_id)
+{
+    size_t n = 0;
+    list_each (l, &r->questions)
+        n += memcmp(list_entry(l, struct question, link)->routing_id, routing_id, ROUTING_ID_BYTES) == 0;
+    return r->n < QUESTIONS_MAX && n < LIMIT_QUERIES_OPEN;
+}
+
 int reader_ask(struct reader *r, const char *routing_id, uint64_t epoch, uint64_t session, const struct message *m,
                struct str owner)
 {
@@ -144,7 +153,7 @@ int reader_ask(struct reader *r, const char *routing_id, uint64_t epoch, uint64_
     q->owner = xstrndup(owner);
     memcpy(q->routing_id, routing_id, ROUTING_ID_BYTES);
     pthread_mutex_lock(&r->lock);
-    if (error >= 0 && r->n >= QUESTIONS_MAX)
+    if (error >= 0 && !is_room_for(r, q->routing_id))
         error = -EBUSY;
     if (error >= 0) {
         r->n++;

@@ -12,7 +12,8 @@ int reader_start(struct reader **ret, const char *db_path, char **ret_error);
 struct reader *reader_stop(struct reader *r);
 /* Readable when reader_take has something. */
 int reader_fd(const struct reader *r);
-/* Copies what it needs. The answer's header will carry epoch and session. owner: see store_reader_answer. -EBUSY: too many wait. */
+/* Copies what it needs. The answer's header will carry epoch and session. owner: see store_reader_answer. -EBUSY: too many wait,
+ * of this connection or of all. */
 int reader_ask(struct reader *r, const char *routing_id, uint64_t epoch, uint64_t session, const struct message *m,
                struct str owner);
 /* The next answer, appended to ret_bytes. False when there is none. */

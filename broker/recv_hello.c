@@ -228,7 +228,7 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
     p->owner = owner_text(uid);
     p->admin = admin;
     p->heard_mono_ms = now.mono_ms;
-    p->busy_seq = 0;
+    p->busy_first = p->busy_last = 0;
     memcpy(p->instance, h->instance.p, sizeof p->instance);
     if (worker)
         welcome_worker(b, p, h, now);

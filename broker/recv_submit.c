@@ -181,13 +181,16 @@ static bool answer_known(struct broker *b, struct peer *p, const struct msg_subm
     return true;
 }
 
+static bool is_malformed(struct broker *b, struct peer *p, const struct msg_submit *m)
+{
+    if (m->seq && m->seq <= INT64_MAX && m->n_jobs && m->n_jobs <= LIMIT_SUBMIT_JOBS)
+        return false;
+    broker_send_error(b, p, m->req, CODE_USAGE, "SUBMIT: needs a seq from 1 on, and 1 to %u jobs", LIMIT_SUBMIT_JOBS);
+    return true;
+}
+
 static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m)
 {
-    if (!m->seq || m->seq > INT64_MAX || !m->n_jobs || m->n_jobs > LIMIT_SUBMIT_JOBS) {
-        broker_send_error(b, p, m->req, CODE_USAGE, "SUBMIT: needs a seq from 1 on, and 1 to %u jobs",
-                          LIMIT_SUBMIT_JOBS);
-        return true;
-    }
     for (size_t i = 0; i < m->n_jobs; i++) {
         enum error_code code;
         const char *bad = check_job(b, &m->jobs[i], &code);
@@ -226,27 +229,69 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
     send_submitted(b, p, m, row.first_id);
 }
 
-/* A number that got `busy` comes again; were a later one taken meanwhile, it would look like an old one. */
-static bool is_behind_busy(const struct peer *p, uint64_t seq) { return p->busy_seq && seq > p->busy_seq; }
+/* ---- busy -------------------------------------------------------------------------------------------
+ *
+ * Numbers that got `busy` come again, each in its own time, and are taken in their order: once a later one is in, an earlier one
+ * looks like one that was done long ago. */
 
-static void answer_busy(struct broker *b, struct peer *p, const struct msg_submit *m)
+#define GIVEN_UP_MS 10000 /* a number that does not come again for so long never will */
+
+static bool is_behind_busy(struct peer *p, uint64_t seq, struct now now)
+{
+    if (now.mono_ms - p->busy_mono_ms > GIVEN_UP_MS)
+        p->busy_first = p->busy_last = 0;
+    return p->busy_first && seq > p->busy_first;
+}
+
+static void note_busy(struct peer *p, uint64_t seq, struct now now)
+{
+    if (!p->busy_first || seq < p->busy_first)
+        p->busy_first = seq;
+    if (seq > p->busy_last)
+        p->busy_last = seq;
+    if (seq == p->busy_first)
+        p->busy_mono_ms = now.mono_ms;
+}
+
+/* This number is in, or was refused for good: the next one. */
+static void note_answered(struct peer *p, uint64_t seq, struct now now)
+{
+    if (seq != p->busy_first)
+        return;
+    bool more = seq < p->busy_last;
+    p->busy_first = more ? seq + 1 : 0;
+    p->busy_last = more ? p->busy_last : 0;
+    p->busy_mono_ms = now.mono_ms;
+}
+
+static void answer_busy(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
 {
     b->counts.busy++;
-    if (!p->busy_seq || m->seq < p->busy_seq)
-        p->busy_seq = m->seq;
-    broker_send_error(b, p, m->req, CODE_BUSY,
-                      "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
-                      b->options.disk_busy_percent);
+    note_busy(p, m->seq, now);
+    if (b->disk_busy)
+        broker_send_error(b, p, m->req, CODE_BUSY,
+                          "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
+                          b->options.disk_busy_percent);
+    else
+        broker_send_error(b, p, m->req, CODE_BUSY, "busy: submit %" PRIu64 " of this client comes first", p->busy_first);
 }
 
 void recv_submit(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
-    if (refused(b, p, &m->submit) || answer_known(b, p, &m->submit))
+    const struct msg_submit *s = &m->submit;
+    if (is_malformed(b, p, s))
         return;
-    if (b->disk_busy || is_behind_busy(p, m->submit.seq)) {
-        answer_busy(b, p, &m->submit);
+    bool known = answer_known(b, p, s);
+    if (!known && is_behind_busy(p, s->seq, now)) {
+        answer_busy(b, p, s, now);
         return;
     }
-    p->busy_seq = 0;
-    add(b, p, &m->submit, now);
+    bool answered = known || refused(b, p, s);
+    if (!answered && b->disk_busy) {
+        answer_busy(b, p, s, now);
+        return;
+    }
+    note_answered(p, s->seq, now);
+    if (!answered)
+        add(b, p, s, now);
 }

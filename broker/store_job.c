@@ -154,6 +154,8 @@ int store_each_lease(struct store *s, void (*each)(void *ctx, const struct job_r
     return r;
 }
 
+#define LEASE_BYTES (8u << 20) /* of the payloads that one call of store_lease copies; the last may reach beyond */
+
 /* ---- attempts -------------------------------------------------------------------------------------- */
 
 /* Copies name and payload, for the RUN that follows. */
@@ -201,8 +203,14 @@ static int lease_one(struct store *s, struct lease_order *o, int64_t now_ms)
 int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms)
 {
     int r = store_write(s);
-    for (size_t i = 0; i < n && r >= 0; i++)
-        r = lease_one(s, &orders[i], now_ms);
+    size_t bytes = 0;
+    for (size_t i = 0; i < n && r >= 0; i++) {
+        orders[i].leased = false;
+        orders[i].left = bytes > LEASE_BYTES;
+        if (!orders[i].left)
+            r = lease_one(s, &orders[i], now_ms);
+        bytes += orders[i].leased ? orders[i].payload.n : 0;
+    }
     return r < 0 ? r : 0;
 }
 

@@ -43,6 +43,7 @@ struct worker {
     struct strmap handler_by_name;
     struct worker_pool pools[N_POOLS];
     bool draining;
+    bool reads_late;            /* it has enough to read (set by the loop): nothing more for now */
     uint64_t hello_count;       /* of its newest HELLO */
     int64_t heard_mono_ms;      /* when it was last heard of */
     int64_t connected_wall_ms;

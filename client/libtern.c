@@ -47,6 +47,7 @@ void tern_client_free(struct tern_client *c)
     submits_fini(c);
     free(c->address);
     free(c->software);
+    free(c->busy);
     free(c->error);
     free(c);
 }

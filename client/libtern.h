@@ -28,6 +28,7 @@ enum session_state {
 struct request {
     struct link link; /* in tern_client.open, oldest first */
     uint64_t req;
+    bool is_submit;      /* it goes out after those before it: their numbers are to come in order */
     struct buf bytes;    /* owned: as encoded for one session */
     uint64_t encoded_in; /* the generation of that session */
     uint64_t sent_in;    /* of the one it was sent in; 0: not sent */
@@ -58,6 +59,8 @@ struct tern_client {
     int64_t heartbeat_ms, lost_after_ms; /* told by the broker */
     uint64_t max_payload_bytes, max_message_bytes;
     char *software; /* owned */
+    char *busy;     /* owned: what HELLO was answered with, since busy_ms, by a broker with too many peers; or NULL */
+    int64_t busy_ms;
     bool greeted;   /* there was a first answer */
     int refused;    /* ERROR instead of WELCOME: ends every call */
 
@@ -102,6 +105,9 @@ int request_open(struct tern_client *c, struct request *r, struct message *m);
 void request_fini(struct request *r);
 /* Sends what is open and due; returns when the next one is due, or until_ms. */
 int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms);
+/* In a new session all that is open is sent once more in its order, without waiting: the broker does not
+ * know any more which submits it answered with busy. */
+void requests_hurry(struct tern_client *c);
 /* Gives an answer to the request it belongs to, which then owns it. False: nobody's. */
 bool requests_answer(struct tern_client *c, struct message *m, struct frame *f);
 /* Opens, and takes turns until it is answered by a message of this type. The caller calls

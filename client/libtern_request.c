@@ -54,7 +54,7 @@ static int check(struct tern_client *c, const struct request *r, enum message_ty
 
 int request_open(struct tern_client *c, struct request *r, struct message *m)
 {
-    *r = (struct request){ .req = c->next_req++ };
+    *r = (struct request){ .req = c->next_req++, .is_submit = m->type == MSG_SUBMIT };
     list_init(&r->link);
     buf_init(&r->bytes, LIMIT_MESSAGE_BYTES);
     m->ok.req = r->req; /* every request begins with its number */
@@ -104,12 +104,14 @@ static int send_one(struct tern_client *c, struct request *r)
 
 int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
 {
+    bool submit_waits = false;
     list_each (l, &c->open) {
         struct request *r = list_entry(l, struct request, link);
-        if (r->sent_in == c->generation)
+        if (r->sent_in == c->generation || (r->is_submit && submit_waits))
             continue;
         if (r->due_ms > now_ms) {
             until_ms = min_i64(until_ms, r->due_ms);
+            submit_waits |= r->is_submit;
             continue;
         }
         /* No connection, or its queue is full: soon again, and those behind it wait for their turn.
@@ -118,6 +120,12 @@ int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
             return min_i64(until_ms, now_ms + 5);
     }
     return until_ms;
+}
+
+void requests_hurry(struct tern_client *c)
+{
+    list_each (l, &c->open)
+        list_entry(l, struct request, link)->due_ms = 0;
 }
 
 static struct request *find(struct tern_client *c, uint64_t req)

@@ -89,22 +89,32 @@ static void reopen_later(struct tern_client *c, int64_t now)
     c->due_ms = now + with_jitter(c, c->backoff_ms);
 }
 
+/* When the broker's silence, or its `busy`, ends the call. */
+static int64_t patience_ends_ms(const struct tern_client *c)
+{
+    if (c->busy)
+        return c->busy_ms + c->broker_timeout_ms;
+    return c->greeted ? c->heard_ms + c->broker_timeout_ms : c->opened_ms + c->silence_ms;
+}
+
 static int no_broker(struct tern_client *c, int64_t now)
 {
-    if (!c->greeted && now - c->opened_ms >= c->silence_ms)
+    if (now < patience_ends_ms(c))
+        return 0;
+    if (c->busy)
+        return client_fail(c, -EBUSY, "%s", c->busy);
+    if (!c->greeted)
         return client_fail(c, -EHOSTUNREACH,
                            "no broker answers at %s: something listens there, but was silent for "
                            "%lld ms; is it a tern "
                            "broker?",
                            c->address, (long long)c->silence_ms);
-    if (c->greeted && now - c->heard_ms >= c->broker_timeout_ms)
-        return client_fail(c, -EHOSTUNREACH,
-                           "the broker at %s was lost and did not come back within %lld ms%s",
-                           c->address, (long long)c->broker_timeout_ms,
-                           c->n_submits
-                               ? "; the submit that it did not answer may have been accepted"
-                               : "");
-    return 0;
+    return client_fail(c, -EHOSTUNREACH,
+                       "the broker at %s was lost and did not come back within %lld ms%s",
+                       c->address, (long long)c->broker_timeout_ms,
+                       c->n_submits
+                           ? "; the submit that it did not answer may have been accepted"
+                           : "");
 }
 
 static void tick_hello(struct tern_client *c, int64_t now)
@@ -173,8 +183,7 @@ static int tick(struct tern_client *c, int64_t now, int64_t *until_ms)
     if (c->state == SESSION_WELCOME)
         *until_ms = requests_send(c, now, *until_ms);
     *until_ms = min_i64(*until_ms, c->state == SESSION_WELCOME ? c->beat_due_ms : c->due_ms);
-    *until_ms = min_i64(*until_ms, c->greeted ? c->heard_ms + c->broker_timeout_ms
-                                              : c->opened_ms + c->silence_ms);
+    *until_ms = min_i64(*until_ms, patience_ends_ms(c));
     return 0;
 }
 
@@ -187,6 +196,8 @@ static void take_welcome(struct tern_client *c, const struct message *m, int64_t
     c->session = m->session;
     c->generation++;
     c->backoff_ms = 0;
+    free(TAKE(c->busy));
+    requests_hurry(c);
     c->heartbeat_ms = w->heartbeat_ms ? (int64_t)w->heartbeat_ms : c->heartbeat_ms;
     c->lost_after_ms = w->lost_after_ms ? (int64_t)w->lost_after_ms : c->lost_after_ms;
     c->max_payload_bytes = w->max_payload_bytes ? w->max_payload_bytes : LIMIT_PAYLOAD_BYTES;
@@ -196,9 +207,19 @@ static void take_welcome(struct tern_client *c, const struct message *m, int64_t
     c->software = xstrndup(w->software);
 }
 
-static void take_refusal(struct tern_client *c, const struct msg_error *e)
+/* `busy` is no refusal: HELLO again, later. Other errors instead of WELCOME end every call. */
+static void take_refusal(struct tern_client *c, const struct msg_error *e, int64_t now)
 {
-    c->refused = e->code == CODE_NOT_ALLOWED ? -EACCES : e->code == CODE_BUSY ? -EBUSY : -EPROTO;
+    if (e->code == CODE_BUSY) {
+        if (!c->busy)
+            c->busy_ms = now;
+        free(c->busy);
+        c->busy = xstrndup(e->text);
+        c->backoff_ms = min_i64(BACKOFF_MOST_MS, max_i64(BACKOFF_FIRST_MS, c->backoff_ms * 2));
+        c->due_ms = now + with_jitter(c, c->backoff_ms);
+        return;
+    }
+    c->refused = e->code == CODE_NOT_ALLOWED ? -EACCES : -EPROTO;
     client_fail(c, c->refused, "the broker at %s refused this client: %.*s", c->address,
                 (int)e->text.n, e->text.p ? e->text.p : "");
 }
@@ -218,7 +239,7 @@ static bool take(struct tern_client *c, struct message *m, struct frame *f, int6
         return false;
     case MSG_ERROR:
         if (!m->error.req && c->state == SESSION_HELLO) {
-            take_refusal(c, &m->error);
+            take_refusal(c, &m->error, now);
             return false;
         }
         return requests_answer(c, m, f);

@@ -21,7 +21,10 @@
 #define LIMIT_PREFETCH 1000u             /* attempts beyond the slots of one pool */
 #define LIMIT_SLOTS 10000u               /* slots of one pool */
 #define LIMIT_PEERS 10000u               /* peers that have said HELLO */
+#define LIMIT_CONNECTIONS 12000u         /* connections to one broker, where it has as many descriptors; more are closed at once */
 #define LIMIT_REPLIES 1000u              /* replies that one peer has not read; more are dropped */
+#define LIMIT_QUERIES_OPEN 32u           /* LIST, FETCH and HISTORY of one peer that wait for their turn */
+#define LIMIT_UNREAD_BYTES (16u << 20)   /* of answers that one peer has not read; more are answered with busy */
 #define LIMIT_REQUESTS_OPEN 64u          /* waits and sweeps of one peer that go on at a time */
 #define LIMIT_CLASSES 10000u             /* (queue, handler, tag, program); past it, commands share one */
 

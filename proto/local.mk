@@ -25,6 +25,8 @@ libproto_la_SOURCES = \
 	%D%/base/rng.h \
 	%D%/base/utf8.c \
 	%D%/base/utf8.h \
+	%D%/guard.c \
+	%D%/guard.h \
 	%D%/limits.h \
 	%D%/message.c \
 	%D%/message.h \

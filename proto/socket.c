@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,15 +11,20 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "proto/base/map.h"
 #include "proto/limits.h"
 
 struct socket {
     void *zmq;  /* owned */
     int type;
     char *path; /* owned: of a bound ipc socket, removed at close */
+    struct strmap unsent; /* of a ROUTER: by routing id; of struct unsent */
+    size_t unsent_at;     /* the next one to be looked at */
 };
 
 #define POLL_FDS_MAX 16
+#define UNSENT_MESSAGES 10000 /* of a peer to the broker; past it the connection counts as lost, so it is not to be reached by a slow turn */
+#define UNHEARD_MESSAGES 250 /* of one connection, that wait in the broker to be heard; the others wait at their sender */
 
 static void *context(void)
 {
@@ -46,27 +52,119 @@ static struct socket *open_socket(int type)
     set(zmq, ZMQ_LINGER, 0);
     set(zmq, ZMQ_IMMEDIATE, 1);
     set(zmq, ZMQ_HANDSHAKE_IVL, 5000);
-    set(zmq, ZMQ_HEARTBEAT_IVL, 5000);
-    set(zmq, ZMQ_HEARTBEAT_TIMEOUT, 15000);
-    set(zmq, ZMQ_HEARTBEAT_TTL, 15000);
+    /* In place of ZeroMQ's own heartbeats: with these, libzmq 4.3 aborts the program when a connection ends whose messages are not
+     * all read yet, and the time for the next one comes. */
+    set(zmq, ZMQ_TCP_KEEPALIVE, 1);
+    set(zmq, ZMQ_TCP_KEEPALIVE_IDLE, 5);
+    set(zmq, ZMQ_TCP_KEEPALIVE_INTVL, 5);
+    set(zmq, ZMQ_TCP_KEEPALIVE_CNT, 3);
     set(zmq, ZMQ_RECONNECT_IVL, 50);
     set(zmq, ZMQ_RECONNECT_IVL_MAX, 1000);
     set(zmq, ZMQ_BACKLOG, 4096);
-    set(zmq, ZMQ_SNDHWM, (int)LIMIT_REPLIES);
-    set(zmq, ZMQ_RCVHWM, (int)LIMIT_REPLIES);
-    if (type == ZMQ_ROUTER)
+    set(zmq, ZMQ_SNDHWM, type == ZMQ_ROUTER ? (int)LIMIT_REPLIES : UNSENT_MESSAGES);
+    set(zmq, ZMQ_RCVHWM, type == ZMQ_ROUTER ? UNHEARD_MESSAGES : (int)LIMIT_REPLIES);
+    if (type == ZMQ_ROUTER) {
         set(zmq, ZMQ_ROUTER_MANDATORY, 1);
+        /* Nobody answers for it, so it lets in whom the mechanism lets in; but libzmq then refuses ZMTP 1 and 2, as which it
+         * would read any bytes. */
+        zmq_setsockopt(zmq, ZMQ_ZAP_DOMAIN, "tern", 4);
+    }
     struct socket *s = xcalloc(1, sizeof *s);
     s->zmq = zmq;
     s->type = type;
     return s;
 }
 
+/* ---- what ZeroMQ holds --------------------------------------------------------------------------
+ *
+ * Its high-water mark counts messages, which may be of 20 bytes or of 16 MiB. So messages that are not tiny are counted by their
+ * bytes as well, from where they are handed over until ZeroMQ frees them: written, or dropped with their connection. */
+
+#define COUNTED_FROM_BYTES 512u /* smaller ones: LIMIT_REPLIES a connection are few bytes */
+
+/* Of one connection. Freed by whoever is the last to let go: the socket, or ZeroMQ's thread with the last message. */
+struct unsent {
+    atomic_size_t users, bytes;
+    char routing_id[ROUTING_ID_BYTES];
+};
+
+struct counted {
+    struct unsent *unsent;
+    size_t n;
+    char bytes[];
+};
+
+static atomic_size_t unsent_all;
+
+static struct str key_of(const char *routing_id)
+{
+    return (struct str){ routing_id, ROUTING_ID_BYTES };
+}
+
+static void let_go(struct unsent *u)
+{
+    if (atomic_fetch_sub(&u->users, 1) == 1)
+        free(u);
+}
+
+/* Called by ZeroMQ, in its own thread too. */
+static void on_sent(void *bytes, void *counted)
+{
+    struct counted *c = counted;
+    (void)bytes;
+    atomic_fetch_sub(&c->unsent->bytes, c->n);
+    atomic_fetch_sub(&unsent_all, c->n);
+    let_go(c->unsent);
+    free(c);
+}
+
+static void forget_unsent(struct socket *s)
+{
+    struct unsent *u;
+    for (size_t i = 0; (u = strmap_next(&s->unsent, &i));)
+        let_go(u);
+    strmap_fini(&s->unsent);
+}
+
+/* Looks at one connection a time: each new one that is noted makes an old one be looked at. */
+static void tidy_unsent(struct socket *s)
+{
+    struct unsent *u = strmap_next(&s->unsent, &s->unsent_at);
+    if (!u)
+        s->unsent_at = 0;
+    if (!u || atomic_load(&u->users) > 1)
+        return;
+    strmap_remove(&s->unsent, key_of(u->routing_id));
+    let_go(u);
+}
+
+static struct unsent *find_or_add_unsent(struct socket *s, const char *routing_id)
+{
+    tidy_unsent(s);
+    struct unsent *u = strmap_find(&s->unsent, key_of(routing_id));
+    if (u)
+        return u;
+    u = xcalloc(1, sizeof *u);
+    atomic_init(&u->users, 1);
+    memcpy(u->routing_id, routing_id, ROUTING_ID_BYTES);
+    strmap_put(&s->unsent, key_of(routing_id), u);
+    return u;
+}
+
+size_t socket_unsent(const struct socket *s, const char *routing_id)
+{
+    struct unsent *u = strmap_find(&s->unsent, key_of(routing_id));
+    return u ? atomic_load(&u->bytes) : 0;
+}
+
+size_t socket_unsent_all(void) { return atomic_load(&unsent_all); }
+
 struct socket *socket_close(struct socket *s)
 {
     if (!s)
         return NULL;
     zmq_close(s->zmq);
+    forget_unsent(s);
     if (s->path)
         unlink(s->path);
     free(s->path);
@@ -193,6 +291,24 @@ static int send_frame(struct socket *s, struct str bytes, int flags)
     return zmq_send(s->zmq, bytes.p, bytes.n, ZMQ_DONTWAIT | flags) < 0 ? -zmq_errno() : 0;
 }
 
+static int send_counted(struct socket *s, const char *routing_id, struct str message)
+{
+    struct counted *c = xmalloc(sizeof *c + message.n);
+    c->unsent = find_or_add_unsent(s, routing_id);
+    c->n = message.n;
+    memcpy(c->bytes, message.p, message.n);
+    atomic_fetch_add(&c->unsent->users, 1);
+    atomic_fetch_add(&c->unsent->bytes, c->n);
+    atomic_fetch_add(&unsent_all, c->n);
+    zmq_msg_t m;
+    zmq_msg_init_data(&m, c->bytes, c->n, on_sent, c);
+    if (zmq_msg_send(&m, s->zmq, ZMQ_DONTWAIT) >= 0)
+        return 0;
+    int error = zmq_errno();
+    zmq_msg_close(&m);
+    return -error;
+}
+
 int socket_send(struct socket *s, struct str message)
 {
     return message.n > LIMIT_MESSAGE_BYTES ? -EMSGSIZE : send_frame(s, message, 0);
@@ -203,7 +319,9 @@ int socket_send_to(struct socket *s, const char *routing_id, struct str message)
     if (message.n > LIMIT_MESSAGE_BYTES)
         return -EMSGSIZE;
     int r = send_frame(s, (struct str){ routing_id, ROUTING_ID_BYTES }, ZMQ_SNDMORE);
-    return r < 0 ? r : send_frame(s, message, 0);
+    if (r < 0)
+        return r;
+    return message.n < COUNTED_FROM_BYTES ? send_frame(s, message, 0) : send_counted(s, routing_id, message);
 }
 
 void frame_fini(struct frame *f)

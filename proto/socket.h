@@ -35,6 +35,10 @@ struct socket *socket_close(struct socket *s);
 int socket_send(struct socket *s, struct str message);
 /* From a ROUTER. -EHOSTUNREACH: that connection is gone; -EAGAIN: its queue is full. */
 int socket_send_to(struct socket *s, const char *routing_id, struct str message);
+/* Bytes that were sent to a connection, or to all of this process, and are still in ZeroMQ's hands: the peer does not read, or not
+ * as fast. Messages of less than 512 bytes are not counted. */
+size_t socket_unsent(const struct socket *s, const char *routing_id);
+size_t socket_unsent_all(void);
 /* -EAGAIN: nothing there. -EBADMSG: a message of more than one frame, or from a peer that chose its own routing id, was
  * thrown away; go on reading. */
 int socket_recv(struct socket *s, struct frame *ret);

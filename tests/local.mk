@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	%D%/test_client \
 	%D%/test_command \
 	%D%/test_coroutine \
+	%D%/test_guard \
 	%D%/test_handler_http \
 	%D%/test_handlers \
 	%D%/test_job \
@@ -50,7 +51,7 @@ CLI_LDADD = libcli.la libtern.la libproto.la $(JANSSON_LIBS) $(CMOCKA_LIBS)
 tests_test_cli_job_options_LDADD = $(CLI_LDADD)
 tests_test_cli_json_LDADD = $(CLI_LDADD)
 tests_test_cli_slurp_LDADD = $(CLI_LDADD)
-tests_test_client_LDADD = $(CLI_LDADD)
+tests_test_client_LDADD = $(libtern_la_OBJECTS) libproto.la $(CMOCKA_LIBS) # what libtern does not export, too
 tests_test_selector_LDADD = $(CLI_LDADD)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
@@ -119,6 +120,7 @@ FLOW_TESTS = \
 	%D%/flow/durability.bats \
 	%D%/flow/isolation.bats \
 	%D%/flow/load.bats \
+	%D%/flow/pressure.bats \
 	%D%/flow/protocol.bats \
 	%D%/flow/wrong_input.bats \
 	$(END)
@@ -139,6 +141,7 @@ EXTRA_DIST += \
 	%D%/flow/helpers.bash \
 	%D%/flow/run \
 	%D%/mutants \
+	%D%/pressure/hostile.py \
 	%D%/fuzz/corpus \
 	$(END)
 

@@ -118,6 +118,25 @@ static void bye_of_a_client_forgets_its_numbers(void **state)
     assert_state(t, 1, STATE_QUEUED);
 }
 
+/* A submit that is late on a connection of before must not become jobs once more: nothing is left to know it by. */
+static void after_bye_nothing_is_taken_from_a_former_connection_of_the_same_client(void **state)
+{
+    struct bench *t = *state;
+    struct conn old = bench_client(t, "old-1", 1000), c = bench_conn("new-1", 1000);
+    memcpy(c.instance, old.instance, sizeof c.instance);
+    struct message m = bench_hello(&c, "client");
+    bench_tell(t, &c, &m);
+    bench_welcome(t, &c);
+    assert_int_equal(bench_submit(t, &c, "cpu"), 1);
+    message_init(&m, MSG_BYE);
+    bench_tell(t, &c, &m);
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &old, 1, &s, 1);
+    bench_turn(t);
+    bench_expect(t, &old, MSG_HELLO_AGAIN);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 1);
+}
+
 static void a_bad_job_is_refused_with_a_text_and_nothing_of_its_submit_is_inserted(void **state)
 {
     struct bench *t = *state;
@@ -464,6 +483,59 @@ static void over_the_disk_limit_only_submits_get_busy(void **state)
     bench_expect_changed(t, &c, 1, 0, 0);
 }
 
+static uint64_t in_as(struct bench *t, struct conn *c, uint64_t seq)
+{
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, c, seq, &s, 1);
+    bench_turn(t);
+    const struct message *m = bench_expect(t, c, MSG_SUBMITTED);
+    assert_int_equal(m->submitted.seq, seq);
+    return m->submitted.first_id;
+}
+
+static void expect_busy(struct bench *t, struct conn *c, uint64_t seq, const char *text)
+{
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, c, seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, c, CODE_BUSY, text);
+}
+
+static void submits_that_got_busy_are_taken_in_the_order_of_their_numbers_however_they_come_again(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    t->broker->disk_busy = true;
+    for (uint64_t seq = 1; seq <= 16; seq++)
+        expect_busy(t, &c, seq, "disk");
+    t->broker->disk_busy = false;
+    expect_busy(t, &c, 5, "submit 1 ");
+    assert_int_equal(in_as(t, &c, 1), 1);
+    expect_busy(t, &c, 5, "submit 2 ");
+    expect_busy(t, &c, 17, "submit 2 ");
+    struct job_spec bad = bench_spec("not a name");
+    bench_ask_submit(t, &c, 2, &bad, 1); /* it will never be in */
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_USAGE, "handler");
+    for (uint64_t seq = 3; seq <= 17; seq++) {
+        expect_busy(t, &c, 18, "comes first");
+        assert_int_equal(in_as(t, &c, seq), seq - 1);
+    }
+    assert_int_equal(in_as(t, &c, 18), 17);
+}
+
+static void a_submit_that_got_busy_and_does_not_come_again_holds_up_the_later_ones_for_a_while_only(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    t->broker->disk_busy = true;
+    expect_busy(t, &c, 1, "disk");
+    t->broker->disk_busy = false;
+    expect_busy(t, &c, 2, "submit 1 ");
+    bench_advance(t, 10001);
+    assert_int_equal(in_as(t, &c, 2), 1);
+}
+
 /* ---- owners --------------------------------------------------------------------------------- */
 
 static void ask_why(struct bench *t, struct conn *c, uint64_t id)
@@ -564,6 +636,7 @@ int main(void)
         bench_test(a_number_older_than_the_last_sixteen_is_refused),
         bench_test(numbers_belong_to_the_owner_and_the_session),
         bench_test(bye_of_a_client_forgets_its_numbers),
+        bench_test(after_bye_nothing_is_taken_from_a_former_connection_of_the_same_client),
         bench_test(a_bad_job_is_refused_with_a_text_and_nothing_of_its_submit_is_inserted),
         bench_test(a_payload_over_the_limit_is_refused_naming_limit_and_size),
         bench_test(a_submit_without_jobs_or_with_a_number_that_is_none_is_refused),
@@ -578,6 +651,8 @@ int main(void)
         bench_test(more_queues_than_may_be_are_refused_and_the_broker_goes_on),
         bench_test(a_full_disk_answers_busy_acknowledges_nothing_and_goes_on),
         bench_test(over_the_disk_limit_only_submits_get_busy),
+        bench_test(submits_that_got_busy_are_taken_in_the_order_of_their_numbers_however_they_come_again),
+        bench_test(a_submit_that_got_busy_and_does_not_come_again_holds_up_the_later_ones_for_a_while_only),
         bench_test(a_client_sees_and_changes_its_own_jobs_alone),
         bench_test(pause_and_drain_are_for_admins),
         bench_test(a_text_that_was_cut_is_still_a_text),

@@ -62,6 +62,48 @@ static void what_cannot_run_stands_in_nobodys_way(void **state)
     bench_turn(t);
 }
 
+static void large_payloads_are_sent_a_few_a_turn_in_their_order(void **state)
+{
+    struct bench *t = *state;
+    enum { JOBS = 60 };
+    static char payload[1 << 20];
+    t->broker->options.max_payload_bytes = sizeof payload;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    struct job_spec s = bench_spec("net");
+    s.payload = (struct str){ payload, sizeof payload };
+    for (int i = 0; i < JOBS; i += 10)
+        bench_submit_n(t, &c, s, 10);
+    struct conn w = bench_worker(t, "wrk-1", 1, 1, 1000);
+    struct run_job runs[JOBS];
+    uint64_t next = 1;
+    for (int turn = 0; next <= JOBS; turn++) {
+        size_t n = bench_runs(t, &w, runs, JOBS);
+        assert_in_range(n, 1, 10);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(runs[i].job, next++);
+        assert_true(turn < 10);
+        if (next <= JOBS)
+            assert_true(bench_turn(t) >= 0);
+    }
+    assert_int_equal(t->broker->leases.n, JOBS);
+}
+
+static void a_worker_that_has_enough_to_read_gets_nothing_more_until_it_has_read(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 1, 10);
+    struct worker *worker;
+    size_t i = 0;
+    worker = strmap_next(&t->broker->workers, &i);
+    worker->reads_late = true;
+    uint64_t id = bench_submit(t, &c, "net");
+    assert_null(bench_next(t, &w, MSG_RUN));
+    worker->reads_late = false;
+    t->broker->credit_changes++;
+    bench_turn(t);
+    assert_int_equal(bench_run(t, &w).job, id);
+}
+
 static void run_says_all_that_the_worker_needs(void **state)
 {
     struct bench *t = *state;
@@ -667,6 +709,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         bench_test(order_is_by_priority_then_by_age_across_classes),
         bench_test(what_cannot_run_stands_in_nobodys_way),
+        bench_test(large_payloads_are_sent_a_few_a_turn_in_their_order),
+        bench_test(a_worker_that_has_enough_to_read_gets_nothing_more_until_it_has_read),
         bench_test(run_says_all_that_the_worker_needs),
         bench_test(credit_is_never_exceeded_and_always_used),
         bench_test(short_jobs_are_fetched_ahead_within_a_bound),

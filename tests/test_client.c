@@ -3,7 +3,7 @@
  *
  * The scripted broker is this program anew, given the name of its script; it ends with 0 when it
  * heard what the script expects. */
-#include "client/tern.h"
+#include "client/libtern.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -269,6 +269,75 @@ static void busy_until_the_time_is_over_is_ebusy_with_the_brokers_reason(void **
     assert_int_equal(tern_exit_status(r), 75);
     assert_int_equal(id, 0);
     assert_non_null(strstr(tern_client_error(c), "it is full"));
+    tern_client_free(c);
+    finish(broker);
+}
+
+/* No broker is needed for this: the request is answered here. */
+static void after_busy_the_delays_double_up_to_a_second_each_with_half_of_it_at_random(void **state)
+{
+    (void)state;
+    static const int64_t most[] = { 50, 100, 200, 400, 800, 1000, 1000, 1000, 1000, 1000, 1000, 1000 };
+    struct tern_client *c = tern_client_new();
+    struct request r;
+    struct message m;
+    bool differs = false;
+    int64_t last = 0;
+    message_init(&m, MSG_STATS);
+    assert_int_equal(request_open(c, &r, &m), 0);
+    message_init(&m, MSG_ERROR);
+    m.error.req = r.req;
+    m.error.code = CODE_BUSY;
+    for (size_t i = 0; i < ELEMENTS(most); i++) {
+        struct frame f = { 0 };
+        int64_t before = client_mono_ms();
+        assert_false(requests_answer(c, &m, &f));
+        assert_false(r.done);
+        int64_t after = client_mono_ms();
+        assert_true(r.due_ms >= before + most[i] / 2);
+        assert_true(r.due_ms <= after + most[i]);
+        differs |= i > 5 && last != r.due_ms - after;
+        last = r.due_ms - after;
+    }
+    assert_true(differs);
+    request_fini(&r);
+    tern_client_free(c);
+}
+
+static void always_has_too_many_peers(struct fake *b)
+{
+    for (int i = 0; i < 3; i++) {
+        expect(b, MSG_HELLO);
+        b->m.ok.req = 0; /* there is no request yet */
+        say_error(b, CODE_BUSY, "busy: too many peers");
+    }
+}
+
+static void has_too_many_peers(struct fake *b)
+{
+    always_has_too_many_peers(b);
+    welcome(b);
+}
+
+static void a_client_that_finds_too_many_peers_says_hello_again_later(void **state)
+{
+    (void)state;
+    pid_t broker = start("has_too_many_peers");
+    struct tern_client *c = tern_client_new();
+    tern_client_set_timeouts(c, 100, 10000); /* all of it takes longer than a broker may be silent */
+    assert_int_equal(tern_client_connect(c, address), 0);
+    finish(broker);
+    tern_client_free(c);
+}
+
+static void too_many_peers_until_the_time_is_over_is_ebusy(void **state)
+{
+    (void)state;
+    pid_t broker = start("always_has_too_many_peers");
+    struct tern_client *c = tern_client_new();
+    tern_client_set_timeouts(c, 100, 1500);
+    assert_int_equal(tern_client_connect(c, address), -EBUSY);
+    assert_non_null(strstr(tern_client_error(c), "too many peers"));
     tern_client_free(c);
     finish(broker);
 }
@@ -570,6 +639,7 @@ static void a_list_is_read_page_by_page(void **state)
 #define SCRIPTS(S)                                                                                 \
     S(forgets_the_client_once)                                                                     \
     S(is_busy_twice) S(is_always_busy) S(answers_backwards) S(waits_for_bye)                       \
+        S(has_too_many_peers) S(always_has_too_many_peers)                                         \
         S(refuses_each_in_its_way) S(never_ends_the_wait) S(restarts) S(falls_silent)              \
             S(says_nothing) S(refuses_the_client) S(has_three_pages)
 
@@ -622,6 +692,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_submit_is_repeated_with_its_number_when_the_broker_forgot_the_client),
         cmocka_unit_test(a_submit_is_repeated_when_the_broker_is_busy),
         cmocka_unit_test(busy_until_the_time_is_over_is_ebusy_with_the_brokers_reason),
+        cmocka_unit_test(after_busy_the_delays_double_up_to_a_second_each_with_half_of_it_at_random),
+        cmocka_unit_test(a_client_that_finds_too_many_peers_says_hello_again_later),
+        cmocka_unit_test(too_many_peers_until_the_time_is_over_is_ebusy),
         cmocka_unit_test(ids_are_told_in_the_order_of_the_jobs),
         cmocka_unit_test(a_payload_over_the_limit_is_refused_before_it_is_sent),
         cmocka_unit_test(errors_of_the_broker_have_their_codes_and_texts),

@@ -407,6 +407,16 @@ static void a_hello_that_the_socket_refuses_is_repeated_within_a_second_for_ever
     assert_non_null(await(f, MSG_HELLO, 1000));
 }
 
+/* ZeroMQ tries again less and less often by itself. */
+static void without_a_connection_the_socket_is_opened_anew_once_a_second(void **state)
+{
+    struct fixture *f = *state;
+    f->refuse = true;
+    for (int i = 0; i < 1000; i++, pass(f, 10))
+        turn(f);
+    assert_in_range(f->reopened, 5, 10);
+}
+
 static void a_hello_without_welcome_opens_a_new_connection(void **state)
 {
     struct fixture *f = *state;
@@ -1174,6 +1184,7 @@ int main(void)
         CASE(hello_says_who_the_worker_is),
         CASE(nothing_but_hello_is_said_before_welcome),
         CASE(a_hello_that_the_socket_refuses_is_repeated_within_a_second_for_ever),
+        CASE(without_a_connection_the_socket_is_opened_anew_once_a_second),
         CASE(a_hello_without_welcome_opens_a_new_connection),
         CASE(welcome_rules_the_heartbeat),
         IN_SESSION(a_beat_carries_epoch_session_and_load),

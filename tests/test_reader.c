@@ -474,8 +474,10 @@ static void more_questions_than_may_wait_get_busy_until_answers_are_taken(void *
     struct buf b;
     char id[ROUTING_ID_BYTES] = "abcd";
     buf_init(&b, LIMIT_MESSAGE_BYTES);
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 256; i++) {
+        id[0] = (char)i;
         assert_int_equal(reader_ask(r, id, 1, 1, &m, STR_UNSET), 0);
+    }
     assert_int_equal(reader_ask(r, id, 1, 1, &m, STR_UNSET), -EBUSY);
     struct pollfd fd = { .fd = reader_fd(r), .events = POLLIN };
     assert_int_equal(poll(&fd, 1, 20000), 1);
@@ -484,6 +486,19 @@ static void more_questions_than_may_wait_get_busy_until_answers_are_taken(void *
     buf_fini(&b);
     reader_stop(r); /* with questions and answers that wait */
     assert_null(reader_stop(NULL));
+}
+
+static void one_connection_does_not_take_the_place_of_all_others(void **state)
+{
+    (void)state;
+    struct reader *r = start();
+    struct message m = list();
+    int taken = 0;
+    for (int i = 0; i < 200; i++)
+        taken += reader_ask(r, "abcd", 1, 1, &m, STR_UNSET) == 0;
+    assert_in_range(taken, LIMIT_QUERIES_OPEN, 199); /* meanwhile some are answered */
+    assert_int_equal(reader_ask(r, "efgh", 1, 1, &m, STR_UNSET), 0);
+    reader_stop(r);
 }
 
 static void a_reader_of_no_database_says_so(void **state)
@@ -513,6 +528,7 @@ int main(void)
         test(history_tells_a_life_with_retries),
         test(many_questions_are_answered_each_to_who_asked),
         test(more_questions_than_may_wait_get_busy_until_answers_are_taken),
+        test(one_connection_does_not_take_the_place_of_all_others),
         test(a_reader_of_no_database_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -317,6 +317,70 @@ static void messages_of_one_peer_come_in_their_order(void **state)
     socket_close(dealer);
 }
 
+/* A peer that has shaken hands and said "hi": its name. */
+static int raw_peer(struct fixture *f, char *ret_routing_id)
+{
+    struct buf b;
+    struct frame frame;
+    int fd = raw_connect(f->path);
+    buf_init(&b, 100);
+    raw_shake_hands(fd, (struct str){ "", 0 }, NULL, NULL);
+    add_frame(&b, false, "hi");
+    raw_send(fd, &b);
+    buf_fini(&b);
+    expect(f->router, "hi", &frame);
+    memcpy(ret_routing_id, frame.routing_id, ROUTING_ID_BYTES);
+    frame_fini(&frame);
+    return fd;
+}
+
+static void wait_until_unsent(const struct fixture *f, const char *routing_id, size_t n)
+{
+    for (int ms = 0; ms < PATIENCE_MS && socket_unsent(f->router, routing_id) != n; ms++)
+        socket_poll(f->router, NULL, 0, 1);
+    assert_int_equal(socket_unsent(f->router, routing_id), n);
+}
+
+static void what_a_peer_does_not_read_is_counted_until_it_is_read_or_gone(void **state)
+{
+    struct fixture *f = *state;
+    enum { MIB = 1 << 20, N = 20 };
+    static char large[MIB], a_id[ROUTING_ID_BYTES], b_id[ROUTING_ID_BYTES];
+    int a = raw_peer(f, a_id), b = raw_peer(f, b_id);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(socket_send_to(f->router, a_id, (struct str){ large, MIB }), 0);
+        assert_int_equal(socket_send_to(f->router, b_id, (struct str){ large, MIB }), 0);
+    }
+    assert_in_range(socket_unsent(f->router, a_id), (N - 3) * MIB, N * MIB);
+    assert_in_range(socket_unsent_all(), 2 * (N - 3) * MIB, 2 * N * MIB);
+    raw_recv(a, N * (MIB + 9));
+    wait_until_unsent(f, a_id, 0);
+    assert_in_range(socket_unsent_all(), (N - 3) * MIB, N * MIB);
+    close(b);
+    wait_until_unsent(f, b_id, 0);
+    assert_int_equal(socket_unsent_all(), 0);
+    assert_int_equal(socket_send_to(f->router, b_id, (struct str){ large, MIB }), -EHOSTUNREACH);
+    assert_int_equal(socket_unsent_all(), 0);
+    close(a);
+}
+
+static void what_is_no_zmtp_3_is_hung_up_on(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const greetings[] = { "\x05" "abcdefghijklmnop", "\xff\1\1\1\1\1\1\1\1\x7f\1\5\1\1\1\1" };
+    for (size_t i = 0; i < ELEMENTS(greetings); i++) {
+        int fd = raw_connect(f->path);
+        struct buf b;
+        buf_init(&b, 100);
+        buf_add(&b, greetings[i], strlen(greetings[i]));
+        raw_send(fd, &b);
+        buf_fini(&b);
+        expect_hang_up(fd);
+        close(fd);
+    }
+    expect_service(f->router, f->address);
+}
+
 static void a_message_may_be_empty(void **state)
 {
     struct fixture *f = *state;
@@ -767,6 +831,8 @@ int main(void)
         cmocka_unit_test(nobody_tells_who_is_at_a_tcp_socket),
         WITH_ROUTER(each_connection_has_a_name_of_its_own),
         WITH_ROUTER(messages_of_one_peer_come_in_their_order),
+        WITH_ROUTER(what_a_peer_does_not_read_is_counted_until_it_is_read_or_gone),
+        WITH_ROUTER(what_is_no_zmtp_3_is_hung_up_on),
         WITH_ROUTER(a_message_may_be_empty),
         WITH_ROUTER(a_message_may_be_as_large_as_the_limit),
         WITH_ROUTER(a_message_over_the_limit_is_refused_by_its_sender),

@@ -90,19 +90,27 @@ void link_say_hello_again(struct worker_link *l, struct now now)
     link_leave(l, l->ever_hello ? max_i64(spaced_ms, 0) : 0, now);
 }
 
+static void reopen(struct worker_link *l, struct now now)
+{
+    l->reopen = true;
+    l->opened_ms = now.mono_ms;
+    link_leave(l, link_backoff(l), now);
+}
+
+/* A socket without a connection tries again less and less often by itself: too seldom where a
+ * worker is soon taken for lost. */
 void link_on_unsent(struct worker_link *l, struct now now)
 {
     if (l->state == LINK_IN)
         log_warning("no connection to the broker any more; trying again until it is back, held=%zu",
                     l->held.n);
-    if (l->state != LINK_AWAY)
+    if (l->state == LINK_AWAY)
+        return;
+    if (l->state == LINK_GREETING &&
+        now.mono_ms - l->opened_ms >= link_wait_max(l, LINK_BACKOFF_MAX_MS))
+        reopen(l, now);
+    else
         link_leave(l, link_backoff(l), now);
-}
-
-static void reopen(struct worker_link *l, struct now now)
-{
-    l->reopen = true;
-    link_leave(l, link_backoff(l), now);
 }
 
 bool link_take_reopen(struct worker_link *l)
@@ -292,7 +300,7 @@ struct worker_link *link_new(const struct link_options *o, struct now now)
         strmap_put(&l->handlers, o->handlers[i].name, (void *)&o->handlers[i]);
     l->heartbeat_ms = LINK_HEARTBEAT_MS;
     l->lost_after_ms = LINK_LOST_AFTER_MS;
-    l->heard_ms = l->ticked_ms = l->hello_at_ms = now.mono_ms;
+    l->heard_ms = l->ticked_ms = l->opened_ms = l->hello_at_ms = now.mono_ms;
     l->welcome_wait_ms = LINK_WELCOME_WAIT_MS;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;
     l->drain_at_ms = l->ended_ms = NEVER;

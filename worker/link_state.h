@@ -45,6 +45,7 @@ struct worker_link {
     int64_t heartbeat_ms, lost_after_ms;
     int64_t heard_ms;       /* the last message from the broker, or the last reopening */
     int64_t ticked_ms;
+    int64_t opened_ms;      /* the socket, as far as the link knows */
     int64_t hello_at_ms;    /* AWAY: not before */
     int64_t hello_ms;       /* when the last one went out */
     uint64_t hello_count;

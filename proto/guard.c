@@ -1,0 +1,160 @@
+/* guard.c - stands between libzmq's listeners and the kernel.
+ *
+ * libzmq calls accept4 and recv; in a program that is linked to this file it finds those that are defined here. It needs them:
+ *
+ * - its listeners abort the program (ipc), or spin (tcp), when there is no descriptor left;
+ * - it keeps the parts of a message until the last one has come, however many they are, where no high-water mark counts them.
+ *   A message of tern has one part, so the flag `more` in the header of a frame (ZMTP 3, RFC 23) is enough to know a stranger;
+ * - nor does any mark count the frames that have not come to their end: past UNFINISHED_BYTES over all connections the one that
+ *   has let its own wait for longest is cut;
+ * - it aborts the program over a PING that was read before, but comes to be looked at after its connection has ended. Nobody needs
+ *   to be answered one, so PING is given another name on its way, which libzmq does not know. */
+#include "proto/guard.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "proto/base/base.h"
+#include "proto/limits.h"
+
+#define SPARE_DESCRIPTORS 64 /* for files, while all others are connections */
+#define GREETING_BYTES 64u
+#define UNFINISHED_BYTES (128u << 20)
+#define UNFINISHED_LARGE (64u << 10) /* smaller ones are let be */
+
+enum frame_flags { FRAME_MORE = 1, FRAME_LONG = 2, FRAME_COMMAND = 4 };
+
+/* What a connection has sent so far, as far as it must be known. Only libzmq's one I/O thread is here. */
+struct stream {
+    bool guarded;
+    uint8_t n_header;
+    uint8_t header[9]; /* of the frame that is coming in */
+    uint8_t n_name;    /* of a command: the length of its name */
+    uint64_t skip;     /* bytes of the greeting, or of a frame's body, that are still to come */
+    uint64_t has;      /* bytes of it that are there */
+    uint64_t moved;    /* when it got the last of them, by the count of recv */
+};
+
+static struct stream streams[LIMIT_CONNECTIONS]; /* by descriptor */
+static uint64_t unfinished, n_recv; /* unfinished: sum of has; of connections that have ended too, until they are found out */
+static bool is_on;
+
+void guard_start(void) { is_on = true; }
+
+/* The lowest descriptor that is free is given, so it says how many are open. */
+static int most_connections(void)
+{
+    struct rlimit limit;
+    rlim_t most = LIMIT_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most + SPARE_DESCRIPTORS)
+        most = limit.rlim_cur - min_size(SPARE_DESCRIPTORS, limit.rlim_cur / 2);
+    return (int)most;
+}
+
+/* One connection too many is closed at once; it may come again. */
+int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict n, int flags)
+{
+    int got = (int)syscall(SYS_accept4, fd, address, n, flags);
+    if (got < 0 && errno == EMFILE)
+        errno = EAGAIN;
+    if (!is_on || got < 0)
+        return got;
+    if (got < most_connections()) {
+        unfinished -= streams[got].has;
+        streams[got] = (struct stream){ .guarded = true, .skip = GREETING_BYTES };
+        return got;
+    }
+    close(got);
+    errno = EAGAIN;
+    return -1;
+}
+
+static uint64_t body_bytes(const uint8_t *header)
+{
+    if (!(header[0] & FRAME_LONG))
+        return header[1];
+    uint64_t n = 0;
+    for (int i = 1; i <= 8; i++)
+        n = n << 8 | header[i];
+    return n;
+}
+
+static void let_go(struct stream *s)
+{
+    unfinished -= s->has;
+    s->has = 0;
+}
+
+/* The first two bytes of a command's body: its name's length, and the name's beginning. */
+static void look_at_command(struct stream *s, uint8_t *p, size_t n)
+{
+    if (!(s->header[0] & FRAME_COMMAND))
+        return;
+    if (s->has == 0)
+        s->n_name = p[0];
+    if (s->has <= 1 && s->has + n > 1 && s->n_name == strlen("PING"))
+        p[1 - s->has] = 'X';
+}
+
+static void take_body(struct stream *s, uint8_t *p, size_t n)
+{
+    look_at_command(s, p, n);
+    s->skip -= n;
+    s->has += n;
+    unfinished += n;
+    s->moved = n_recv;
+    if (!s->skip)
+        let_go(s);
+}
+
+/* libzmq hears of it by the next recv. A descriptor that is no connection any more takes no harm. */
+static void cut_the_oldest(void)
+{
+    struct stream *oldest = NULL;
+    for (size_t i = 0; i < ELEMENTS(streams); i++)
+        if (streams[i].has >= UNFINISHED_LARGE && (!oldest || streams[i].moved < oldest->moved))
+            oldest = &streams[i];
+    if (!oldest)
+        return;
+    let_go(oldest);
+    shutdown((int)(oldest - streams), SHUT_RDWR);
+}
+
+/* False: this is a message of more than one part. */
+static bool follow(struct stream *s, uint8_t *p, size_t n)
+{
+    while (n) {
+        if (s->skip) {
+            size_t passed = min_size(s->skip, n);
+            take_body(s, p, passed);
+            p += passed;
+            n -= passed;
+            continue;
+        }
+        s->header[s->n_header++] = *p++;
+        n--;
+        if ((s->header[0] & (FRAME_MORE | FRAME_COMMAND)) == FRAME_MORE)
+            return false;
+        if (s->n_header == (s->header[0] & FRAME_LONG ? 9 : 2)) {
+            s->skip = body_bytes(s->header);
+            s->n_header = 0;
+        }
+    }
+    return true;
+}
+
+/* A connection that is not tern's has ended, as far as libzmq knows. */
+ssize_t recv(int fd, void *to, size_t n, int flags)
+{
+    ssize_t got = syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
+    if (got <= 0 || fd >= (int)LIMIT_CONNECTIONS || !streams[fd].guarded)
+        return got;
+    n_recv++;
+    if (!follow(&streams[fd], to, (size_t)got))
+        return 0;
+    if (unfinished > UNFINISHED_BYTES)
+        cut_the_oldest();
+    return got;
+}
