@@ -112,7 +112,9 @@ tests_fuzz_fuzz_message_SOURCES = \
 
 # Programs that tests start, but that are no tests themselves.
 TEST_HELPERS = \
+	%D%/chaos/job \
 	$(END)
+tests_chaos_job_LDADD = $(END)
 
 # Flows: real daemons, one bats file one test.
 FLOW_TESTS = \
@@ -123,6 +125,10 @@ FLOW_TESTS = \
 	%D%/flow/pressure.bats \
 	%D%/flow/protocol.bats \
 	%D%/flow/wrong_input.bats \
+	$(END)
+# A short form of the chaos.
+CHAOS_TESTS = \
+	%D%/chaos/short.sh \
 	$(END)
 
 # Static checks: scripts that read the tree.
@@ -138,9 +144,22 @@ EXTRA_DIST += \
 	$(FLOW_TESTS) \
 	%D%/broker_harness.h \
 	%D%/calling.h \
+	$(CHAOS_TESTS) \
+	%D%/chaos/chaos.py \
+	%D%/chaos/checker.py \
+	%D%/chaos/daemons.py \
+	%D%/chaos/disk.py \
+	%D%/chaos/hosts.py \
+	%D%/chaos/journal.py \
+	%D%/chaos/load.py \
+	%D%/chaos/plan.py \
+	%D%/chaos/record.py \
+	%D%/chaos/run \
+	%D%/chaos/world.py \
 	%D%/flow/helpers.bash \
 	%D%/flow/run \
 	%D%/mutants \
+	%D%/netns-hosts \
 	%D%/pressure/hostile.py \
 	%D%/fuzz/corpus \
 	$(END)
@@ -156,7 +175,7 @@ AM_TESTS_ENVIRONMENT = \
 TESTS += $(STATIC_TESTS)
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
-TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS)
+TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS) $(CHAOS_TESTS)
 else
 check-local:
 	@echo "make check needs cmocka, which configure did not find." >&2
@@ -165,7 +184,7 @@ check-local:
 endif
 
 # Flows start the programs, so these are built first even for make check TESTS=...
-$(FLOW_TESTS:.bats=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
+$(FLOW_TESTS:.bats=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
 
 # What the thread sanitizer is for: the pools, the handlers that they run, and the reader.
 check-tsan:
@@ -186,7 +205,11 @@ sim: tests/sim/sim$(EXEEXT)
 crash-sweep: tests/sweep/sweep$(EXEEXT)
 	tests/sweep/sweep all
 
+# Real processes, killed, stopped, cut off and starved: make chaos ROUNDS=1000, about 4 s a round; as root.
+ROUNDS = 20
+chaos: tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT) tests/chaos/job$(EXEEXT)
+	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/chaos/run $(ROUNDS)
 # Plants bugs and says which of them the tests find.
 mutants:
 	$(srcdir)/tests/mutants/run
-.PHONY: sim crash-sweep mutants
+.PHONY: sim crash-sweep chaos mutants
