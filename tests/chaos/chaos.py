@@ -130,7 +130,7 @@ def read_options():
     p = argparse.ArgumentParser(prog="tests/chaos/run")
     p.add_argument("rounds", type=int, nargs="?", default=20)
     p.add_argument("--seed", type=int, default=random.randrange(1000000))
-    p.add_argument("--seconds", type=float, default=4.0, help="a round takes so long")
+    p.add_argument("--seconds", type=float, default=2.5, help="a round takes so long")
     p.add_argument("--generation", type=int, default=20, help="rounds on one database")
     p.add_argument("--only", action="append", choices=list(FAULTS), help="this fault; may be repeated")
     p.add_argument("--keep", action="store_true", help="keep the directory also of a good run")

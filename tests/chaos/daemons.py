@@ -29,6 +29,9 @@ def state_of(pid):
     return stat[stat.rindex(b")") + 2:][:1].decode() if stat else ""
 
 
+YOUNG_S = 1.0
+
+
 class Daemon:
     """One program that is meant to run all the time. `held`: who ends it knows of it, otherwise its end is a finding."""
 
@@ -36,11 +39,14 @@ class Daemon:
         self.name, self.host, self.words, self.log, self.world = name, host, words, log, world
         self.process = None
         self.ending = False
+        self.young = False      # it was told to end before it can have been ready for that
+        self.started = 0.0
         self.limit = None
 
     def start(self):
         assert self.process is None
-        self.ending = False
+        self.ending = self.young = False
+        self.started = time.monotonic()
         self.limit = None
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.world.hosts.on(self.host) + self.words, stdin=subprocess.DEVNULL,
@@ -76,6 +82,7 @@ class Daemon:
         if not self.is_up() or self.ending:
             return False
         self.ending = True
+        self.young = time.monotonic() - self.started < YOUNG_S
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
         return True

@@ -175,11 +175,11 @@ class World:
         self.broker.start()
 
     def mind_worker(self, w):
-        asked = w.ending
+        fine = {0, -signal.SIGTERM} if w.young else {0} if w.ending else set()
         status = w.take_end()
         if status is None:
             return
-        if not asked or status != 0:
+        if status not in fine:
             self.object("died", f"{w.name} ended by itself with {status}: see {w.log}")
         w.start()
 

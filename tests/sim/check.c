@@ -2,6 +2,7 @@
 #include "tests/sim/check.h"
 
 #include "broker/lease.h"
+#include "broker/store_internal.h"
 #include "tests/sim/record.h"
 
 #define RETRIES_DECLARED 2 /* by both handlers */
@@ -181,8 +182,28 @@ static void check_counts(struct world *w)
                     state_name(s), (unsigned long)kept[s], (unsigned long)stored[s]);
 }
 
+/* What the attempts tell must be what became of their jobs. */
+static void check_attempts(struct world *w)
+{
+    static const struct {
+        const char *text, *broken;
+    } rules[] = {
+        { "SELECT coalesce(min(job), 0) FROM attempt WHERE ending = 0 AND state <> 4", "an attempt did it, and it did not end as done" },
+        { "SELECT coalesce(min(id), 0) FROM job WHERE state IN (4, 5) AND (id, attempt, state) NOT IN (SELECT job, n, state FROM attempt)",
+          "it is done or dead, and no attempt made it so" },
+    };
+    for (size_t i = 0; i < ELEMENTS(rules); i++) {
+        sqlite3_stmt *q = NULL;
+        sqlite3_prepare_v2(w->broker->store->db, rules[i].text, -1, &q, NULL);
+        uint64_t job = sqlite3_step(q) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(q, 0) : UINT64_MAX;
+        sqlite3_finalize(q);
+        world_check(w, job, !job, "P2: job %lu: %s", (unsigned long)job, rules[i].broken);
+    }
+}
+
 void check_end(struct world *w)
 {
+    check_attempts(w);
     each_job(w, check_ending);
     check_counts(w);
 }

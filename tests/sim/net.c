@@ -41,6 +41,10 @@ void net_fini(struct net *net)
     for (size_t i = 0; i < net->n; i++) {
         drop_all(&net->wires[i].to_broker.letters);
         drop_all(&net->wires[i].to_node.letters);
+        if (net->wires[i].to_broker.kept)
+            letter_free(net->wires[i].to_broker.kept);
+        if (net->wires[i].to_node.kept)
+            letter_free(net->wires[i].to_node.kept);
     }
     drop_all(&net->strays);
     free(net->wires);
@@ -55,6 +59,8 @@ static void let_one_stray(struct world *w, struct wire *wire)
     list_entry(first, struct letter, link)->arrives_ms = w->now.mono_ms + (int64_t)rng_below(&w->rng, STRAY_MS);
     list_add_tail(&w->net.strays, first);
 }
+
+void net_drop_strays(struct net *net) { drop_all(&net->strays); }
 
 void net_cut(struct world *w, size_t node, int64_t down_ms)
 {
@@ -127,10 +133,18 @@ static void send_by(struct world *w, size_t node, struct way *way, const char *r
         return;
     }
     post(w, way, routing_id, bytes);
-    if (fault_draw(&w->faults, FAULT_REPEAT, 60)) {
-        world_trace(w, "a message %s %s is repeated", way == &w->net.wires[node].to_node ? "to" : "from", node_name(node));
+    struct rng *lot = fault_draw(&w->faults, FAULT_REPEAT, 60);
+    if (!lot)
+        return;
+    world_trace(w, "a message %s %s is repeated", way == &w->net.wires[node].to_node ? "to" : "from", node_name(node));
+    bool late = rng_below(lot, 4) && way->kept && memcmp(way->kept->routing_id, routing_id, ROUTING_ID_BYTES) == 0;
+    if (late)
+        post(w, way, routing_id, (struct str){ way->kept->bytes, way->kept->n });
+    else
         post(w, way, routing_id, bytes);
-    }
+    if (way->kept)
+        letter_free(way->kept);
+    way->kept = letter_new(w, routing_id, bytes); /* the next one that is repeated, and late */
 }
 
 int net_send_to_broker(struct world *w, size_t node, struct str bytes)

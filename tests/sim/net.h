@@ -20,6 +20,7 @@ struct letter {
 struct way {
     struct link letters;
     int64_t stands_until_ms; /* nothing arrives before */
+    struct letter *kept;     /* owned: sent some time ago on this connection, and perhaps sent again; NULL: none */
 };
 
 /* A connection of one node to the broker: but for faults first in, first out in each direction, as ZeroMQ keeps it. */
@@ -41,6 +42,8 @@ void net_init(struct net *net, size_t n);
 void net_fini(struct net *net);
 /* The connection is gone, and nearly all that was under way on it; the next one has another routing id. */
 void net_cut(struct world *w, size_t node, int64_t down_ms);
+/* What has arrived at the broker's socket, and was not read, goes with its process. */
+void net_drop_strays(struct net *net);
 /* Cuts, or stops one direction of, whatever the lots say. */
 void net_turn(struct world *w);
 /* -EAGAIN: not connected. */

@@ -148,6 +148,17 @@ static bool only_the_broker_fails(const struct world *w)
     return true;
 }
 
+/* An attempt before this one did the job, and its worker lived on. */
+static bool was_done(const struct world *w, uint64_t job, uint64_t attempt)
+{
+    for (uint64_t n = attempt; --n;) {
+        const struct noted_attempt *a = record_attempt(w, job, n);
+        if (a && a->ended_by_itself && fate_of(w->seed, job, n) == FATE_DONE)
+            return true;
+    }
+    return false;
+}
+
 void record_started(struct world *w, const void *worker, uint64_t job, uint64_t attempt)
 {
     struct noted_attempt *a = record_attempt(w, job, attempt), *other = idmap_find(&w->record->running, job);
@@ -155,6 +166,8 @@ void record_started(struct world *w, const void *worker, uint64_t job, uint64_t 
                 (unsigned long)job);
     world_check(w, job, !a->started, "P2: attempt %lu of job %lu is started twice", (unsigned long)attempt, (unsigned long)job);
     world_check(w, job, !other || !only_the_broker_fails(w), "P5: job %lu is started again while a live worker holds it",
+                (unsigned long)job);
+    world_check(w, job, !only_the_broker_fails(w) || !was_done(w, job, attempt), "P5: job %lu is run again, and a live worker did it",
                 (unsigned long)job);
     a->worker = worker;
     a->started = record_job(w, job)->ran = true;

@@ -40,6 +40,7 @@ static void die(struct world *w, bool keep_all, int64_t down_ms)
     w->broker_back_ms = w->now.mono_ms + down_ms;
     for (size_t i = 0; i < N_NODES; i++)
         net_cut(w, i, 0);
+    net_drop_strays(&w->net);
 }
 
 /* Sends until it dies, if it is to die. What was sent is a promise. */

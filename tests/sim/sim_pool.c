@@ -164,3 +164,13 @@ void sim_pools_drop(struct sim_pools *all)
         p->n_waiting = p->n_running = 0;
     }
 }
+
+void sim_pools_each_running(struct sim_pools *p, void (*check)(void *ctx, uint64_t job, uint64_t attempt), void *ctx)
+{
+    for (int k = 0; k < N_POOLS; k++)
+        list_each(l, &p->of[k].running) {
+            const struct running *r = list_entry(l, struct running, link);
+            if (!r->told)
+                check(ctx, r->run->job.job, r->run->job.attempt);
+        }
+}

@@ -23,6 +23,8 @@ void sim_pools_init(struct sim_pools *p, struct world *w);
 struct link_pools sim_pools_verbs(struct sim_pools *p);
 /* Ends what is due, begins what there is room for. */
 void sim_pools_turn(struct sim_pools *p);
+/* Calls check for every attempt that runs, and was not told to stop. */
+void sim_pools_each_running(struct sim_pools *p, void (*check)(void *ctx, uint64_t job, uint64_t attempt), void *ctx);
 /* The process is gone, and all that it held. */
 void sim_pools_drop(struct sim_pools *p);
 

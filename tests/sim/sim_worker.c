@@ -1,6 +1,7 @@
 /* sim_worker.c - the real link of a worker; its process dies, stands still, and is drained. */
 #include <stdio.h>
 
+#include "broker/lease.h"
 #include "tests/sim/record.h"
 #include "tests/sim/sim_pool.h"
 #include "tests/sim/world.h"
@@ -98,10 +99,35 @@ static void send_one(struct world *w, struct sim_worker *s, struct str bytes)
         link_on_unsent(s->link, w->now);
 }
 
+struct holder {
+    struct world *world;
+    const struct worker *worker;
+};
+
+static void check_leased(void *ctx, uint64_t job, uint64_t attempt)
+{
+    const struct holder *h = ctx;
+    world_check(h->world, job, lease_find(h->world->broker, h->worker, job, attempt),
+                "P2: attempt %lu of job %lu runs, and in this session it is not this worker's", (unsigned long)attempt, (unsigned long)job);
+}
+
+/* In a session that stands, a worker runs what the broker has leased to it, and nothing else. */
+static void check_runs(struct world *w, struct sim_worker *s)
+{
+    struct link_view v = link_view(s->link);
+    struct worker *worker;
+    for (size_t i = 0; v.connected && w->broker && (worker = strmap_next(&w->broker->workers, &i));) {
+        struct holder h = { w, worker };
+        if (worker->peer && worker->peer->session == v.session && store_epoch(w->broker->store) == v.epoch)
+            sim_pools_each_running(&s->pools, check_leased, &h);
+    }
+}
+
 static void exchange(struct world *w, struct sim_worker *s)
 {
     for (struct letter *l; (l = net_recv_at_node(w, s->node)); letter_free(l))
         recv_one(w, s, l);
+    check_runs(w, s);
     sim_pools_turn(&s->pools);
     link_tick(s->link, w->now);
     s->wake_ms = link_flush(s->link, w->now);
