@@ -22,6 +22,8 @@ struct peer {
     int64_t heard_mono_ms;
     uint64_t busy_first, busy_last; /* the submits that were answered with busy and are to come again; 0: none */
     int64_t busy_mono_ms;  /* when busy_first was heard of last */
+    uint64_t submits_turn; /* n_submits: those of this turn of the broker */
+    unsigned n_submits;
     struct link waits;     /* of struct wait */
     struct link changes;   /* of struct change */
     size_t n_open;         /* of both */

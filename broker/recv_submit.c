@@ -264,11 +264,23 @@ static void note_answered(struct peer *p, uint64_t seq, struct now now)
     p->busy_mono_ms = now.mono_ms;
 }
 
+/* Answers leave at the end of a turn, so what is not answered has come in this one. */
+static bool too_many_open(const struct broker *b, struct peer *p)
+{
+    if (p->submits_turn != b->counts.turns)
+        p->n_submits = 0;
+    p->submits_turn = b->counts.turns;
+    return ++p->n_submits > LIMIT_SUBMITS_OPEN;
+}
+
 static void answer_busy(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
 {
     b->counts.busy++;
     note_busy(p, m->seq, now);
-    if (b->disk_busy)
+    if (p->n_submits > LIMIT_SUBMITS_OPEN)
+        broker_send_error(b, p, m->req, CODE_BUSY, "busy: more than %u submits of this client wait for their answer",
+                          LIMIT_SUBMITS_OPEN);
+    else if (b->disk_busy)
         broker_send_error(b, p, m->req, CODE_BUSY,
                           "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
                           b->options.disk_busy_percent);
@@ -282,7 +294,7 @@ void recv_submit(struct broker *b, struct peer *p, const struct message *m, stru
     if (is_malformed(b, p, s))
         return;
     bool known = answer_known(b, p, s);
-    if (!known && is_behind_busy(p, s->seq, now)) {
+    if (!known && (too_many_open(b, p) || is_behind_busy(p, s->seq, now))) {
         answer_busy(b, p, s, now);
         return;
     }

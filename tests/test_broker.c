@@ -524,6 +524,23 @@ static void submits_that_got_busy_are_taken_in_the_order_of_their_numbers_howeve
     assert_int_equal(in_as(t, &c, 18), 17);
 }
 
+static void of_more_submits_at_once_than_may_be_open_the_rest_gets_busy(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    struct job_spec s = bench_spec("cpu");
+    for (uint64_t seq = 1; seq <= LIMIT_SUBMITS_OPEN + 2; seq++)
+        bench_ask_submit(t, &c, seq, &s, 1);
+    bench_turn(t);
+    for (uint64_t seq = 1; seq <= LIMIT_SUBMITS_OPEN; seq++)
+        assert_int_equal(bench_expect(t, &c, MSG_SUBMITTED)->submitted.first_id, seq);
+    bench_expect_error(t, &c, CODE_BUSY, "more than 16 submits");
+    bench_expect_error(t, &c, CODE_BUSY, "more than 16 submits");
+    expect_busy(t, &c, LIMIT_SUBMITS_OPEN + 2, "submit 17 ");
+    assert_int_equal(in_as(t, &c, LIMIT_SUBMITS_OPEN + 1), LIMIT_SUBMITS_OPEN + 1);
+    assert_int_equal(in_as(t, &c, LIMIT_SUBMITS_OPEN + 2), LIMIT_SUBMITS_OPEN + 2);
+}
+
 static void a_submit_that_got_busy_and_does_not_come_again_holds_up_the_later_ones_for_a_while_only(void **state)
 {
     struct bench *t = *state;
@@ -652,6 +669,7 @@ int main(void)
         bench_test(a_full_disk_answers_busy_acknowledges_nothing_and_goes_on),
         bench_test(over_the_disk_limit_only_submits_get_busy),
         bench_test(submits_that_got_busy_are_taken_in_the_order_of_their_numbers_however_they_come_again),
+        bench_test(of_more_submits_at_once_than_may_be_open_the_rest_gets_busy),
         bench_test(a_submit_that_got_busy_and_does_not_come_again_holds_up_the_later_ones_for_a_while_only),
         bench_test(a_client_sees_and_changes_its_own_jobs_alone),
         bench_test(pause_and_drain_are_for_admins),
