@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "proto/guard.h"
 
 #define MESSAGES_A_TURN 1000
 #define BYTES_A_TURN (8u << 20)
@@ -40,8 +41,11 @@ static bool recv_batch(struct broker_loop *l, struct now now)
         int r = socket_recv(l->socket, &f);
         if (r == -EBADMSG)
             continue;
-        if (r < 0)
+        if (r < 0) {
+            guard_heard_all();
             return false;
+        }
+        guard_heard(f.n);
         bytes += f.n;
         broker_recv(l->broker, f.routing_id, f.uid, (struct str){ f.p, f.n }, now);
         frame_fini(&f);
@@ -84,16 +88,23 @@ static bool make_busy(struct str bytes, struct buf *ret)
     return answer;
 }
 
+/* A client that reads nothing, while so much is unread over all peers, is told nothing more: its session ends (on_unsent). */
+static bool reads_nothing(const struct broker_loop *l, const char *routing_id)
+{
+    const struct peer *p = peers_find(&l->broker->peers, routing_id);
+    return p && !p->worker && socket_unsent(l->socket, routing_id) > ANSWER_BYTES_SMALL;
+}
+
 static int send_one(void *ctx, const char *routing_id, struct str bytes)
 {
     struct broker_loop *l = ctx;
     struct buf busy;
     buf_init(&busy, LIMIT_MESSAGE_BYTES);
-    if (must_read_first(l, routing_id, bytes.n) && make_busy(bytes, &busy)) {
-        l->broker->counts.busy++;
-        bytes = buf_str(&busy);
-    }
-    int r = socket_send_to(l->socket, routing_id, bytes);
+    bool must_read = must_read_first(l, routing_id, bytes.n), answer = must_read && make_busy(bytes, &busy);
+    if (must_read && !answer && reads_nothing(l, routing_id))
+        return -EAGAIN;
+    l->broker->counts.busy += answer;
+    int r = socket_send_to(l->socket, routing_id, answer ? buf_str(&busy) : bytes);
     buf_fini(&busy);
     return r;
 }

@@ -47,12 +47,13 @@ static void note_bad_message(struct broker *b, const char *why, int64_t uid, str
 /* Who asked what in this turn: all of them are told when it fails. A peer may ask as often as it likes, so the list is bounded. */
 static void note_asked(struct broker *b, const struct peer *p, const struct message *m)
 {
-    if (p->worker || b->n_asked >= 100000)
+    bool asks = !p->worker && m->type != MSG_BYE && m->type != MSG_BEAT && m->type != MSG_UNWAIT;
+    if (!asks || b->n_asked >= 100000)
         return;
     b->asked = grow_array(b->asked, &b->cap_asked, b->n_asked + 1, sizeof *b->asked);
     struct asked *a = &b->asked[b->n_asked++];
-    /* req is the first field of everything that a client sends after HELLO, but BYE */
-    *a = (struct asked){ .session = p->session, .req = m->type == MSG_BYE ? 0 : m->list.req };
+    /* req is the first field of every request */
+    *a = (struct asked){ .session = p->session, .req = m->list.req };
     memcpy(a->routing_id, p->routing_id, ROUTING_ID_BYTES);
 }
 

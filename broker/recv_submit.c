@@ -121,14 +121,15 @@ static bool somebody_has(const struct broker *b, struct str handler)
 
 #define NOTICES_MAX 4
 
-/* One notice for each of the first few handlers that no connected worker has. */
+/* One notice for each of the first few handlers that no connected worker has. A repeated submit is not checked before it gets
+ * here: what is no name is not told back. */
 static size_t find_notices(const struct broker *b, const struct msg_submit *m, char *ret[NOTICES_MAX])
 {
     size_t n = 0;
     struct str last = STR_UNSET;
     for (size_t i = 0; i < m->n_jobs && n < NOTICES_MAX; i++) {
         struct str handler = m->jobs[i].handler;
-        if (str_equal(handler, last))
+        if (str_equal(handler, last) || name_check(handler, "handler"))
             continue;
         last = handler;
         if (!somebody_has(b, handler))

@@ -15,7 +15,8 @@ void read_job(sqlite3_stmt *q, struct job_row *ret)
         .submitted_ms = column_int(q, 10), .due_ms = column_int(q, 11), .expire_at_ms = column_int(q, 12),
         .started_ms = column_int(q, 13), .timeout_ms = column_int(q, 14), .retries = column_int(q, 15),
         .backoff_min_ms = column_int(q, 16), .backoff_max_ms = column_int(q, 17), .crash_limit = column_int(q, 18),
-        .memory_bytes = column_int(q, 19), .kill_grace_ms = column_int(q, 20), .owner = column_int(q, 21), .started = column_int(q, 22) == 1,
+        .memory_bytes = column_int(q, 19), .kill_grace_ms = column_int(q, 20), .owner = column_int(q, 21),
+        .started = column_int(q, 22) == 1,
     };
 }
 

@@ -4,16 +4,23 @@
  *
  * - its listeners abort the program (ipc), or spin (tcp), when there is no descriptor left;
  * - it keeps the parts of a message until the last one has come, however many they are, where no high-water mark counts them.
- *   A message of tern has one part, so the flag `more` in the header of a frame (ZMTP 3, RFC 23) is enough to know a stranger;
+ *   A message of tern has one part, and a command never has more, so the flag `more` in the header of a frame (ZMTP 3, RFC 23)
+ *   is enough to know a stranger. (Some commands, as SUBSCRIBE, libzmq hands on like messages.)
  * - nor does any mark count the frames that have not come to their end: past UNFINISHED_BYTES over all connections the one that
  *   has let its own wait for longest is cut;
+ * - its mark for messages that the program has not taken yet counts messages, of which 250 a connection may be 4 GiB: past
+ *   UNHEARD_BYTES over all connections a message that is not small is not read on for a while, and waits at its sender;
+ * - it aborts the program when a new connection is given a name, by counting, that another one has chosen for itself in its
+ *   handshake (READY). Nobody may choose one;
  * - it aborts the program over a PING that was read before, but comes to be looked at after its connection has ended. Nobody needs
  *   to be answered one, so PING is given another name on its way, which libzmq does not know. */
 #include "proto/guard.h"
 
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/base.h"
@@ -21,14 +28,19 @@
 
 #define SPARE_DESCRIPTORS 64 /* for files, while all others are connections */
 #define GREETING_BYTES 64u
+#define READY_BYTES 200u /* most in a handshake; libzmq's own are 41 */
 #define UNFINISHED_BYTES (128u << 20)
 #define UNFINISHED_LARGE (64u << 10) /* smaller ones are let be */
+#define UNHEARD_BYTES (128 << 20)
+#define UNHEARD_SMALL (4u << 10) /* smaller ones are not counted, and never wait: those of a connection are few bytes */
 
 enum frame_flags { FRAME_MORE = 1, FRAME_LONG = 2, FRAME_COMMAND = 4 };
 
 /* What a connection has sent so far, as far as it must be known. Only libzmq's one I/O thread is here. */
 struct stream {
     bool guarded;
+    enum { IN_GREETING, IN_READY, IN_MESSAGES } phase;
+    uint8_t ready[READY_BYTES];
     uint8_t n_header;
     uint8_t header[9]; /* of the frame that is coming in */
     uint8_t n_name;    /* of a command: the length of its name */
@@ -39,9 +51,18 @@ struct stream {
 
 static struct stream streams[LIMIT_CONNECTIONS]; /* by descriptor */
 static uint64_t unfinished, n_recv; /* unfinished: sum of has; of connections that have ended too, until they are found out */
+static atomic_llong unheard; /* bytes of messages that are whole */
 static bool is_on;
 
 void guard_start(void) { is_on = true; }
+
+void guard_heard(size_t n)
+{
+    if (n >= UNHEARD_SMALL)
+        atomic_fetch_sub(&unheard, (long long)n);
+}
+
+void guard_heard_all(void) { atomic_store(&unheard, 0); }
 
 /* The lowest descriptor that is free is given, so it says how many are open. */
 static int most_connections(void)
@@ -98,15 +119,42 @@ static void look_at_command(struct stream *s, uint8_t *p, size_t n)
         p[1 - s->has] = 'X';
 }
 
-static void take_body(struct stream *s, uint8_t *p, size_t n)
+/* Anywhere, so that it cannot be hidden: `Identity` with its length before it, and after it a length that is not 0. */
+static bool names_itself(const struct stream *s)
 {
+    static const char property[] = "\10Identity", none[4] = "";
+    const uint8_t *end = s->ready + s->has, *at = s->ready;
+    while ((at = memmem(at, (size_t)(end - at), property, strlen(property)))) {
+        at += strlen(property);
+        if (end - at < (ssize_t)sizeof none || memcmp(at, none, sizeof none) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* False: the connection is none of tern's. */
+static bool end_body(struct stream *s)
+{
+    if (s->phase == IN_READY && names_itself(s))
+        return false;
+    if (s->phase != IN_MESSAGES)
+        s->phase++;
+    if (!(s->header[0] & FRAME_COMMAND) && s->has >= UNHEARD_SMALL)
+        atomic_fetch_add(&unheard, (long long)s->has);
+    let_go(s);
+    return true;
+}
+
+static bool take_body(struct stream *s, uint8_t *p, size_t n)
+{
+    if (s->phase == IN_READY)
+        memcpy(s->ready + s->has, p, n);
     look_at_command(s, p, n);
     s->skip -= n;
     s->has += n;
     unfinished += n;
     s->moved = n_recv;
-    if (!s->skip)
-        let_go(s);
+    return s->skip || end_body(s);
 }
 
 /* libzmq hears of it by the next recv. A descriptor that is no connection any more takes no harm. */
@@ -122,37 +170,69 @@ static void cut_the_oldest(void)
     shutdown((int)(oldest - streams), SHUT_RDWR);
 }
 
-/* False: this is a message of more than one part. */
+/* The header of a frame is there. */
+static bool begin_body(struct stream *s)
+{
+    s->skip = body_bytes(s->header);
+    s->n_header = 0;
+    return s->phase != IN_READY || s->skip <= READY_BYTES;
+}
+
+/* False: a message of more than one part, or a handshake that is not tern's. */
 static bool follow(struct stream *s, uint8_t *p, size_t n)
 {
     while (n) {
         if (s->skip) {
             size_t passed = min_size(s->skip, n);
-            take_body(s, p, passed);
+            if (!take_body(s, p, passed))
+                return false;
             p += passed;
             n -= passed;
             continue;
         }
         s->header[s->n_header++] = *p++;
         n--;
-        if ((s->header[0] & (FRAME_MORE | FRAME_COMMAND)) == FRAME_MORE)
+        if (s->header[0] & FRAME_MORE)
             return false;
-        if (s->n_header == (s->header[0] & FRAME_LONG ? 9 : 2)) {
-            s->skip = body_bytes(s->header);
-            s->n_header = 0;
-        }
+        if (s->n_header == (s->header[0] & FRAME_LONG ? 9 : 2) && !begin_body(s))
+            return false;
     }
     return true;
+}
+
+/* One that is well under way goes on: it counts as unfinished while it waits. */
+static bool must_wait(const struct stream *s)
+{
+    return s->has + s->skip >= UNHEARD_SMALL && s->has < UNFINISHED_LARGE && atomic_load(&unheard) > UNHEARD_BYTES;
+}
+
+/* There is something to read, so libzmq is back at once, over and over: it is slowed down, but only once for all that wait. */
+static void wait_a_little(void)
+{
+    static int64_t last_us;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t now_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    if (now_us - last_us < 1200)
+        return;
+    usleep(1000);
+    last_us = now_us;
 }
 
 /* A connection that is not tern's has ended, as far as libzmq knows. */
 ssize_t recv(int fd, void *to, size_t n, int flags)
 {
+    struct stream *s = fd < (int)LIMIT_CONNECTIONS && streams[fd].guarded ? &streams[fd] : NULL;
+    if (s && must_wait(s)) {
+        wait_a_little();
+        errno = EAGAIN;
+        return -1;
+    }
     ssize_t got = syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
-    if (got <= 0 || fd >= (int)LIMIT_CONNECTIONS || !streams[fd].guarded)
+    if (got <= 0 || !s)
         return got;
     n_recv++;
-    if (!follow(&streams[fd], to, (size_t)got))
+    if (!follow(s, to, (size_t)got))
         return 0;
     if (unfinished > UNFINISHED_BYTES)
         cut_the_oldest();

@@ -80,7 +80,7 @@ static struct socket *open_socket(int type)
  * Its high-water mark counts messages, which may be of 20 bytes or of 16 MiB. So messages that are not tiny are counted by their
  * bytes as well, from where they are handed over until ZeroMQ frees them: written, or dropped with their connection. */
 
-#define COUNTED_FROM_BYTES 512u /* smaller ones: LIMIT_REPLIES a connection are few bytes */
+#define COUNTED_FROM_BYTES 64u /* smaller ones: LIMIT_REPLIES a connection are few bytes */
 
 /* Of one connection. Freed by whoever is the last to let go: the socket, or ZeroMQ's thread with the last message. */
 struct unsent {

@@ -75,6 +75,27 @@ static void a_number_that_was_used_for_other_jobs_is_refused(void **state)
     bench_expect_error(t, &c, CODE_REFUSED, "other jobs");
 }
 
+/* What comes under a number that is known is answered without a look at its jobs. */
+static void a_repeated_submit_is_answered_in_few_bytes_whatever_its_jobs_are(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bench_submit_n(t, &c, bench_spec("cpu"), 4);
+    size_t n = LIMIT_MESSAGE_BYTES / 4 - 30;
+    cleanup(freep) char *long_name = xmalloc(n + 3);
+    memset(long_name, 'a', n + 3);
+    struct job_spec jobs[4];
+    for (size_t i = 0; i < ELEMENTS(jobs); i++) {
+        jobs[i] = bench_spec("cpu");
+        jobs[i].handler = (struct str){ long_name, n + i };
+    }
+    bench_ask_submit(t, &c, 1, jobs, ELEMENTS(jobs));
+    bench_turn(t);
+    const struct message *m = bench_expect(t, &c, MSG_SUBMITTED);
+    assert_int_equal(m->submitted.first_id, 1);
+    assert_int_equal(m->submitted.n_notices, 0);
+}
+
 static void a_number_older_than_the_last_sixteen_is_refused(void **state)
 {
     struct bench *t = *state;
@@ -446,10 +467,12 @@ static void a_full_disk_answers_busy_acknowledges_nothing_and_goes_on(void **sta
     struct job_spec small = bench_spec("cpu");
     bench_ask_submit(t, &c, 2, &small, 1); /* this one still fits, but its turn is lost too */
     bench_ask_submit(t, &c, 3, jobs, ELEMENTS(jobs));
+    bench_beat(t, &c); /* no request: nothing is refused */
     assert_int_equal(bench_turn(t), 0);
     assert_null(bench_next(t, &c, MSG_SUBMITTED));
     bench_expect_error(t, &c, CODE_BUSY, "disk");
     bench_expect_error(t, &c, CODE_BUSY, "disk");
+    assert_null(bench_next(t, &c, MSG_ERROR));
     bench_expect(t, &c, MSG_HELLO_AGAIN);
     bench_expect(t, &w, MSG_HELLO_AGAIN);
     assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 1);
@@ -650,6 +673,7 @@ int main(void)
         bench_test(what_was_acknowledged_is_there_after_a_restart),
         bench_test(the_same_number_gets_the_same_ids_and_adds_nothing),
         bench_test(a_number_that_was_used_for_other_jobs_is_refused),
+        bench_test(a_repeated_submit_is_answered_in_few_bytes_whatever_its_jobs_are),
         bench_test(a_number_older_than_the_last_sixteen_is_refused),
         bench_test(numbers_belong_to_the_owner_and_the_session),
         bench_test(bye_of_a_client_forgets_its_numbers),

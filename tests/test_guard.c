@@ -92,7 +92,7 @@ static void whole_messages_pass_however_they_are_cut(void **state)
     for (size_t n = 0; n < 300; n += 23) {
         add_frame(&b, 0, min_size(n, 255));
         add_frame(&b, 2, n);
-        add_frame(&b, 5, 3); /* a command is no part of a message, whatever it says */
+        add_frame(&b, 4, 3);
     }
     for (size_t n = 1; n < 100; n = n * 2 + 1) {
         struct pair p = connect_pair();
@@ -105,7 +105,7 @@ static void whole_messages_pass_however_they_are_cut(void **state)
 static void a_message_of_more_than_one_part_is_the_end_of_its_connection(void **state)
 {
     (void)state;
-    static const char flags[] = { 1, 3 };
+    static const char flags[] = { 1, 3, 5, 7 }; /* libzmq takes the parts of some commands for those of a message */
     for (size_t i = 0; i < ELEMENTS(flags); i++) {
         struct buf b;
         greet(&b);
@@ -119,6 +119,37 @@ static void a_message_of_more_than_one_part_is_the_end_of_its_connection(void **
         assert_int_equal(pass(p, buf_str(&b), 1000), 0);
         buf_fini(&b);
         close_pair(p);
+    }
+}
+
+/* What the last read of at most n bytes returned, of a handshake with these bytes after its READY. */
+static ssize_t shake(const char *more, size_t n_more, size_t n)
+{
+    struct buf b;
+    buf_init(&b, MIB);
+    for (int i = 0; i < 64; i++)
+        buf_add(&b, "\1", 1);
+    char header[] = { 4, (char)(28 + n_more) };
+    buf_add(&b, header, 2);
+    buf_add(&b, "\5READY\13Socket-Type\0\0\0\6DEALER", 28);
+    buf_add(&b, more, n_more);
+    struct pair p = connect_pair();
+    ssize_t r = pass(p, buf_str(&b), n);
+    close_pair(p);
+    buf_fini(&b);
+    return r;
+}
+
+static void who_chooses_its_own_name_is_cut_before_libzmq_hears_of_it(void **state)
+{
+    (void)state;
+    char filler[200] = "";
+    for (size_t n = 1; n < 120; n = n * 3 + 1) {
+        assert_true(shake("\10Identity\0\0\0\0", 13, n) > 0);
+        assert_int_equal(shake("\10Identity\0\0\0\5\0abcd", 18, n), 0);
+        assert_int_equal(shake("\1X\0\0\0\15\10Identity\0\0\0\0\10Identity\0\0\0\1x", 33, n), 0);
+        assert_true(shake(filler, 172, n) > 0);
+        assert_int_equal(shake(filler, 173, n), 0);
     }
 }
 
@@ -175,6 +206,53 @@ static void past_128_mib_the_message_that_waits_for_longest_is_given_up(void **s
         close_pair(p[i]);
 }
 
+/* n of 4 MiB. What the last read returned. */
+static ssize_t send_whole(struct pair p, int n)
+{
+    static char body[65536];
+    ssize_t r = 1;
+    for (int i = 0; i < n && r > 0; i++) {
+        r = pass(p, (struct str){ "\2\0\0\0\0\0\x40\0\0", 9 }, 9);
+        for (int k = 0; k < 64 && r > 0; k++)
+            r = pass(p, (struct str){ body, sizeof body }, sizeof body);
+    }
+    return r;
+}
+
+static void past_128_mib_that_nobody_has_taken_a_message_waits_unless_it_is_small(void **state)
+{
+    (void)state;
+    struct buf b;
+    greet(&b);
+    struct pair p = connect_pair(), q = connect_pair(), late = connect_pair();
+    static char to[4096];
+    guard_heard_all();
+    assert_true(pass(p, buf_str(&b), MIB) > 0);
+    assert_true(send_whole(p, 32) > 0); /* 128 MiB */
+    assert_true(begin_message(q, 1) > 0);
+    assert_true(send_whole(p, 1) > 0);
+    assert_int_equal(send_whole(p, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_true(begin_message(late, 0) > 0);
+    assert_int_equal(pass(late, (struct str){ to, sizeof to }, sizeof to), -1);
+    assert_true(pass(q, (struct str){ to, sizeof to }, sizeof to) > 0); /* what is under way goes on */
+    struct pair small = connect_pair();
+    add_frame(&b, 2, 4000);
+    assert_true(pass(small, buf_str(&b), 1000) > 0);
+    for (int i = 0; i < 2; i++)
+        guard_heard(4 * MIB);
+    assert_int_equal(recv(p.broker, to, sizeof to, 0), sizeof to);
+    assert_int_equal(recv(late.broker, to, sizeof to, 0), sizeof to);
+    guard_heard_all();
+    assert_true(send_whole(small, 32) > 0);
+    guard_heard_all();
+    buf_fini(&b);
+    close_pair(p);
+    close_pair(q);
+    close_pair(late);
+    close_pair(small);
+}
+
 static void connections_that_ended_do_not_count(void **state)
 {
     (void)state;
@@ -221,8 +299,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_messages_pass_however_they_are_cut),
         cmocka_unit_test(a_message_of_more_than_one_part_is_the_end_of_its_connection),
+        cmocka_unit_test(who_chooses_its_own_name_is_cut_before_libzmq_hears_of_it),
         cmocka_unit_test(a_ping_is_renamed_and_nothing_else_is_touched),
         cmocka_unit_test(past_128_mib_the_message_that_waits_for_longest_is_given_up),
+        cmocka_unit_test(past_128_mib_that_nobody_has_taken_a_message_waits_unless_it_is_small),
         cmocka_unit_test(connections_that_ended_do_not_count),
         cmocka_unit_test(the_last_descriptors_are_not_given_to_connections),
     };

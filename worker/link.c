@@ -107,7 +107,7 @@ void link_on_unsent(struct worker_link *l, struct now now)
     if (l->state == LINK_AWAY)
         return;
     if (l->state == LINK_GREETING &&
-        now.mono_ms - l->opened_ms >= link_wait_max(l, LINK_BACKOFF_MAX_MS))
+        now.mono_ms - l->opened_ms >= link_wait_max(l, LINK_REOPEN_MS))
         reopen(l, now);
     else
         link_leave(l, link_backoff(l), now);

@@ -11,6 +11,7 @@
 #define LINK_HELLO_SPACING_MS 100   /* HELLO_AGAIN gets no HELLO sooner than this after the last */
 #define LINK_BACKOFF_MIN_MS 20
 #define LINK_BACKOFF_MAX_MS 1000
+#define LINK_REOPEN_MS 2500         /* a socket that has no connection; time for three round trips of a slow network */
 #define LINK_WELCOME_WAIT_MS 1000   /* at first; doubles up to a quarter of lost_after_ms */
 #define LINK_REPEAT_MS 10000        /* a RESULT without RECORDED is sent again */
 #define LINK_LAST_WAIT_MS 5000      /* drained: how long the last results wait for RECORDED */
