@@ -66,7 +66,7 @@ static int hand_out(struct lines *l, size_t n, size_t with_newline, struct str *
 int lines_next(struct lines *l, struct str *ret)
 {
     size_t n = l->b.n - l->taken;
-    const char *begin = l->b.p + l->taken, *newline = n ? memchr(begin, '\n', n) : NULL;
+    const char *begin = n ? l->b.p + l->taken : "", *newline = memchr(begin, '\n', n);
     if (newline)
         return hand_out(l, (size_t)(newline - begin), (size_t)(newline - begin) + 1, ret);
     if (n > LINE_BYTES_MAX || (l->ended && n))

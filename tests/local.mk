@@ -102,9 +102,50 @@ tests_sweep_sweep_SOURCES = \
 	%D%/sweep/sweep.c \
 	%D%/sweep/sweep.h \
 	$(END)
+# In the build that make fuzz makes, replay.c is empty and LIBFUZZER brings the fuzzer's own main.
+LIBFUZZER =
 FUZZ_TESTS = \
+	%D%/fuzz/fuzz_batch \
+	%D%/fuzz/fuzz_broker \
+	%D%/fuzz/fuzz_conf \
+	%D%/fuzz/fuzz_frame \
+	%D%/fuzz/fuzz_link \
 	%D%/fuzz/fuzz_message \
 	$(END)
+# With CFLAGS of its own, since the library's file is compiled once more: spec_pack is not exported.
+tests_fuzz_fuzz_batch_CFLAGS = $(AM_CFLAGS)
+tests_fuzz_fuzz_batch_LDADD = libcli.la libproto.la $(JANSSON_LIBS)
+tests_fuzz_fuzz_batch_LDFLAGS = $(AM_LDFLAGS) $(LIBFUZZER)
+tests_fuzz_fuzz_batch_SOURCES = \
+	client/libtern_spec.c \
+	%D%/fuzz/fuzz_batch.c \
+	%D%/fuzz/replay.c \
+	$(END)
+tests_fuzz_fuzz_broker_LDFLAGS = $(AM_LDFLAGS) $(LIBFUZZER)
+tests_fuzz_fuzz_broker_SOURCES = \
+	%D%/fuzz/fuzz_broker.c \
+	%D%/fuzz/generate.c \
+	%D%/fuzz/generate.h \
+	%D%/fuzz/replay.c \
+	$(END)
+tests_fuzz_fuzz_conf_LDFLAGS = $(AM_LDFLAGS) $(LIBFUZZER)
+tests_fuzz_fuzz_conf_SOURCES = \
+	%D%/fuzz/fuzz_conf.c \
+	%D%/fuzz/replay.c \
+	$(END)
+tests_fuzz_fuzz_frame_LDFLAGS = $(AM_LDFLAGS) $(LIBFUZZER)
+tests_fuzz_fuzz_frame_SOURCES = \
+	%D%/fuzz/fuzz_frame.c \
+	%D%/fuzz/replay.c \
+	$(END)
+tests_fuzz_fuzz_link_LDFLAGS = $(AM_LDFLAGS) $(LIBFUZZER)
+tests_fuzz_fuzz_link_SOURCES = \
+	%D%/fuzz/fuzz_link.c \
+	%D%/fuzz/generate.c \
+	%D%/fuzz/generate.h \
+	%D%/fuzz/replay.c \
+	$(END)
+tests_fuzz_fuzz_message_LDFLAGS = $(AM_LDFLAGS) $(LIBFUZZER)
 tests_fuzz_fuzz_message_SOURCES = \
 	%D%/fuzz/fuzz_message.c \
 	%D%/fuzz/replay.c \
@@ -112,7 +153,34 @@ tests_fuzz_fuzz_message_SOURCES = \
 
 # Programs that tests start, but that are no tests themselves.
 TEST_HELPERS = \
+	%D%/bench/client \
+	%D%/bench/limits \
+	%D%/bench/worker \
 	%D%/chaos/job \
+	$(END)
+tests_bench_client_LDADD = libtern.la libproto.la
+tests_bench_client_SOURCES = \
+	%D%/bench/client.c \
+	%D%/bench/samples.c \
+	%D%/bench/samples.h \
+	$(END)
+tests_bench_limits_LDADD = libbroker.la libproto.la
+tests_bench_limits_SOURCES = \
+	%D%/bench/limits.c \
+	%D%/bench/limits.h \
+	%D%/bench/limits_sqlite.c \
+	%D%/bench/limits_store.c \
+	%D%/bench/samples.c \
+	%D%/bench/samples.h \
+	$(END)
+# The worker as it is, with one handler more.
+tests_bench_worker_CPPFLAGS = $(AM_CPPFLAGS) -Dhandlers_init=bench_handlers_init
+tests_bench_worker_LDADD = libworker.la libproto.la
+tests_bench_worker_SOURCES = \
+	worker/main.c \
+	%D%/bench/clock_handler.c \
+	%D%/bench/samples.c \
+	%D%/bench/samples.h \
 	$(END)
 tests_chaos_job_LDADD = $(END)
 
@@ -126,6 +194,7 @@ FLOW_TESTS = \
 	%D%/flow/protocol.bats \
 	%D%/flow/wrong_input.bats \
 	$(END)
+
 # A short form of the chaos.
 CHAOS_TESTS = \
 	%D%/chaos/short.sh \
@@ -142,6 +211,13 @@ STATIC_TESTS = \
 EXTRA_DIST += \
 	$(STATIC_TESTS) \
 	$(FLOW_TESTS) \
+	%D%/bench/README.md \
+	%D%/bench/compare \
+	%D%/bench/daemons.py \
+	%D%/bench/figures.py \
+	%D%/bench/machine.py \
+	%D%/bench/measures.py \
+	%D%/bench/run \
 	%D%/broker_harness.h \
 	%D%/calling.h \
 	$(CHAOS_TESTS) \
@@ -162,6 +238,7 @@ EXTRA_DIST += \
 	%D%/netns-hosts \
 	%D%/pressure/hostile.py \
 	%D%/fuzz/corpus \
+	%D%/fuzz/run \
 	$(END)
 
 TEST_EXTENSIONS = .sh .bats
@@ -205,11 +282,25 @@ sim: tests/sim/sim$(EXEEXT)
 crash-sweep: tests/sweep/sweep$(EXEEXT)
 	tests/sweep/sweep all
 
-# Real processes, killed, stopped, cut off and starved: make chaos ROUNDS=1000, about 4 s a round; as root.
+# Real processes, killed, stopped, cut off and starved: make chaos ROUNDS=1000, about 3 s a round; as root.
 ROUNDS = 20
 chaos: tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT) tests/chaos/job$(EXEEXT)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/chaos/run $(ROUNDS)
+
+# How fast it is, and how near to what the disk and SQLite allow: a table, and bench.json. See tests/bench/README.md.
+BENCH =
+bench: tern-broker$(EXEEXT) tern-worker$(EXEEXT) tests/bench/client$(EXEEXT) tests/bench/limits$(EXEEXT) \
+		tests/bench/worker$(EXEEXT)
+	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run $(BENCH)
+
 # Plants bugs and says which of them the tests find.
 mutants:
 	$(srcdir)/tests/mutants/run
-.PHONY: sim crash-sweep chaos mutants
+.PHONY: sim crash-sweep chaos bench mutants
+
+# Looks for inputs that break a target, with clang: make fuzz TARGET=broker SECONDS=900. See tests/fuzz/run.
+TARGET = message
+SECONDS = 60
+fuzz:
+	$(srcdir)/%D%/fuzz/run '$(TARGET)' '$(SECONDS)'
+.PHONY: fuzz

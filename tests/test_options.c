@@ -159,6 +159,38 @@ static void an_error_in_the_file_names_its_line(void **state)
     free(error);
 }
 
+static void an_indented_line_is_a_line_of_its_own(void **state)
+{
+    (void)state;
+    struct values v;
+    char *error = NULL;
+    assert_int_equal(load(&v, "[client]\nqueue = night\n  retries = 3\n\tjson = yes\n  \n", &error), 0);
+    assert_string_equal(v.queue, "night");
+    assert_int_equal(v.retries, 3);
+    assert_true(v.json);
+    options_fini(table, &v);
+    bad("queue = a\n  nonsense\n", ":2: neither");
+}
+
+static void a_nul_in_the_file_and_a_directory_are_refused(void **state)
+{
+    (void)state;
+    struct values v = { 0 };
+    char *error = NULL, path[] = "/tmp/test_options.XXXXXX";
+    const struct option_group group = { table, &v };
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "queue = a\nqueue = b\0c\n", 23), 23);
+    close(fd);
+    assert_int_equal(options_load(&group, 1, path, "client", &error), -EINVAL);
+    assert_non_null(strstr(error, ":2: there is a NUL in the line"));
+    unlink(path);
+    free(TAKE(error));
+    assert_int_equal(options_load(&group, 1, "/tmp", "client", &error), -EISDIR);
+    assert_string_equal(error, "/tmp: Is a directory");
+    free(error);
+    options_fini(table, &v);
+}
+
 static void peeking_finds_the_last_value_before_the_dashes(void **state)
 {
     (void)state;
@@ -176,6 +208,8 @@ int main(void)
         cmocka_unit_test(a_missing_or_bad_value_names_its_option),
         cmocka_unit_test(a_configuration_file_sets_the_same_options),
         cmocka_unit_test(an_error_in_the_file_names_its_line),
+        cmocka_unit_test(an_indented_line_is_a_line_of_its_own),
+        cmocka_unit_test(a_nul_in_the_file_and_a_directory_are_refused),
         cmocka_unit_test(peeking_finds_the_last_value_before_the_dashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

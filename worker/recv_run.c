@@ -2,6 +2,7 @@
 #include "worker/link_state.h"
 
 #include "proto/base/log.h"
+#include "worker/job_text.h"
 
 /* Why this worker cannot run it, owned by the caller; or NULL. */
 static char *refusal(const struct worker_link *l, const struct run_job *job)
@@ -35,6 +36,7 @@ static void take(struct worker_link *l, const struct run_job *job, struct now no
 {
     cleanup(freep) char *why = refusal(l, job);
     if (why) {
+        job_text_clean(why, LIMIT_TEXT_BYTES); /* the cut may have gone through a character */
         refuse(l, job, why, now);
         return;
     }

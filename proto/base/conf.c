@@ -7,25 +7,36 @@
 struct reading {
     FILE *file;
     int line;
-    bool too_long;
-    int result;  /* of set() */
+    const char *bad; /* static: what is wrong with this line, before it is looked into */
+    int result;  /* of set(), or of reading */
     char *error; /* owned */
     conf_fn *set;
     void *context;
 };
 
-/* What inih calls for each line; a line longer than its buffer would be read as two. */
+/* What inih calls for each line. One longer than its buffer would be read as two, one with a NUL as what stands before
+ * that, and an indented one as more of the value before: so neither of the first two gets there, and no line is
+ * indented. */
 static char *take_line(char *bytes, int n, void *stream)
 {
     struct reading *r = stream;
-    if (r->too_long || r->result < 0 || !fgets(bytes, n, r->file))
+    int used = 0, c = EOF;
+    if (r->bad || r->result < 0)
         return NULL;
+    while (used < n - 1 && c != '\n' && (c = getc(r->file)) != EOF)
+        if (used || (c != ' ' && c != '\t')) {
+            bytes[used++] = (char)c;
+            r->bad = c ? r->bad : "there is a NUL in the line";
+        }
+    if (ferror(r->file))
+        r->result = -errno;
+    if (ferror(r->file) || (!used && c == EOF))
+        return NULL;
+    bytes[used] = '\0';
     r->line++;
-    if (strlen(bytes) + 1 == (size_t)n && bytes[n - 2] != '\n') {
-        r->too_long = true;
-        return NULL;
-    }
-    return bytes;
+    if (used == n - 1 && c != '\n')
+        r->bad = "the line is too long";
+    return r->bad ? NULL : bytes;
 }
 
 static int on_key(void *user, const char *section, const char *key, const char *value)
@@ -39,11 +50,13 @@ static int on_key(void *user, const char *section, const char *key, const char *
 
 static int report(struct reading *r, const char *path, int bad_line, char **ret_error)
 {
-    if (r->result < 0)
+    if (ferror(r->file))
+        *ret_error = xasprintf("%s: %s", path, strerror(-r->result));
+    else if (r->result < 0)
         *ret_error =
             xasprintf("%s:%d: %s", path, r->line, r->error ? r->error : strerror(-r->result));
-    else if (r->too_long)
-        *ret_error = xasprintf("%s:%d: the line is too long", path, r->line);
+    else if (r->bad)
+        *ret_error = xasprintf("%s:%d: %s", path, r->line, r->bad);
     else if (bad_line > 0)
         *ret_error = xasprintf("%s:%d: neither `key = value`, nor `[section]`, nor a comment", path,
                                bad_line);
@@ -62,8 +75,8 @@ int conf_load(const char *path, conf_fn *set, void *context, char **ret_error)
         return -error;
     }
     int bad_line = ini_parse_stream(take_line, &r, on_key, &r);
-    fclose(r.file);
     int result = report(&r, path, bad_line, ret_error);
+    fclose(r.file);
     free(r.error);
     return result;
 }

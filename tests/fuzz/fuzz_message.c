@@ -1,19 +1,6 @@
 /* fuzz_message.c - any bytes at all, taken for a message and for each record: nothing is read past
  * their end, what is let through msgpack-c can read, and what was understood means the same when it
- * is said again.
- *
- * `make check` replays the corpus (replay.c). To look for more, with clang, from the top of the
- * tree:
- *
- *     clang -std=gnu17 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined \
- *         -o /tmp/fuzz_message tests/fuzz/fuzz_message.c proto/message.c proto/validate.c \
- *         proto/base/base.c proto/base/buf.c -lmsgpackc
- *     mkdir -p /tmp/corpus
- *     /tmp/fuzz_message -max_len=4096 -rss_limit_mb=1024 -max_total_time=300 \
- *         /tmp/corpus tests/fuzz/corpus/message
- *
- * What it finds is in /tmp/corpus; -merge=1 DIRECTORY /tmp/corpus makes a smaller set of it. An
- * input that crashed belongs into the corpus, under the name of what it proves. */
+ * is said again. */
 #include <msgpack.h>
 
 #include "proto/message.h"

@@ -2,7 +2,8 @@
  * proves with any compiler that what was once found stays mended.
  *
  * The program is called fuzz_NOUN, its corpus is tests/fuzz/corpus/NOUN below TERN_SOURCE (or
- * here), or the arguments: directories and files. */
+ * here), or the arguments: directories and files. Empty where libFuzzer brings a main of its own. */
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -98,3 +99,5 @@ int main(int argc, char **argv)
     printf("%zu inputs replayed\n", n_replayed);
     return r < 0 || !n_replayed;
 }
+
+#endif
