@@ -9,7 +9,7 @@
 #include "tests/sim/record.h"
 #include "tests/sim/world.h"
 
-#define STORM_MS 3000  /* faults happen for so long */
+#define STORM_MS 2000  /* faults happen for so long */
 #define CALM_MS 60000  /* then everything must end within so long */
 #define STEP_MS 3
 #define BEGIN_WALL_MS 1700000000000

@@ -256,7 +256,7 @@ static void on_answer(struct sim_client *c, uint64_t req, enum message_type type
     if (type == MSG_WAITED)
         check_waited(c);
     if (c->request.type == MSG_PAUSE)
-        c->has_paused = c->request.pause && type == MSG_OK;
+        c->has_paused = c->request.pause; /* refused or not: a repetition of it may be granted */
 }
 
 static void on_error(struct sim_client *c, const struct msg_error *m)
