@@ -266,27 +266,32 @@ static void note_answered(struct peer *p, uint64_t seq, struct now now)
 }
 
 /* Answers leave at the end of a turn, so what is not answered has come in this one. */
-static bool too_many_open(const struct broker *b, struct peer *p)
+static size_t count_open(const struct broker *b, struct peer *p)
 {
     if (p->submits_turn != b->counts.turns)
         p->n_submits = 0;
     p->submits_turn = b->counts.turns;
-    return ++p->n_submits > LIMIT_SUBMITS_OPEN;
+    return ++p->n_submits;
 }
 
-static void answer_busy(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
+/* Answers with busy, if it is. */
+static bool is_busy(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
 {
+    bool too_many = count_open(b, p) > LIMIT_SUBMITS_OPEN, behind = is_behind_busy(p, m->seq, now);
+    if (!too_many && !behind && !b->disk_busy)
+        return false;
     b->counts.busy++;
     note_busy(p, m->seq, now);
-    if (p->n_submits > LIMIT_SUBMITS_OPEN)
-        broker_send_error(b, p, m->req, CODE_BUSY, "busy: more than %u submits of this client wait for their answer",
-                          LIMIT_SUBMITS_OPEN);
-    else if (b->disk_busy)
+    if (b->disk_busy)
         broker_send_error(b, p, m->req, CODE_BUSY,
                           "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
                           b->options.disk_busy_percent);
+    else if (too_many)
+        broker_send_error(b, p, m->req, CODE_BUSY, "busy: more than %u submits of this client wait for their answer",
+                          LIMIT_SUBMITS_OPEN);
     else
         broker_send_error(b, p, m->req, CODE_BUSY, "busy: submit %" PRIu64 " of this client comes first", p->busy_first);
+    return true;
 }
 
 void recv_submit(struct broker *b, struct peer *p, const struct message *m, struct now now)
@@ -295,16 +300,9 @@ void recv_submit(struct broker *b, struct peer *p, const struct message *m, stru
     if (is_malformed(b, p, s))
         return;
     bool known = answer_known(b, p, s);
-    if (!known && (too_many_open(b, p) || is_behind_busy(p, s->seq, now))) {
-        answer_busy(b, p, s, now);
+    if (!known && is_busy(b, p, s, now))
         return;
-    }
-    bool answered = known || refused(b, p, s);
-    if (!answered && b->disk_busy) {
-        answer_busy(b, p, s, now);
-        return;
-    }
     note_answered(p, s->seq, now);
-    if (!answered)
+    if (!known && !refused(b, p, s))
         add(b, p, s, now);
 }

@@ -155,8 +155,6 @@ int store_each_lease(struct store *s, void (*each)(void *ctx, const struct job_r
     return r;
 }
 
-#define LEASE_BYTES (8u << 20) /* of the payloads that one call of store_lease copies; the last may reach beyond */
-
 /* ---- attempts -------------------------------------------------------------------------------------- */
 
 /* Copies name and payload, for the RUN that follows. */
@@ -200,6 +198,8 @@ static int lease_one(struct store *s, struct lease_order *o, int64_t now_ms)
     r = sql_run(s, q);
     return r < 0 ? r : 0;
 }
+
+#define LEASE_BYTES (8u << 20) /* of the payloads that one call of store_lease copies; the last may reach beyond */
 
 int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms)
 {

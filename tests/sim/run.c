@@ -33,10 +33,18 @@ static void print_state(const struct world *w)
     }
 }
 
-static void remove_lock(const struct world *w)
+static void path_of(char *ret, size_t n, pid_t pid)
 {
-    cleanup(freep) char *path = xasprintf("%s.lock", w->db_path);
-    unlink(path);
+    snprintf(ret, n, "%s/tern-sim-%d.db", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)pid);
+}
+
+/* The lock's file is a real one; all else is on the disk of disk.h. */
+void sim_clean_up(pid_t pid)
+{
+    char path[128];
+    path_of(path, sizeof path, pid);
+    cleanup(freep) char *lock = xasprintf("%s.lock", path);
+    unlink(lock);
 }
 
 _Noreturn void world_fail(const struct world *w, uint64_t about, const char *format, ...)
@@ -52,7 +60,7 @@ _Noreturn void world_fail(const struct world *w, uint64_t about, const char *for
     va_end(ap);
     if (w->trace)
         print_state(w);
-    remove_lock(w);
+    sim_clean_up(getpid());
     _exit(1);
 }
 
@@ -60,8 +68,7 @@ _Noreturn void world_fail(const struct world *w, uint64_t about, const char *for
 
 static void start(struct world *w)
 {
-    const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(w->db_path, sizeof w->db_path, "%s/tern-sim-%d.db", dir, (int)getpid()); /* the lock's; the rest is on the disk of disk.h */
+    path_of(w->db_path, sizeof w->db_path, getpid());
     w->keep_finished = w->seed % 5 ? 1000000 : FEW_FINISHED;
     rng_init(&w->rng, w->seed);
     rng_init(&w->disk_rng, w->seed);
@@ -93,7 +100,7 @@ static void stop(struct world *w)
         sim_client_free(w->clients[i]);
     net_fini(&w->net);
     record_free(w->record);
-    remove_lock(w);
+    sim_clean_up(getpid());
 }
 
 static void pass_time(struct world *w)

@@ -30,6 +30,7 @@ static bool fails(struct shrinking *s, const struct fault_list *only, bool trace
     int status = 0;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
+    sim_clean_up(pid);
     s->runs++;
     if (WIFSIGNALED(status)) {
         s->report->failed = true;

@@ -44,6 +44,7 @@ static int run_one(uint64_t seed)
     }
     int status = 1;
     waitpid(pid, &status, 0);
+    sim_clean_up(pid);
     printf("%s\n", report->failed ? report->text : status ? "it crashed" : "0 violations");
     return status != 0;
 }
@@ -84,6 +85,7 @@ static int run_many(uint64_t seeds, uint64_t first, size_t processes)
     for (size_t i = 0; i < processes; i++) {
         int status;
         waitpid(pids[i], &status, 0);
+        sim_clean_up(pids[i]);
         if (status && !reports[i].failed)
             snprintf(reports[i].text, sizeof reports[i].text, "SEED=%" PRIu64 " crashed", reports[i].seed);
         if (status && !failed)

@@ -6,6 +6,8 @@
 #ifndef TERN_SIM_WORLD_H
 #define TERN_SIM_WORLD_H
 
+#include <sys/types.h>
+
 #include "broker/broker.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/net.h"
@@ -86,5 +88,8 @@ void sim_client_stop_submitting(struct sim_client *c);
 
 /* run.c: one world, from its seed to its end. Does not return when something is broken. */
 void sim_run(uint64_t seed, const struct fault_list *only, struct report *report, bool trace, uint64_t trace_job);
+
+/* Removes what a process that ran worlds, and crashed, has left. */
+void sim_clean_up(pid_t pid);
 
 #endif
