@@ -55,6 +55,10 @@ class Daemon:
     def is_up(self):
         return self.process is not None and self.process.poll() is None
 
+    def is_young(self):
+        """It may not be the program yet, but what starts it."""
+        return time.monotonic() - self.started < YOUNG_S
+
     def pid(self):
         return self.process.pid
 
@@ -82,7 +86,7 @@ class Daemon:
         if not self.is_up() or self.ending:
             return False
         self.ending = True
-        self.young = time.monotonic() - self.started < YOUNG_S
+        self.young = self.is_young()
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
         return True

@@ -292,7 +292,7 @@ class World:
 
     def do_limit_descriptors(self, who, n, more):
         d = self.broker if who == "broker" else self.workers[n]
-        pid = d.is_up() and (d.zygote() if who == "zygote" else d.pid())
+        pid = d.is_up() and not d.is_young() and (d.zygote() if who == "zygote" else d.pid())
         if pid and d.limit is None and d.limit_descriptors(pid, more):
             self.disturb(None if who == "broker" else d.host)
 
