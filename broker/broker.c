@@ -189,11 +189,41 @@ static void tell_busy(struct broker *b, const struct asked *asked, size_t n)
     }
 }
 
+/* A HELLO of before that is read late must not be taken for a new one: it does not list what its worker was given since. */
+struct kept_count {
+    unsigned char instance[16];
+    uint64_t hello_count;
+};
+
+static struct kept_count *keep_hello_counts(const struct broker *b, size_t *ret_n)
+{
+    struct kept_count *kept = xcalloc(b->workers.n, sizeof *kept);
+    struct worker *w;
+    *ret_n = 0;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        memcpy(kept[*ret_n].instance, w->instance, sizeof w->instance);
+        kept[(*ret_n)++].hello_count = w->hello_count;
+    }
+    return kept;
+}
+
+/* Of the workers that hold something: the others have nothing to lose. */
+static void restore_hello_counts(struct broker *b, const struct kept_count *kept, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct worker *w = strmap_find(&b->workers, (struct str){ (const char *)kept[i].instance, sizeof kept[i].instance });
+        if (w)
+            w->hello_count = kept[i].hello_count;
+    }
+}
+
 /* The disk is full: nothing of this turn is true, so memory is made anew from what is, and every peer says HELLO again. */
 static int start_over(struct broker *b, struct now now)
 {
     log_error("the disk is full: %s; this turn's requests are answered with busy", store_error_text(b->store));
     store_rollback(b->store);
+    size_t n_kept;
+    cleanup(freep) struct kept_count *kept = keep_hello_counts(b, &n_kept);
     forget(b);
     tell_busy(b, b->asked, b->n_asked);
     struct peer *p;
@@ -205,7 +235,9 @@ static int start_over(struct broker *b, struct now now)
     b->failed = 0;
     b->disk_busy = true;
     b->counts.busy += b->n_asked;
-    return load(b, now);
+    int r = load(b, now);
+    restore_hello_counts(b, kept, n_kept);
+    return r;
 }
 
 int broker_commit(struct broker *b, struct now now)

@@ -631,6 +631,25 @@ static void a_hello_that_comes_late_is_ignored_and_a_new_connection_takes_over(v
     assert_state(t, id, STATE_DONE);
 }
 
+static void a_hello_that_comes_late_is_ignored_also_when_the_disk_was_full_meanwhile(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 2, 0, 0);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    t->broker->failed = -ENOSPC;
+    bench_turn(t);
+    bench_expect(t, &w, MSG_HELLO_AGAIN);
+    struct message m = bench_hello(&w, "worker");
+    m.hello.name = str_of(w.name);
+    m.hello.count = 1; /* of before it had the job */
+    bench_tell(t, &w, &m);
+    bench_turn(t);
+    assert_null(bench_next(t, &w, MSG_WELCOME));
+    assert_state(t, id, STATE_RUNNING);
+    struct held held = { id, 1, HELD_RUNNING, 0 };
+    assert_int_equal(bench_worker_hello(t, &w, &held, 1)->welcome.n_gone, 0);
+}
+
 /* ---- taking back ---------------------------------------------------------------------------- */
 
 static void pause_stops_a_queue_takes_back_what_has_not_started_and_survives_a_restart(void **state)
@@ -738,6 +757,7 @@ int main(void)
         bench_test(a_loss_after_a_restart_counts_for_what_had_run_for_long),
         bench_test(a_gap_in_a_workers_reports_ends_its_session_and_a_repetition_does_nothing),
         bench_test(a_hello_that_comes_late_is_ignored_and_a_new_connection_takes_over),
+        bench_test(a_hello_that_comes_late_is_ignored_also_when_the_disk_was_full_meanwhile),
         bench_test(pause_stops_a_queue_takes_back_what_has_not_started_and_survives_a_restart),
         bench_test(a_worker_that_drains_gets_nothing_more),
         bench_test(an_idle_worker_takes_over_what_another_was_given_ahead),
