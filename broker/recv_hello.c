@@ -78,8 +78,22 @@ static void forget_requests(struct broker *b, struct peer *p)
         change_stop(list_entry(l, struct change, of_peer));
 }
 
+/* A client has one connection. What a former one still has on its way would be taken out of turn, or after BYE has freed what its
+ * submits are known by. */
+static void drop_former(struct broker *b, const struct peer *p)
+{
+    struct peer *other;
+    for (size_t i = 0; (other = strmap_next(&b->peers.by_routing_id, &i));)
+        if (other != p && !other->worker && memcmp(other->instance, p->instance, sizeof p->instance) == 0 &&
+            strcmp(other->owner, p->owner) == 0) {
+            broker_drop_peer(b, other);
+            i--; /* what stood behind it may stand in its place now */
+        }
+}
+
 static void welcome_client(struct broker *b, struct peer *p)
 {
+    drop_former(b, p);
     struct submit_row row;
     uint64_t last_seq = 0;
     struct str instance = { (const char *)p->instance, sizeof p->instance };

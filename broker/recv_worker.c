@@ -29,19 +29,6 @@ void recv_beat(struct broker *b, struct peer *p, const struct message *m, struct
     broker_send(b, p, &answer);
 }
 
-/* What a former connection of this client still has on its way may arrive after BYE has freed what its submits are known by: from
- * a stranger it is not taken. */
-static void drop_former(struct broker *b, const struct peer *p)
-{
-    struct peer *other;
-    for (size_t i = 0; (other = strmap_next(&b->peers.by_routing_id, &i));)
-        if (other != p && !other->worker && memcmp(other->instance, p->instance, sizeof p->instance) == 0 &&
-            strcmp(other->owner, p->owner) == 0) {
-            broker_drop_peer(b, other);
-            i = 0; /* the map has changed */
-        }
-}
-
 void recv_bye(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     (void)m;
@@ -54,7 +41,6 @@ void recv_bye(struct broker *b, struct peer *p, const struct message *m, struct 
     } else {
         struct str instance = { (const char *)p->instance, sizeof p->instance };
         broker_failed(b, store_forget_client(b->store, str_of(p->owner), instance));
-        drop_former(b, p);
     }
     if (b->failed)
         return;

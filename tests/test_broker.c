@@ -139,8 +139,8 @@ static void bye_of_a_client_forgets_its_numbers(void **state)
     assert_state(t, 1, STATE_QUEUED);
 }
 
-/* A submit that is late on a connection of before must not become jobs once more: nothing is left to know it by. */
-static void after_bye_nothing_is_taken_from_a_former_connection_of_the_same_client(void **state)
+/* A submit that is late on a connection of before must not be taken out of turn; nor, after BYE, become jobs once more. */
+static void nothing_is_taken_from_a_former_connection_of_the_same_client(void **state)
 {
     struct bench *t = *state;
     struct conn old = bench_client(t, "old-1", 1000), c = bench_conn("new-1", 1000);
@@ -148,10 +148,13 @@ static void after_bye_nothing_is_taken_from_a_former_connection_of_the_same_clie
     struct message m = bench_hello(&c, "client");
     bench_tell(t, &c, &m);
     bench_welcome(t, &c);
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &old, 2, &s, 1);
+    bench_turn(t);
+    bench_expect(t, &old, MSG_HELLO_AGAIN);
     assert_int_equal(bench_submit(t, &c, "cpu"), 1);
     message_init(&m, MSG_BYE);
     bench_tell(t, &c, &m);
-    struct job_spec s = bench_spec("cpu");
     bench_ask_submit(t, &old, 1, &s, 1);
     bench_turn(t);
     bench_expect(t, &old, MSG_HELLO_AGAIN);
@@ -401,9 +404,10 @@ static void more_peers_than_the_limit_get_busy(void **state)
 {
     struct bench *t = *state;
     for (unsigned i = 0; i < LIMIT_PEERS + 1; i++) {
-        char id[16];
+        char id[16] = "";
         snprintf(id, sizeof id, "%05u", i);
         struct conn c = bench_conn(id, 1000);
+        memcpy(c.instance, id, sizeof id); /* a client each */
         struct message m = bench_hello(&c, "client");
         bench_tell(t, &c, &m);
         if (i % 1000 == 999 || i == LIMIT_PEERS)
@@ -677,7 +681,7 @@ int main(void)
         bench_test(a_number_older_than_the_last_sixteen_is_refused),
         bench_test(numbers_belong_to_the_owner_and_the_session),
         bench_test(bye_of_a_client_forgets_its_numbers),
-        bench_test(after_bye_nothing_is_taken_from_a_former_connection_of_the_same_client),
+        bench_test(nothing_is_taken_from_a_former_connection_of_the_same_client),
         bench_test(a_bad_job_is_refused_with_a_text_and_nothing_of_its_submit_is_inserted),
         bench_test(a_payload_over_the_limit_is_refused_naming_limit_and_size),
         bench_test(a_submit_without_jobs_or_with_a_number_that_is_none_is_refused),
