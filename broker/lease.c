@@ -47,6 +47,12 @@ static void drop(struct broker *b, struct lease *l)
     b->credit_changes++;
 }
 
+/* While it ran it did not expire. */
+static void expires_again(struct broker *b, const struct lease *l)
+{
+    b->next_expiry_ms = min_i64(b->next_expiry_ms, or_default(l->job.expire_at_ms, NEVER));
+}
+
 void lease_free_all(struct broker *b)
 {
     struct lease *l;
@@ -168,6 +174,8 @@ void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struc
     struct class *from_class = l->class;
     uint64_t id = l->job.id;
     int64_t priority = l->job.priority;
+    if (!state_is_terminal(v.to))
+        expires_again(b, l);
     drop(b, l);
     job_moved(b, id, priority, from_class, STATE_RUNNING, class, v.to, now);
 }
@@ -195,6 +203,7 @@ void lease_hand_back(struct broker *b, struct lease *l, const char *why, struct 
     struct class *class = l->class;
     uint64_t id = l->job.id;
     int64_t priority = l->job.priority;
+    expires_again(b, l);
     drop(b, l);
     job_moved(b, id, priority, class, STATE_RUNNING, class, STATE_QUEUED, now);
 }

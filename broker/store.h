@@ -192,8 +192,10 @@ int store_forget_client(struct store *s, struct str owner, struct str instance);
 /* Deletes at most max finished jobs: those that finished before before_ms, and the oldest past keep; and client sessions
  * not used for a day. Returns how many jobs, and in ret what they were. */
 struct swept_job {
+    uint64_t id;
     uint32_t class;
     enum job_state state;
+    int64_t expire_at_ms; /* or UNSET */
 };
 int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_ms, struct swept_job *ret, size_t max);
 /* At idle, outside a turn: gives freed pages back and copies the log into the database, in small pieces. Returns 1 when

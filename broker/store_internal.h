@@ -15,6 +15,7 @@
     "id, state, class, priority, attempt, failures, crashes, cancel, worker, pool, submitted_at, due_at, expire_at, "  \
     "started_at, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, owner, "  \
     "started"
+#define JOB_TABLES "job LEFT JOIN spec ON spec.job = id"
 
 #define HOT true
 #define COLD false
@@ -40,55 +41,63 @@
     X(OWNER_FIND, HOT, "SELECT id FROM owner WHERE name = ?")                                      \
     X(OWNER_ADD, HOT, "INSERT INTO owner (name) VALUES (?) RETURNING id")                          \
     X(JOB_ADD, HOT,                                                                                \
-      "INSERT INTO job (id, state, class, priority, submitted_at, due_at, expire_at, owner, parent, timeout_ms, retries, " \
-      "backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, name) "           \
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                \
+      "INSERT INTO job (id, state, class, priority, shelf, rank, submitted_at, due_at, expire_at, owner) "             \
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                     \
+    X(SPEC_ADD, HOT,                                                                               \
+      "INSERT INTO spec (job, parent, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, " \
+      "kill_grace_ms, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                \
+    X(EXPIRY_ADD, HOT, "INSERT OR IGNORE INTO expiry (at, job) SELECT expire_at, id FROM job WHERE id = ? AND expire_at IS NOT NULL") \
+    X(EXPIRY_REMOVE, HOT, "DELETE FROM expiry WHERE at = ? AND job = ?")                           \
     X(PAYLOAD_ADD, HOT, "INSERT INTO payload (job, body) VALUES (?, ?)")                           \
-    X(JOB_GET, HOT, "SELECT " JOB_COLUMNS " FROM job WHERE id = ?")                                \
-    X(JOB_SCAN, HOT, "SELECT " JOB_COLUMNS " FROM job WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?")                  \
+    X(JOB_GET, HOT, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE id = ?")                     \
+    X(JOB_SCAN, HOT, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?")       \
     X(JOB_LAST, HOT, "SELECT max(id) FROM job")                                                    \
     X(HEADS, HOT,                                                                                  \
-      "SELECT priority, id FROM job WHERE state = 2 AND class = ? ORDER BY priority DESC, id LIMIT ?")                 \
+      "SELECT -rank, id FROM job WHERE shelf = ? ORDER BY rank, id LIMIT ?")                       \
     X(LEASE_GET, HOT,                                                                              \
-      "SELECT " JOB_COLUMNS ", name, body FROM job LEFT JOIN payload ON job = id WHERE id = ? AND state = 2")         \
+      "SELECT " JOB_COLUMNS ", name, body FROM " JOB_TABLES " LEFT JOIN payload ON payload.job = id WHERE id = ? AND state = 2") \
     X(LEASE, HOT,                                                                                  \
-      "UPDATE job SET state = 3, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0 WHERE id = ?1 AND state = 2")  \
+      "UPDATE job SET state = 3, shelf = -2, rank = 0, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0 "  \
+      "WHERE id = ?1 AND state = 2")                                                               \
     X(STARTED, HOT, "UPDATE job SET started_at = ?3, started = 1 WHERE id = ?1 AND state = 3 AND attempt = ?2")           \
     X(ATTEMPT_END, HOT,                                                                            \
-      "UPDATE job SET state = ?3, due_at = coalesce(?4, due_at), failures = ?5, crashes = ?6, class = ?7, finished_at = ?8, " \
-      "started_at = ?9, cancel = 0 WHERE id = ?1 AND state = 3 AND attempt = ?2")                  \
+      "UPDATE job SET state = ?3, shelf = ?4, rank = coalesce(?5, -priority), due_at = coalesce(?6, due_at), failures = ?7, crashes = ?8, "  \
+      "class = ?9, finished_at = ?10, started_at = ?11, cancel = 0 WHERE id = ?1 AND state = 3 AND attempt = ?2")       \
     X(ATTEMPT_ADD, HOT,                                                                            \
       "INSERT INTO attempt (job, n, worker, pool, started_at, finished_at, ending, reason, exit_code, signal, wall_us, " \
-      "cpu_us, max_rss_kb, error, state, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
-    X(OUTPUT_ADD, HOT, "INSERT INTO output (job, attempt, kind, body) VALUES (?, ?, ?, ?)")        \
+      "cpu_us, max_rss_kb, error, state, due_at, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")  \
+    X(OUTPUT_ADD, HOT, "INSERT INTO output (job, attempt, body) VALUES (?, ?, ?)")                 \
     X(HAND_BACK, HOT,                                                                              \
-      "UPDATE job SET state = 2, worker = NULL, pool = NULL, started_at = NULL WHERE id = ?1 AND state = 3 AND attempt = ?2") \
+      "UPDATE job SET state = 2, shelf = class, rank = -priority, worker = NULL, pool = NULL, started_at = NULL "      \
+      "WHERE id = ?1 AND state = 3 AND attempt = ?2")                                              \
     X(END_WAITING, HOT,                                                                            \
-      "UPDATE job SET state = ?2, finished_at = ?3 WHERE id = ?1 AND state < 3")                   \
+      "UPDATE job SET state = ?2, shelf = 0, rank = ?3, finished_at = ?3 WHERE id = ?1 AND state < 3")                 \
     X(ASK_CANCEL, HOT, "UPDATE job SET cancel = 1 WHERE id = ? AND state = 3")                     \
     X(RETRY, HOT,                                                                                  \
-      "UPDATE job SET state = 2, class = ?2, failures = 0, crashes = 0, cancel = 0, expire_at = NULL, due_at = NULL, "  \
-      "finished_at = NULL, worker = NULL, pool = NULL, started_at = NULL WHERE id = ?1 AND state > 4")                 \
-    X(REMOVE, HOT, "DELETE FROM job WHERE id = ?1 AND state >= 4")                                 \
-    X(REMOVE_PAYLOAD, HOT, "DELETE FROM payload WHERE job = ?")                                    \
-    X(REMOVE_ATTEMPTS, HOT, "DELETE FROM attempt WHERE job = ?")                                   \
-    X(REMOVE_OUTPUT, HOT, "DELETE FROM output WHERE job = ?")                                      \
-    X(REMOVE_EVENTS, HOT, "DELETE FROM event WHERE job = ?")                                       \
+      "UPDATE job SET state = 2, shelf = ?2, rank = -priority, class = ?2, failures = 0, crashes = 0, cancel = 0, "    \
+      "expire_at = NULL, due_at = NULL, finished_at = NULL, worker = NULL, pool = NULL, started_at = NULL "            \
+      "WHERE id = ?1 AND state > 4")                                                               \
+    X(REMOVE, HOT, "DELETE FROM job WHERE id >= ? AND id <= ?")                                    \
+    X(REMOVE_SPEC, HOT, "DELETE FROM spec WHERE job >= ? AND job <= ?")                            \
+    X(REMOVE_PAYLOAD, HOT, "DELETE FROM payload WHERE job >= ? AND job <= ?")                      \
+    X(REMOVE_ATTEMPTS, HOT, "DELETE FROM attempt WHERE job >= ? AND job <= ?")                     \
+    X(REMOVE_OUTPUT, HOT, "DELETE FROM output WHERE job >= ? AND job <= ?")                        \
+    X(REMOVE_EVENTS, HOT, "DELETE FROM event WHERE job >= ? AND job <= ?")                         \
     X(EVENT_TRIM, HOT,                                                                             \
       "DELETE FROM event WHERE id = (SELECT id FROM event WHERE job = ? ORDER BY id DESC LIMIT 1 OFFSET ?)")           \
     X(EVENT_END, HOT,                                                                              \
       "INSERT INTO event (job, at, event) SELECT id, finished_at, ?2 FROM job WHERE id = ?1 AND finished_at IS NOT NULL") \
     X(EVENT_ADD, HOT, "INSERT INTO event (job, attempt, at, event, worker, text) VALUES (?, ?, ?, ?, ?, ?)")           \
-    X(DUE, HOT, "SELECT id, class, priority FROM job WHERE state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?")         \
-    X(PROMOTE, HOT, "UPDATE job SET state = 2 WHERE id = ? AND state = 1")                         \
-    X(NEXT_DUE, HOT, "SELECT due_at FROM job WHERE state = 1 ORDER BY due_at LIMIT 1")             \
+    X(DUE, HOT, "SELECT id, class, priority FROM job WHERE shelf = -1 AND rank <= ? ORDER BY rank LIMIT ?")             \
+    X(PROMOTE, HOT, "UPDATE job SET state = 2, shelf = class, rank = -priority WHERE id = ? AND state = 1")            \
+    X(NEXT_DUE, HOT, "SELECT rank FROM job WHERE shelf = -1 ORDER BY rank LIMIT 1")                \
     X(EXPIRED, HOT,                                                                                \
-      "SELECT id FROM job WHERE expire_at IS NOT NULL AND state < 3 AND expire_at <= ? ORDER BY expire_at LIMIT ?")    \
-    X(NEXT_EXPIRY, HOT,                                                                            \
-      "SELECT expire_at FROM job WHERE expire_at IS NOT NULL AND state < 3 ORDER BY expire_at LIMIT 1")                \
+      "SELECT at, job, id FROM expiry LEFT JOIN job ON id = job AND expire_at = at AND state < 3 WHERE at <= ? "       \
+      "ORDER BY at LIMIT ?")                                                                       \
+    X(NEXT_EXPIRY, HOT, "SELECT at FROM expiry ORDER BY at LIMIT 1")                               \
     X(OLDEST, HOT,                                                                                 \
-      "SELECT priority, submitted_at FROM job WHERE state = 2 AND class = ? AND priority < ? ORDER BY priority DESC, id LIMIT 1") \
-    X(LEASES, COLD, "SELECT " JOB_COLUMNS " FROM job WHERE state = 3 ORDER BY id")                 \
+      "SELECT rank, submitted_at FROM job WHERE shelf = ? AND rank > ? ORDER BY rank, id LIMIT 1") \
+    X(LEASES, COLD, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE shelf = -2 AND rank = 0 ORDER BY id")                 \
     X(WORKER_FIND, HOT, "SELECT id FROM worker WHERE instance = ?")                                \
     X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen) VALUES (?, ?, ?, ?) RETURNING id")       \
     X(WORKER_GET, HOT, "SELECT instance, name FROM worker WHERE id = ?")                           \
@@ -102,7 +111,8 @@
     X(CLIENT_REMOVE, HOT, "DELETE FROM client WHERE owner = ? AND instance = ?")                   \
     X(SUBMITS_REMOVE, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ?")                  \
     X(CLIENT_OLD, HOT, "SELECT owner, instance FROM client WHERE last_used < ? LIMIT 1")          \
-    X(FINISHED_OLDEST, HOT, "SELECT id FROM job WHERE state >= 4 AND finished_at < ? ORDER BY finished_at LIMIT ?")
+    X(FINISHED_OLDEST, HOT,                                                                        \
+      "SELECT id, class, state, expire_at FROM job WHERE shelf = 0 AND rank < ? ORDER BY rank LIMIT ?")
 
 enum statement {
 #define X(name, hot, sql) SQL_##name,
@@ -172,8 +182,12 @@ struct str column_blob(sqlite3_stmt *q, int at);
 void counter_move(struct store *s, uint32_t class_from, int from, uint32_t class_to, int to);
 int counters_flush(struct store *s);
 void counters_drop(struct store *s);
+/* store_move.c: terminal jobs whose ids follow each other are gone, with all that hangs on them. */
+int store_remove_range(struct store *s, const struct swept_job *jobs, size_t n);
 /* store_job.c */
 void read_job(sqlite3_stmt *q, struct job_row *ret);
+/* A job that expires waits again: it is looked at when its time has come. */
+int store_note_expiry(struct store *s, uint64_t id);
 int store_owner_intern(struct store *s, struct str owner, int64_t *ret);
 int store_load_caches(struct store *s);
 

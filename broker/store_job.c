@@ -2,9 +2,6 @@
 #include "broker/store_internal.h"
 #include "broker/text.h"
 
-#define KIND_RESULT 0
-#define KIND_OUTPUT 1
-
 void read_job(sqlite3_stmt *q, struct job_row *ret)
 {
     *ret = (struct job_row){
@@ -59,6 +56,26 @@ int store_owner_intern(struct store *s, struct str owner, int64_t *ret)
     return s->failed;
 }
 
+/* ---- places (store_schema.c) ------------------------------------------------------------------------- */
+
+#define SHELF_FINISHED 0
+#define SHELF_SCHEDULED (-1)
+#define SHELF_BLOCKED (-3)
+
+struct place {
+    int64_t shelf, rank; /* rank: UNSET: the least for the job's priority */
+};
+
+/* Of a job that does not run. */
+static struct place place_of(enum job_state state, uint32_t class, int64_t due_ms, int64_t finished_ms)
+{
+    if (state_is_terminal(state))
+        return (struct place){ SHELF_FINISHED, finished_ms };
+    if (state == STATE_SCHEDULED)
+        return (struct place){ SHELF_SCHEDULED, due_ms };
+    return state == STATE_BLOCKED ? (struct place){ SHELF_BLOCKED, 0 } : (struct place){ class, UNSET };
+}
+
 /* ---- submit ---------------------------------------------------------------------------------------- */
 
 static int add_payload(struct store *s, uint64_t id, struct str payload)
@@ -71,22 +88,52 @@ static int add_payload(struct store *s, uint64_t id, struct str payload)
     return sql_run(s, q);
 }
 
-static int add_job(struct store *s, uint64_t id, const struct new_job *j, int64_t owner, int64_t now_ms)
+/* What few jobs have: a row only where there is any. */
+static int add_spec(struct store *s, uint64_t id, const struct new_job *j)
 {
     const struct job_spec *spec = j->spec;
     const int64_t values[] = {
-        (int64_t)id, j->state, j->class, or_default(spec->priority, 0), now_ms, j->due_ms, j->expire_at_ms, owner,
-        j->parent ? (int64_t)j->parent : UNSET, spec->timeout_ms, spec->retries, spec->backoff_min_ms,
-        spec->backoff_max_ms, spec->crash_limit, spec->memory_bytes, spec->kill_grace_ms,
+        j->parent ? (int64_t)j->parent : UNSET, spec->timeout_ms, spec->retries, spec->backoff_min_ms, spec->backoff_max_ms,
+        spec->crash_limit, spec->memory_bytes, spec->kill_grace_ms,
+    };
+    bool any = spec->name.p != NULL;
+    for (size_t i = 0; i < ELEMENTS(values); i++)
+        any |= values[i] != UNSET;
+    if (!any)
+        return 0;
+    sqlite3_stmt *q = sql(s, SQL_SPEC_ADD);
+    bind_int(q, 1, (int64_t)id);
+    for (size_t i = 0; i < ELEMENTS(values); i++)
+        bind_int(q, (int)i + 2, values[i]);
+    bind_text(q, (int)ELEMENTS(values) + 2, spec->name);
+    return sql_run(s, q);
+}
+
+int store_note_expiry(struct store *s, uint64_t id)
+{
+    bind_int(sql(s, SQL_EXPIRY_ADD), 1, (int64_t)id);
+    return sql_run(s, sql(s, SQL_EXPIRY_ADD));
+}
+
+static int add_job(struct store *s, uint64_t id, const struct new_job *j, int64_t owner, int64_t now_ms)
+{
+    int64_t priority = or_default(j->spec->priority, 0);
+    struct place at = place_of(j->state, j->class, j->due_ms, now_ms);
+    const int64_t values[] = {
+        (int64_t)id, j->state, j->class, priority, at.shelf, at.rank == UNSET ? -priority : at.rank, now_ms, j->due_ms,
+        j->expire_at_ms, owner,
     };
     sqlite3_stmt *q = sql(s, SQL_JOB_ADD);
     for (size_t i = 0; i < ELEMENTS(values); i++)
         bind_int(q, (int)i + 1, values[i]);
-    bind_text(q, (int)ELEMENTS(values) + 1, spec->name);
     int r = sql_run(s, q);
     if (r >= 0)
         counter_move(s, 0, -1, j->class, (int)j->state);
-    return r < 0 ? r : add_payload(s, id, spec->payload);
+    if (r >= 0)
+        r = add_spec(s, id, j);
+    if (r >= 0 && j->expire_at_ms != UNSET)
+        r = store_note_expiry(s, id);
+    return r < 0 ? r : add_payload(s, id, j->spec->payload);
 }
 
 int store_add_jobs(struct store *s, const struct new_job *jobs, size_t n, struct str owner, int64_t now_ms,
@@ -231,13 +278,18 @@ int store_started(struct store *s, uint64_t id, uint64_t attempt, int64_t starte
 static int move_on(struct store *s, const struct attempt_end *e)
 {
     sqlite3_stmt *q = sql(s, SQL_ATTEMPT_END);
+    struct place at = place_of(e->to, e->class, e->due_ms, e->finished_ms);
+    bool terminal = state_is_terminal(e->to);
     const int64_t values[] = {
-        (int64_t)e->id, (int64_t)e->attempt, e->to, e->due_ms, (int64_t)e->failures, (int64_t)e->crashes, e->class,
-        state_is_terminal(e->to) ? e->finished_ms : UNSET, state_is_terminal(e->to) ? e->started_ms : UNSET,
+        (int64_t)e->id, (int64_t)e->attempt, e->to, at.shelf, at.rank, e->due_ms, (int64_t)e->failures, (int64_t)e->crashes,
+        e->class, terminal ? e->finished_ms : UNSET, terminal ? e->started_ms : UNSET,
     };
     for (size_t i = 0; i < ELEMENTS(values); i++)
         bind_int(q, (int)i + 1, values[i]);
-    return sql_run(s, q);
+    int r = sql_run(s, q);
+    if (r > 0 && !terminal && store_note_expiry(s, e->id) < 0)
+        return s->failed;
+    return r;
 }
 
 static int add_attempt(struct store *s, const struct attempt_end *e)
@@ -253,18 +305,16 @@ static int add_attempt(struct store *s, const struct attempt_end *e)
     bind_text(q, 14, text_cut(o->error, LIMIT_TEXT_BYTES));
     bind_int(q, 15, e->to);
     bind_int(q, 16, e->to == STATE_SCHEDULED ? e->due_ms : UNSET);
+    bind_blob(q, 17, o->result.n ? o->result : STR_UNSET);
     return sql_run(s, q);
 }
 
-static int add_output(struct store *s, const struct attempt_end *e, int kind, struct str body)
+static int add_output(struct store *s, const struct attempt_end *e)
 {
-    if (!body.n)
-        return 0;
     sqlite3_stmt *q = sql(s, SQL_OUTPUT_ADD);
     bind_int(q, 1, (int64_t)e->id);
     bind_int(q, 2, (int64_t)e->attempt);
-    bind_int(q, 3, kind);
-    bind_blob(q, 4, body);
+    bind_blob(q, 3, e->outcome->output);
     return sql_run(s, q);
 }
 
@@ -276,9 +326,7 @@ static int end_attempt(struct store *s, struct attempt_end *e)
         return r;
     counter_move(s, e->from_class, STATE_RUNNING, e->class, (int)e->to);
     r = add_attempt(s, e);
-    if (r >= 0)
-        r = add_output(s, e, KIND_RESULT, e->outcome->result);
-    return r < 0 ? r : add_output(s, e, KIND_OUTPUT, e->outcome->output);
+    return r < 0 || !e->outcome->output.n ? r : add_output(s, e);
 }
 
 int store_end_attempts(struct store *s, struct attempt_end *ends, size_t n)

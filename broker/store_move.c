@@ -26,6 +26,13 @@ int store_event(struct store *s, uint64_t id, uint64_t attempt, const char *even
     return r < 0 ? r : 0;
 }
 
+static int forget_expiry(struct store *s, uint64_t id, int64_t at_ms)
+{
+    bind_int(sql(s, SQL_EXPIRY_REMOVE), 1, at_ms);
+    bind_int(sql(s, SQL_EXPIRY_REMOVE), 2, (int64_t)id);
+    return sql_run(s, sql(s, SQL_EXPIRY_REMOVE));
+}
+
 /* The class and state that a job is in; -ENOENT. */
 static int where(struct store *s, uint64_t id, struct job_row *ret)
 {
@@ -46,6 +53,8 @@ int store_hand_back(struct store *s, uint64_t id, uint64_t attempt, const char *
     if (r <= 0)
         return r;
     counter_move(s, j.class, STATE_RUNNING, j.class, STATE_QUEUED);
+    if ((r = store_note_expiry(s, id)) < 0)
+        return r;
     r = j.started_ms == UNSET ? 0 : store_event(s, id, attempt, "running", worker, STR_UNSET, j.started_ms);
     if (r >= 0)
         r = store_event(s, id, attempt, "handed-back", worker, str_of(why), now_ms);
@@ -113,22 +122,35 @@ int store_retry(struct store *s, uint64_t id, uint32_t class, int64_t now_ms)
     return r < 0 ? r : 1;
 }
 
+int store_remove_range(struct store *s, const struct swept_job *jobs, size_t n)
+{
+    static const enum statement parts[] = { SQL_REMOVE,          SQL_REMOVE_SPEC,   SQL_REMOVE_PAYLOAD,
+                                            SQL_REMOVE_ATTEMPTS, SQL_REMOVE_OUTPUT, SQL_REMOVE_EVENTS };
+    int r = store_write(s);
+    for (size_t i = 0; i < ELEMENTS(parts) && r >= 0; i++) {
+        bind_int(sql(s, parts[i]), 1, (int64_t)jobs[0].id);
+        bind_int(sql(s, parts[i]), 2, (int64_t)jobs[n - 1].id);
+        r = sql_run(s, sql(s, parts[i]));
+        assert(i || r < 0 || (size_t)r == n); /* every job of the range is among them */
+    }
+    for (size_t i = 0; i < n && r >= 0; i++) {
+        counter_move(s, jobs[i].class, (int)jobs[i].state, 0, -1);
+        if (jobs[i].expire_at_ms != UNSET)
+            r = forget_expiry(s, jobs[i].id, jobs[i].expire_at_ms);
+    }
+    return r < 0 ? r : 0;
+}
+
 int store_remove(struct store *s, uint64_t id)
 {
-    static const enum statement parts[] = { SQL_REMOVE_PAYLOAD, SQL_REMOVE_ATTEMPTS, SQL_REMOVE_OUTPUT, SQL_REMOVE_EVENTS };
     struct job_row j;
     int r = where(s, id, &j);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    bind_int(sql(s, SQL_REMOVE), 1, (int64_t)id);
-    int changed = sql_run(s, sql(s, SQL_REMOVE));
-    if (changed <= 0)
-        return changed;
-    for (size_t i = 0; i < ELEMENTS(parts) && r >= 0; i++) {
-        bind_int(sql(s, parts[i]), 1, (int64_t)id);
-        r = sql_run(s, sql(s, parts[i]));
-    }
-    counter_move(s, j.class, (int)j.state, 0, -1);
+    if (!state_is_terminal(j.state))
+        return 0;
+    struct swept_job job = { .id = id, .class = j.class, .state = j.state, .expire_at_ms = j.expire_at_ms };
+    r = store_remove_range(s, &job, 1);
     return r < 0 ? r : 1;
 }
 
@@ -152,13 +174,26 @@ int store_promote_due(struct store *s, int64_t now_ms, struct due_job *ret, size
 
 int store_find_expired(struct store *s, int64_t now_ms, uint64_t *ret, size_t max)
 {
+    struct due {
+        int64_t at;
+        uint64_t job;
+        bool waits;
+    };
+    cleanup(freep) struct due *due = xcalloc(max, sizeof *due);
     sqlite3_stmt *q = sql(s, SQL_EXPIRED);
     bind_int(q, 1, now_ms);
     bind_int(q, 2, (int64_t)max);
-    int n = 0, r;
+    int n = 0, found = 0, r;
     while ((r = sql_row(s, q)) > 0)
-        ret[n++] = (uint64_t)column_int(q, 0);
-    return r < 0 ? r : n;
+        due[n++] = (struct due){ column_int(q, 0), (uint64_t)column_int(q, 1), column_int(q, 2) != UNSET };
+    if (r >= 0 && n)
+        r = store_write(s);
+    for (int i = 0; i < n && r >= 0; i++) {
+        r = forget_expiry(s, due[i].job, due[i].at);
+        if (due[i].waits)
+            ret[found++] = due[i].job;
+    }
+    return r < 0 ? r : found;
 }
 
 int64_t store_next_due(struct store *s) { return sql_number(s, sql(s, SQL_NEXT_DUE), NEVER); }
@@ -168,14 +203,14 @@ int64_t store_next_expiry(struct store *s) { return sql_number(s, sql(s, SQL_NEX
 int64_t store_oldest(struct store *s, uint32_t class)
 {
     sqlite3_stmt *q = sql(s, SQL_OLDEST);
-    int64_t below = INT64_MAX, oldest = UNSET;
+    int64_t above = -INT64_MAX, oldest = UNSET;
     for (int i = 0; i < PRIORITIES_LOOKED_AT; i++) {
         bind_int(q, 1, class);
-        bind_int(q, 2, below);
+        bind_int(q, 2, above);
         if (sql_row(s, q) <= 0)
             break;
         int64_t submitted = column_int(q, 1);
-        below = column_int(q, 0);
+        above = column_int(q, 0);
         sql_end(q);
         oldest = oldest == UNSET ? submitted : min_i64(oldest, submitted);
     }

@@ -18,15 +18,16 @@
     X(UP, "SELECT id, state, class, owner FROM job WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?") \
     X(DOWN, "SELECT id, state, class, owner FROM job WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT ?")               \
     X(RUNNING_UP,                                                                                  \
-      "SELECT id, state, class, owner FROM job WHERE state = 3 AND id >= ? AND id <= ? ORDER BY id LIMIT ?")           \
+      "SELECT id, state, class, owner FROM job WHERE shelf = -2 AND rank = 0 AND id >= ? AND id <= ? ORDER BY id LIMIT ?")           \
     X(RUNNING_DOWN,                                                                                \
-      "SELECT id, state, class, owner FROM job WHERE state = 3 AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?")      \
+      "SELECT id, state, class, owner FROM job WHERE shelf = -2 AND rank = 0 AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?")      \
     X(OWNER, "SELECT id FROM owner WHERE name = ?")                                                \
     X(QUEUE_CLASSES, "SELECT id FROM class WHERE queue = ?")                                       \
     X(JOB, "SELECT state, attempt, owner FROM job WHERE id = ?")                                   \
     X(LAST_ATTEMPT, "SELECT n, reason, exit_code, signal, error FROM attempt WHERE job = ? ORDER BY n DESC LIMIT 1")    \
     X(ATTEMPT, "SELECT n, reason, exit_code, signal, error FROM attempt WHERE job = ? AND n = ?")  \
-    X(OUTPUT, "SELECT body FROM output WHERE job = ? AND attempt = ? AND kind = ?")                \
+    X(RESULT, "SELECT result FROM attempt WHERE job = ? AND n = ?")                                \
+    X(OUTPUT, "SELECT body FROM output WHERE job = ? AND attempt = ?")                             \
     X(LAST, "SELECT max(id) FROM job")
 
 enum read {
@@ -251,17 +252,16 @@ static int answer_list(struct store_reader *r, const struct message *request, st
 
 /* ---- FETCH ---------------------------------------------------------------------------------------- */
 
-/* The body of (job, attempt, kind), copied; unset when there is none. */
-static struct str read_output(struct store_reader *r, uint64_t job, uint64_t attempt, int kind)
+/* What an attempt has left, copied; unset when there is none. */
+static struct str read_left(struct store_reader *r, enum read which, uint64_t job, uint64_t attempt)
 {
-    sqlite3_stmt *q = r->reads[READ_OUTPUT];
+    sqlite3_stmt *q = r->reads[which];
     bind_int(q, 1, (int64_t)job);
     bind_int(q, 2, (int64_t)attempt);
-    bind_int(q, 3, kind);
     struct str copy = STR_UNSET;
     if (sqlite3_step(q) == SQLITE_ROW) {
         struct str body = column_blob(q, 0);
-        copy = (struct str){ xstrndup(body), body.n };
+        copy = (struct str){ body.p ? xstrndup(body) : NULL, body.n };
     }
     end(r, q);
     return copy;
@@ -283,11 +283,11 @@ static struct str stdout_of(struct str chunks)
 static struct str read_data(struct store_reader *r, uint64_t job, uint64_t attempt, uint64_t what)
 {
     if (what == WHAT_OUTPUT)
-        return read_output(r, job, attempt, 1);
-    struct str result = read_output(r, job, attempt, 0);
+        return read_left(r, READ_OUTPUT, job, attempt);
+    struct str result = read_left(r, READ_RESULT, job, attempt);
     if (result.p)
         return result;
-    struct str chunks = read_output(r, job, attempt, 1);
+    struct str chunks = read_left(r, READ_OUTPUT, job, attempt);
     result = view_is_command(r->views, job) ? stdout_of(chunks) : STR_UNSET;
     free((char *)(uintptr_t)chunks.p);
     return result;

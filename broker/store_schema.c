@@ -13,6 +13,8 @@
 
 #define SCHEMA_VERSION ((int)ELEMENTS(schema_steps))
 #define APPLICATION_ID 0x7465726e /* "tern" */
+#define LOOKASIDE_BYTES 1200 /* each statement allocates its cursors: from memory of the connection */
+#define LOOKASIDE_SLOTS 200
 #define CHECK_UP_TO_BYTES (64 << 20)
 #define ROW_BYTES_MAX (32 << 20) /* no message is half as large */
 
@@ -59,8 +61,44 @@ static const char schema_1[] =
 /* started: of a running attempt, whether its worker is known to have begun it. */
 static const char schema_2[] = "ALTER TABLE job ADD COLUMN started INTEGER NOT NULL DEFAULT 0;";
 
+/* A job's row is written at each of its moves, so it holds what moves with it, and stands in one index, on its shelf:
+ *
+ *   queued     the number of its class, ranked by -priority     running    -2, 0
+ *   scheduled  -1, by due_at                                    terminal   0, by finished_at
+ *   blocked    -3, 0
+ *
+ * What few jobs have is in spec, what expires also in expiry: until then, even when the job has ended before. */
+static const char schema_3[] =
+    "CREATE TABLE spec (job INTEGER PRIMARY KEY, parent INTEGER, timeout_ms INTEGER, retries INTEGER, backoff_min_ms INTEGER,"
+    "  backoff_max_ms INTEGER, crash_limit INTEGER, memory_bytes INTEGER, kill_grace_ms INTEGER, name TEXT) STRICT;"
+    "INSERT INTO spec SELECT id, parent, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes,"
+    "  kill_grace_ms, name FROM job WHERE coalesce(parent, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit,"
+    "  memory_bytes, kill_grace_ms, name) IS NOT NULL;"
+    "CREATE TABLE expiry (at INTEGER NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (at, job)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO expiry SELECT expire_at, id FROM job WHERE expire_at IS NOT NULL AND state < 4;"
+    "CREATE TABLE job_3 (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, class INTEGER NOT NULL, priority INTEGER NOT NULL,"
+    "  shelf INTEGER NOT NULL, rank INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,"
+    "  crashes INTEGER NOT NULL DEFAULT 0, cancel INTEGER NOT NULL DEFAULT 0, worker INTEGER, pool INTEGER,"
+    "  submitted_at INTEGER NOT NULL, due_at INTEGER, expire_at INTEGER, started_at INTEGER, finished_at INTEGER,"
+    "  started INTEGER NOT NULL DEFAULT 0, owner INTEGER NOT NULL) STRICT;"
+    "INSERT INTO job_3 SELECT id, state, class, priority,"
+    "  CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END,"
+    "  CASE state WHEN 0 THEN 0 WHEN 1 THEN due_at WHEN 2 THEN -priority WHEN 3 THEN 0 ELSE finished_at END,"
+    "  attempt, failures, crashes, cancel, worker, pool, submitted_at, due_at, expire_at, started_at, finished_at, started, owner"
+    "  FROM job;"
+    "DROP TABLE job;"
+    "ALTER TABLE job_3 RENAME TO job;"
+    "CREATE INDEX job_shelf ON job (shelf, rank);"
+    "ALTER TABLE attempt ADD COLUMN result BLOB;"
+    "UPDATE attempt SET result = body FROM output o WHERE o.job = attempt.job AND o.attempt = n AND kind = 0;"
+    "CREATE TABLE output_3 (job INTEGER NOT NULL, attempt INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, attempt)) STRICT,"
+    "  WITHOUT ROWID;"
+    "INSERT INTO output_3 SELECT job, attempt, body FROM output WHERE kind = 1;"
+    "DROP TABLE output;"
+    "ALTER TABLE output_3 RENAME TO output;";
+
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
-static const char *const schema_steps[] = { schema_1, schema_2 };
+static const char *const schema_steps[] = { schema_1, schema_2, schema_3 };
 
 /* ---- the file system ------------------------------------------------------------------------------ */
 
@@ -199,6 +237,7 @@ int schema_prepare_file(struct store *s, const struct store_options *o, char **r
         return -EROFS;
     }
     drop_cached_log(s, o);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* which locks at each allocation; refused where SQLite is in use already: fine */
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     mode_t before = umask(0077);
     r = store_error(s, sqlite3_open_v2(s->path, &s->db, flags, o->vfs));
@@ -206,6 +245,7 @@ int schema_prepare_file(struct store *s, const struct store_options *o, char **r
     if (r < 0)
         return schema_refuse(s, r, ret_error);
     sqlite3_busy_timeout(s->db, 5000);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, LOOKASIDE_BYTES, LOOKASIDE_SLOTS);
     leave_log_at_close(s, 1); /* of a database that is refused, not even the log is copied */
     r = check_version(s, ret_error);
     if (r < 0)

@@ -34,28 +34,41 @@ static int sweep_clients(struct store *s, int64_t now_ms)
     return r;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = ((const struct swept_job *)a)->id, y = ((const struct swept_job *)b)->id;
+    return (x > y) - (x < y);
+}
+
+/* Jobs whose ids follow each other go with one statement a table. */
+static int remove_all(struct store *s, struct swept_job *jobs, size_t n)
+{
+    int r = 0;
+    qsort(jobs, n, sizeof *jobs, by_id);
+    for (size_t i = 0, k; i < n && r >= 0; i = k) {
+        for (k = i + 1; k < n && jobs[k].id == jobs[k - 1].id + 1;)
+            k++;
+        r = store_remove_range(s, jobs + i, k - i);
+    }
+    return r;
+}
+
 int store_sweep(struct store *s, int64_t before_ms, uint64_t keep, int64_t now_ms, struct swept_job *ret, size_t max)
 {
     int r = sweep_clients(s, now_ms);
     bool too_many = s->n_finished > keep;
     if (too_many)
         max = min_size(max, s->n_finished - keep);
-    cleanup(freep) uint64_t *ids = xcalloc(max, sizeof *ids);
     sqlite3_stmt *q = sql(s, SQL_FINISHED_OLDEST);
     bind_int(q, 1, too_many ? INT64_MAX : before_ms);
     bind_int(q, 2, (int64_t)max);
-    int n = 0;
+    size_t n = 0;
     while (r >= 0 && (r = sql_row(s, q)) > 0)
-        ids[n++] = (uint64_t)column_int(q, 0);
-    for (int i = 0; i < n && r >= 0; i++) {
-        struct job_row j;
-        r = store_get(s, ids[i], &j);
-        if (r >= 0)
-            r = store_remove(s, ids[i]);
-        if (r >= 0)
-            ret[i] = (struct swept_job){ j.class, j.state };
-    }
-    return r < 0 ? r : n;
+        ret[n++] = (struct swept_job){ (uint64_t)column_int(q, 0), (uint32_t)column_int(q, 1), (enum job_state)column_int(q, 2),
+                                       column_int(q, 3) };
+    if (r >= 0 && n)
+        r = remove_all(s, ret, n);
+    return r < 0 ? r : (int)n;
 }
 
 static int64_t free_pages(struct store *s)

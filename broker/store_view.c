@@ -13,12 +13,12 @@
 /* X(name, sql) */
 #define VIEWS(X)                                                                                   \
     X(JOB,                                                                                         \
-      "SELECT j.id, j.state, c.queue, c.handler, o.name, j.name, c.tag, c.tag_unset, j.pool, j.priority, j.attempt, "  \
-      "j.retries, j.failures, j.crashes, w.name, j.submitted_at, j.due_at, j.started_at, j.finished_at, j.timeout_ms, " \
-      "a.exit_code, a.signal, a.reason, a.wall_us, a.cpu_us, a.max_rss_kb, a.error, j.parent, j.crash_limit, "         \
-      "j.expire_at, j.memory_bytes, j.cancel "                                                     \
+      "SELECT j.id, j.state, c.queue, c.handler, o.name, s.name, c.tag, c.tag_unset, j.pool, j.priority, j.attempt, "  \
+      "s.retries, j.failures, j.crashes, w.name, j.submitted_at, j.due_at, j.started_at, j.finished_at, s.timeout_ms, " \
+      "a.exit_code, a.signal, a.reason, a.wall_us, a.cpu_us, a.max_rss_kb, a.error, s.parent, s.crash_limit, "         \
+      "j.expire_at, s.memory_bytes, j.cancel "                                                     \
       "FROM job j JOIN class c ON c.id = j.class JOIN owner o ON o.id = j.owner LEFT JOIN worker w ON w.id = j.worker " \
-      "LEFT JOIN attempt a ON a.job = j.id AND a.n = j.attempt WHERE j.id = ?")                    \
+      "LEFT JOIN spec s ON s.job = j.id LEFT JOIN attempt a ON a.job = j.id AND a.n = j.attempt WHERE j.id = ?")                    \
     X(PAYLOAD, "SELECT body FROM payload WHERE job = ?")                                           \
     X(HANDLER, "SELECT c.handler FROM job j JOIN class c ON c.id = j.class WHERE j.id = ?")        \
     X(ATTEMPTS,                                                                                    \

@@ -239,6 +239,7 @@ EXTRA_DIST += \
 	%D%/pressure/hostile.py \
 	%D%/fuzz/corpus \
 	%D%/fuzz/run \
+	%D%/schema_2.sql \
 	$(END)
 
 TEST_EXTENSIONS = .sh .bats

@@ -422,9 +422,56 @@ static void finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first(voi
     assert_int_equal(store_sweep(s, 0, 7, NOW, swept, 6), 0);
     assert_int_equal(number("SELECT min(finished_at) FROM job WHERE state >= 4"), NOW + 13);
     assert_int_equal(
-        number("SELECT (SELECT count(*) FROM attempt) + (SELECT count(*) FROM output)"), 14);
+        number("SELECT count(*) + count(result) FROM attempt"), 14);
     store_commit(s);
     assert_counters_are_true();
+}
+
+static void what_has_not_ended_stays_between_finished_jobs_that_go(void **state)
+{
+    (void)state;
+    uint64_t first = add(0), waits = add(0), third = add(0), fourth = add_due(UNSET, NOW + 1000000);
+    uint64_t ended[] = { fourth, first, third };
+    for (size_t i = 0; i < ELEMENTS(ended); i++) {
+        lease(ended[i]);
+        end_at(ended[i], 1, STATE_DONE, NOW + (int64_t)i);
+    }
+    struct swept_job swept[6];
+    assert_int_equal(store_sweep(s, NOW + 10, 100, NOW, swept, 6), 3);
+    assert_int_equal(get(waits).state, STATE_QUEUED);
+    assert_int_equal(number("SELECT count(*) FROM job"), 1);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM attempt) + (SELECT count(*) FROM expiry)"), 0);
+    store_commit(s);
+    assert_counters_are_true();
+}
+
+static void a_job_that_ran_past_its_expiry_expires_when_it_waits_again(void **state)
+{
+    (void)state;
+    uint64_t ids[4], back = add_due(UNSET, NOW + 5), failed = add_due(UNSET, NOW + 6), done = add_due(UNSET, NOW + 7);
+    lease(back);
+    lease(failed);
+    lease(done);
+    assert_int_equal(store_find_expired(s, NOW + 10, ids, 4), 0);
+    assert_true(store_next_expiry(s) == NEVER);
+    end_at(done, 1, STATE_DONE, NOW + 11);
+    assert_true(store_next_expiry(s) == NEVER);
+    assert_int_equal(store_hand_back(s, back, 1, "why", str_of("w"), NOW + 11), 1);
+    end_at(failed, 1, STATE_QUEUED, NOW + 11);
+    assert_int_equal(store_next_expiry(s), NOW + 5);
+    assert_int_equal(store_find_expired(s, NOW + 12, ids, 4), 2);
+    assert_int_equal(ids[0], back);
+    assert_int_equal(ids[1], failed);
+}
+
+static void a_job_that_is_tried_again_has_no_expiry_left(void **state)
+{
+    (void)state;
+    uint64_t ids[4], id = add_due(UNSET, NOW + 5);
+    assert_int_equal(store_end_waiting(s, id, STATE_CANCELLED, NOW), 1);
+    assert_int_equal(store_retry(s, id, class, NOW), 1);
+    assert_int_equal(store_find_expired(s, NOW + 10, ids, 4), 0);
+    assert_int_equal(get(id).state, STATE_QUEUED);
 }
 
 static void a_submit_that_is_put_again_changes_nothing(void **state)
@@ -666,6 +713,9 @@ int main(void)
         test(heads_come_by_falling_priority_then_by_id),
         test(what_is_due_comes_in_slices_and_in_order),
         test(what_expires_comes_in_slices_and_in_order),
+        test(a_job_that_ran_past_its_expiry_expires_when_it_waits_again),
+        test(a_job_that_is_tried_again_has_no_expiry_left),
+        test(what_has_not_ended_stays_between_finished_jobs_that_go),
         test(the_oldest_that_waits_is_found_behind_higher_priorities),
         test(a_session_remembers_its_last_sixteen_submits),
         test(a_submit_that_is_put_again_changes_nothing),

@@ -79,6 +79,16 @@ static void change(const char *text)
     sqlite3_close(db);
 }
 
+/* A database as it was written before there were shelves. */
+static void put_former(void)
+{
+    cleanup(freep) char *from = xasprintf("%s/tests/schema_2.sql", getenv("TERN_SOURCE"));
+    cleanup(closep) int fd = open(from, O_RDONLY | O_CLOEXEC);
+    char text[16384] = "";
+    assert_in_range(read(fd, text, sizeof text - 1), 1, sizeof text - 2);
+    change(text);
+}
+
 /* Refused with this error and this part of a text; file and log are as they were. */
 static void assert_refused(int error, const char *part)
 {
@@ -154,14 +164,76 @@ static void of_a_database_that_is_refused_not_even_the_log_is_touched(void **sta
 static void a_database_of_the_first_release_is_brought_up_to_date(void **state)
 {
     (void)state;
-    store_close(must_open());
-    change("ALTER TABLE job DROP COLUMN started; PRAGMA user_version = 1;"
-           "INSERT INTO job (state, class, priority, submitted_at, owner) VALUES (2, 1, 0, 1, 1)");
+    put_former();
+    change("ALTER TABLE job DROP COLUMN started; PRAGMA user_version = 1");
     struct store *s = must_open();
     struct job_row j;
-    assert_int_equal(store_get(s, 1, &j), 0);
+    assert_int_equal(store_get(s, 8, &j), 0);
+    assert_int_equal(j.state, STATE_RUNNING);
     assert_false(j.started);
     store_close(s);
+}
+
+static struct str fetched(uint64_t job, uint64_t what, struct message *ret, struct buf *bytes)
+{
+    struct store_reader *r;
+    char *error;
+    const char *why;
+    assert_int_equal(store_reader_open(&r, path, &error), 0);
+    struct message ask;
+    message_init(&ask, MSG_FETCH);
+    ask.fetch.job = job;
+    ask.fetch.what = what;
+    assert_true(store_reader_answer(r, &ask, STR_UNSET, bytes) >= 0);
+    store_reader_close(r);
+    assert_true(message_decode(ret, bytes->p, bytes->n, &why) >= 0);
+    assert_int_equal(ret->type, MSG_FETCHED);
+    return ret->fetched.data;
+}
+
+static void the_jobs_of_schema_2_are_all_there(void **state)
+{
+    (void)state;
+    put_former();
+    struct store *s = must_open();
+    struct job_row j;
+    struct head heads[4];
+    uint64_t expired[4];
+    assert_int_equal(store_heads(s, 3, heads, 4), 3);
+    assert_int_equal(heads[0].id, 4);
+    assert_int_equal(heads[0].priority, 5);
+    assert_int_equal(heads[1].id, 6);
+    assert_int_equal(heads[2].id, 5);
+    assert_int_equal(heads[2].priority, -5);
+    assert_int_equal(store_get(s, 4, &j), 0);
+    assert_true(j.timeout_ms == 3000 && j.retries == 2 && j.memory_bytes == 1 << 30 && j.kill_grace_ms == 2000);
+    assert_int_equal(store_get(s, 8, &j), 0);
+    assert_true(j.state == STATE_RUNNING && j.started && j.timeout_ms == UNSET);
+    assert_true(store_next_due(s) == 1821179643772);
+    assert_true(store_next_expiry(s) == 1873019643772);
+    assert_int_equal(store_find_expired(s, 1873019643900, expired, 4), 2);
+    assert_int_equal(expired[0], 3);
+    assert_int_equal(expired[1], 6);
+    store_close(s);
+}
+
+static void the_results_of_schema_2_are_all_there(void **state)
+{
+    (void)state;
+    put_former();
+    store_close(must_open());
+    struct message m;
+    struct buf b;
+    buf_init(&b, LIMIT_MESSAGE_BYTES);
+    assert_true(str_is(fetched(1, WHAT_RESULT, &m, &b), "hello"));
+    message_fini(&m);
+    buf_clear(&b);
+    assert_true(str_is(fetched(2, WHAT_RESULT, &m, &b), "out\n"));
+    message_fini(&m);
+    buf_clear(&b);
+    assert_int_equal(fetched(2, WHAT_OUTPUT, &m, &b).n, 18);
+    message_fini(&m);
+    buf_fini(&b);
 }
 
 static void a_database_of_another_application_is_refused(void **state)
@@ -292,6 +364,8 @@ int main(void)
         test(a_database_of_a_newer_release_is_refused),
         test(of_a_database_that_is_refused_not_even_the_log_is_touched),
         test(a_database_of_the_first_release_is_brought_up_to_date),
+        test(the_jobs_of_schema_2_are_all_there),
+        test(the_results_of_schema_2_are_all_there),
         test(a_database_of_another_application_is_refused),
         test(a_folder_that_does_not_exist_is_refused),
         test(a_file_that_may_not_be_written_is_refused),

@@ -100,6 +100,7 @@ static void empty(struct broker *b)
 {
     static const char clear[] =
         "BEGIN; DELETE FROM job; DELETE FROM payload; DELETE FROM attempt; DELETE FROM output; DELETE FROM event;"
+        "DELETE FROM spec; DELETE FROM expiry;"
         "DELETE FROM client; DELETE FROM submit; DELETE FROM worker; DELETE FROM owner; DELETE FROM queue;"
         "DELETE FROM counter; DELETE FROM class; DELETE FROM meta WHERE key = 'next_id'; COMMIT";
     store_rollback(b->store);

@@ -191,6 +191,11 @@ static void check_attempts(struct world *w)
         { "SELECT coalesce(min(job), 0) FROM attempt WHERE ending = 0 AND state <> 4", "an attempt did it, and it did not end as done" },
         { "SELECT coalesce(min(id), 0) FROM job WHERE state IN (4, 5) AND (id, attempt, state) NOT IN (SELECT job, n, state FROM attempt)",
           "it is done or dead, and no attempt made it so" },
+        { "SELECT coalesce(min(id), 0) FROM job WHERE (shelf, rank) IS NOT (CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END, "
+          "CASE state WHEN 1 THEN due_at WHEN 2 THEN -priority WHEN 0 THEN 0 WHEN 3 THEN 0 ELSE finished_at END)",
+          "it stands where its state does not belong" },
+        { "SELECT coalesce(min(id), 0) FROM job WHERE expire_at IS NOT NULL AND state < 3 "
+          "AND (expire_at, id) NOT IN (SELECT at, job FROM expiry)", "it expires, and is not noted" },
     };
     for (size_t i = 0; i < ELEMENTS(rules); i++) {
         sqlite3_stmt *q = NULL;

@@ -70,7 +70,7 @@ static void check_whole(struct sweep *s)
     } rules[] = {
         { "SELECT count(*) FROM payload WHERE job NOT IN (SELECT id FROM job)", "a payload has no job" },
         { "SELECT count(*) FROM attempt WHERE job NOT IN (SELECT id FROM job)", "an attempt has no job" },
-        { "SELECT count(*) FROM output WHERE (job, attempt) NOT IN (SELECT job, n FROM attempt)", "a result has no attempt" },
+        { "SELECT count(*) FROM output WHERE (job, attempt) NOT IN (SELECT job, n FROM attempt)", "an output has no attempt" },
         { "SELECT count(*) FROM event WHERE job NOT IN (SELECT id FROM job)", "an event has no job" },
         { "SELECT count(*) FROM job WHERE class NOT IN (SELECT id FROM class) OR owner NOT IN (SELECT id FROM owner)",
           "a job has no class, or no owner" },
@@ -80,6 +80,13 @@ static void check_whole(struct sweep *s)
           "an attempt is recorded that has not ended" },
         { "SELECT count(*) FROM job WHERE failures > (SELECT count(*) FROM attempt WHERE job = id AND ending = 1)",
           "a failure is counted that no attempt tells of" },
+        { "SELECT count(*) FROM job WHERE (shelf, rank) IS NOT (CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END, "
+          "CASE state WHEN 1 THEN due_at WHEN 2 THEN -priority WHEN 0 THEN 0 WHEN 3 THEN 0 ELSE finished_at END)",
+          "a job stands where its state does not belong" },
+        { "SELECT count(*) FROM job WHERE expire_at IS NOT NULL AND state < 3 AND (expire_at, id) NOT IN (SELECT at, job FROM expiry)",
+          "a job that expires is not noted" },
+        { "SELECT count(*) FROM spec WHERE job NOT IN (SELECT id FROM job)", "a spec has no job" },
+        { "SELECT count(*) FROM expiry WHERE job NOT IN (SELECT id FROM job)", "what is not there expires" },
         { "SELECT count(*) FROM job WHERE state = 3 AND worker NOT IN (SELECT id FROM worker)", "a job runs at nobody's" },
         { "SELECT count(*) FROM job WHERE NOT EXISTS (SELECT 1 FROM submit WHERE id >= first_id AND id < first_id + count)",
           "a job's submit is not remembered" },
@@ -100,7 +107,7 @@ void check_recorded(struct sweep *s, size_t plan, uint64_t job, uint64_t attempt
     size_t n = plans[plan].result_bytes;
     cleanup(freep) char *result = xmalloc(n + 1);
     plan_fill(plan, attempt, result, n);
-    bool same = is_body(s, "SELECT body FROM output WHERE job = ? AND attempt = ? AND kind = 0", job, attempt,
+    bool same = is_body(s, "SELECT result FROM attempt WHERE job = ? AND n = ?", job, attempt,
                         (struct str){ result, n });
     sweep_check(s, same, "P2: the result of attempt %" PRIu64 " of job %" PRIu64 " is another than was recorded", attempt, job);
 }
