@@ -179,9 +179,10 @@ int store_write(struct store *s)
     return r < 0 ? r : 0;
 }
 
+/* Ids are never given out twice. While the job with the highest is there, it says how far they go. */
 static int save_next_id(struct store *s)
 {
-    if (s->next_id == s->next_id_saved)
+    if (s->next_id == s->next_id_saved || !s->highest_removed)
         return 0;
     sqlite3_stmt *q = sql(s, SQL_META_PUT);
     bind_text(q, 1, str_of("next_id"));
@@ -212,7 +213,9 @@ int store_commit(struct store *s)
     if (r < 0)
         return r;
     s->in_turn = false;
-    s->next_id_saved = s->next_id;
+    if (s->highest_removed)
+        s->next_id_saved = s->next_id;
+    s->highest_removed = false;
     return s->wal_pages - s->wal_pages_tried > WAL_PAGES_BACKSTOP ? store_checkpoint(s) : 0;
 }
 
@@ -220,7 +223,7 @@ void store_rollback(struct store *s)
 {
     if (!sqlite3_get_autocommit(s->db))
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    s->in_turn = false;
+    s->in_turn = s->highest_removed = false;
     s->failed = 0;
     counters_drop(s);
     store_load_caches(s);

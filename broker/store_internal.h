@@ -101,13 +101,13 @@
     X(WORKER_FIND, HOT, "SELECT id FROM worker WHERE instance = ?")                                \
     X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen) VALUES (?, ?, ?, ?) RETURNING id")       \
     X(WORKER_GET, HOT, "SELECT instance, name FROM worker WHERE id = ?")                           \
-    X(SUBMIT_FIND, HOT, "SELECT first_id, count FROM submit WHERE owner = ? AND instance = ? AND seq = ?")             \
-    X(SUBMIT_LAST, HOT, "SELECT last_seq FROM client WHERE owner = ? AND instance = ?")            \
+    X(SUBMITS, HOT, "SELECT seq, first_id, count FROM submit WHERE owner = ? AND instance = ? ORDER BY seq DESC")      \
     X(SUBMIT_ADD, HOT, "INSERT OR REPLACE INTO submit (owner, instance, seq, first_id, count) VALUES (?, ?, ?, ?, ?)") \
     X(SUBMIT_TRIM, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ? AND seq <= ?")        \
+    X(CLIENT_USED, HOT, "SELECT last_used FROM client WHERE owner = ? AND instance = ?")           \
     X(CLIENT_PUT, HOT,                                                                             \
-      "INSERT INTO client (owner, instance, last_seq, last_used) VALUES (?, ?, ?, ?) ON CONFLICT (owner, instance) "   \
-      "DO UPDATE SET last_seq = max(last_seq, excluded.last_seq), last_used = excluded.last_used") \
+      "INSERT INTO client (owner, instance, last_used) VALUES (?, ?, ?) ON CONFLICT (owner, instance) "                \
+      "DO UPDATE SET last_used = excluded.last_used")                                              \
     X(CLIENT_REMOVE, HOT, "DELETE FROM client WHERE owner = ? AND instance = ?")                   \
     X(SUBMITS_REMOVE, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ?")                  \
     X(CLIENT_OLD, HOT, "SELECT owner, instance FROM client WHERE last_used < ? LIMIT 1")          \
@@ -130,7 +130,8 @@ struct store {
     bool in_turn;           /* a transaction is open */
     int failed;             /* the first error of this turn: nothing more is written until store_rollback */
     char error[512];
-    uint64_t next_id, next_id_saved;
+    uint64_t next_id, next_id_saved; /* above all ids that were given out; saved when the job with the highest goes */
+    bool highest_removed;   /* in this turn */
     uint64_t n_finished;
     struct strmap owners;   /* name -> number, as a pointer */
     int64_t (*deltas)[N_STATES]; /* owned: of this turn, by class - 1 */

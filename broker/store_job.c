@@ -24,7 +24,9 @@ int store_load_caches(struct store *s)
     strmap_fini(&s->owners);
     sqlite3_stmt *q = sql(s, SQL_META_GET);
     bind_text(q, 1, str_of("next_id"));
-    s->next_id = s->next_id_saved = (uint64_t)sql_number(s, q, 1);
+    s->next_id_saved = (uint64_t)sql_number(s, q, 1);
+    uint64_t after_last = store_last_id(s) + 1;
+    s->next_id = after_last > s->next_id_saved ? after_last : s->next_id_saved;
     s->n_finished = (uint64_t)sql_number(s, sql(s, SQL_FINISHED_COUNT), 0);
     return s->failed;
 }

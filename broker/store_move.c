@@ -127,6 +127,7 @@ int store_remove_range(struct store *s, const struct swept_job *jobs, size_t n)
     static const enum statement parts[] = { SQL_REMOVE,          SQL_REMOVE_SPEC,   SQL_REMOVE_PAYLOAD,
                                             SQL_REMOVE_ATTEMPTS, SQL_REMOVE_OUTPUT, SQL_REMOVE_EVENTS };
     int r = store_write(s);
+    s->highest_removed |= jobs[n - 1].id + 1 == s->next_id;
     for (size_t i = 0; i < ELEMENTS(parts) && r >= 0; i++) {
         bind_int(sql(s, parts[i]), 1, (int64_t)jobs[0].id);
         bind_int(sql(s, parts[i]), 2, (int64_t)jobs[n - 1].id);

@@ -2,6 +2,7 @@
 #include "broker/store_internal.h"
 
 #define SUBMITS_KEPT 16
+#define USED_EVERY_MS 60000
 
 int store_worker(struct store *s, struct str instance, struct str name, struct str host, int64_t now_ms,
                  uint64_t *ret_worker)
@@ -40,50 +41,68 @@ int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16
     return 0;
 }
 
+/* The newest first: a new number needs no more than that one. */
 int store_find_submit(struct store *s, struct str owner, struct str instance, uint64_t seq, struct submit_row *ret,
                       uint64_t *ret_last)
 {
-    sqlite3_stmt *q = sql(s, SQL_SUBMIT_LAST);
+    *ret_last = 0;
+    sqlite3_stmt *q = sql(s, SQL_SUBMITS);
     bind_text(q, 1, owner);
     bind_blob(q, 2, instance);
-    *ret_last = (uint64_t)sql_number(s, q, 0);
-    q = sql(s, SQL_SUBMIT_FIND);
-    bind_text(q, 1, owner);
-    bind_blob(q, 2, instance);
-    bind_int(q, 3, seq > INT64_MAX ? 0 : (int64_t)seq); /* there is no submit 0 */
-    int r = s->failed ? s->failed : sql_row(s, q);
+    int r = s->failed;
+    while (r >= 0 && (r = sql_row(s, q)) > 0) {
+        *ret = (struct submit_row){ (uint64_t)column_int(q, 0), (uint64_t)column_int(q, 1), (uint64_t)column_int(q, 2) };
+        *ret_last = *ret_last ? *ret_last : ret->seq;
+        if (ret->seq <= seq)
+            break;
+    }
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
-    *ret = (struct submit_row){ seq, (uint64_t)column_int(q, 0), (uint64_t)column_int(q, 1) };
     sql_end(q);
-    return 0;
+    return ret->seq == seq ? 0 : -ENOENT;
+}
+
+/* When a client was here last is written no more than once in USED_EVERY_MS: it is forgotten only after a day. */
+static int note_used(struct store *s, struct str owner, struct str instance, int64_t now_ms)
+{
+    sqlite3_stmt *q = sql(s, SQL_CLIENT_USED);
+    bind_text(q, 1, owner);
+    bind_blob(q, 2, instance);
+    int64_t used_ms = sql_number(s, q, UNSET);
+    if (used_ms != UNSET && used_ms <= now_ms && now_ms - used_ms < USED_EVERY_MS)
+        return 0;
+    q = sql(s, SQL_CLIENT_PUT);
+    bind_text(q, 1, owner);
+    bind_blob(q, 2, instance);
+    bind_int(q, 3, now_ms);
+    return sql_run(s, q);
+}
+
+static int trim_submits(struct store *s, struct str owner, struct str instance, uint64_t seq)
+{
+    sqlite3_stmt *q = sql(s, SQL_SUBMIT_TRIM);
+    bind_text(q, 1, owner);
+    bind_blob(q, 2, instance);
+    bind_int(q, 3, (int64_t)seq - SUBMITS_KEPT);
+    return sql_run(s, q);
 }
 
 int store_put_submit(struct store *s, struct str owner, struct str instance, const struct submit_row *row, int64_t now_ms)
 {
     int r = store_write(s);
+    if (r >= 0)
+        r = note_used(s, owner, instance, now_ms);
     if (r < 0)
         return r;
-    sqlite3_stmt *q = sql(s, SQL_CLIENT_PUT);
-    bind_text(q, 1, owner);
-    bind_blob(q, 2, instance);
-    bind_int(q, 3, (int64_t)row->seq);
-    bind_int(q, 4, now_ms);
-    r = sql_run(s, q);
-    q = sql(s, SQL_SUBMIT_ADD);
+    sqlite3_stmt *q = sql(s, SQL_SUBMIT_ADD);
     bind_text(q, 1, owner);
     bind_blob(q, 2, instance);
     bind_int(q, 3, (int64_t)row->seq);
     bind_int(q, 4, (int64_t)row->first_id);
     bind_int(q, 5, (int64_t)row->count);
-    if (r >= 0)
-        r = sql_run(s, q);
-    q = sql(s, SQL_SUBMIT_TRIM);
-    bind_text(q, 1, owner);
-    bind_blob(q, 2, instance);
-    bind_int(q, 3, (int64_t)row->seq - SUBMITS_KEPT);
+    r = sql_run(s, q);
     if (r >= 0 && row->seq > SUBMITS_KEPT)
-        r = sql_run(s, q);
+        r = trim_submits(s, owner, instance, row->seq);
     return r < 0 ? r : 0;
 }
 

@@ -91,6 +91,7 @@ static const char schema_3[] =
     "CREATE INDEX job_shelf ON job (shelf, rank);"
     "ALTER TABLE attempt ADD COLUMN result BLOB;"
     "UPDATE attempt SET result = body FROM output o WHERE o.job = attempt.job AND o.attempt = n AND kind = 0;"
+    "ALTER TABLE client DROP COLUMN last_seq;"
     "CREATE TABLE output_3 (job INTEGER NOT NULL, attempt INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, attempt)) STRICT,"
     "  WITHOUT ROWID;"
     "INSERT INTO output_3 SELECT job, attempt, body FROM output WHERE kind = 1;"
