@@ -82,7 +82,7 @@ static void change(const char *text)
 /* A database as it was written before there were shelves. */
 static void put_former(void)
 {
-    cleanup(freep) char *from = xasprintf("%s/tests/schema_2.sql", getenv("TERN_SOURCE"));
+    cleanup(freep) char *from = xasprintf("%s/tests/schema_2.sql", getenv("TERN_SOURCE") ?: ".");
     cleanup(closep) int fd = open(from, O_RDONLY | O_CLOEXEC);
     char text[16384] = "";
     assert_in_range(read(fd, text, sizeof text - 1), 1, sizeof text - 2);
