@@ -306,7 +306,7 @@ void dispatch(struct broker *b, struct now now)
 {
     struct heap h;
     heap_init(b, &h);
-    struct batch *batch = h.n ? xcalloc(1, sizeof *batch) : NULL;
+    struct batch *batch = h.n ? xmalloc(sizeof *batch) : NULL;
     size_t leased = 0;
     bool fits = true;
     while (h.n && fits && leased < LEASES_A_TURN && b->outbox.bytes < RUN_BYTES_A_TURN && !b->failed) {
