@@ -46,6 +46,8 @@ struct verdict retry_judge(const struct job_row *job, const struct outcome *o, i
         return v;
     }
     if (job->cancel_asked) {
+        v.failures += o->ending == ENDING_FAILED;
+        v.crashes += o->ending == ENDING_LOST && started;
         v.to = STATE_CANCELLED;
         return v;
     }

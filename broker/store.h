@@ -94,6 +94,13 @@ struct job_row {
 int store_get(struct store *s, uint64_t id, struct job_row *ret);
 /* The jobs of first..last in order of id, at most max of them; returns how many. */
 int store_scan(struct store *s, uint64_t first, uint64_t last, struct job_row *ret, size_t max);
+/* The same, of which little is wanted. */
+struct glance {
+    uint64_t id;
+    enum job_state state;
+    int64_t owner;
+};
+int store_scan_states(struct store *s, uint64_t first, uint64_t last, struct glance *ret, size_t max);
 uint64_t store_last_id(struct store *s);
 /* The number of an owner's text, 0 when no job was ever submitted by it. */
 int64_t store_owner(struct store *s, struct str owner);

@@ -51,11 +51,13 @@
     X(PAYLOAD_ADD, HOT, "INSERT INTO payload (job, body) VALUES (?, ?)")                           \
     X(JOB_GET, HOT, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE id = ?")                     \
     X(JOB_SCAN, HOT, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?")       \
+    X(STATE_SCAN, HOT, "SELECT id, state, owner FROM job WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?")                \
     X(JOB_LAST, HOT, "SELECT max(id) FROM job")                                                    \
     X(HEADS, HOT,                                                                                  \
       "SELECT -rank, id FROM job WHERE shelf = ? ORDER BY rank, id LIMIT ?")                       \
-    X(LEASE_GET, HOT,                                                                              \
-      "SELECT " JOB_COLUMNS ", name, body FROM " JOB_TABLES " LEFT JOIN payload ON payload.job = id WHERE id = ? AND state = 2") \
+    X(LEASE_SCAN, HOT,                                                                             \
+      "SELECT " JOB_COLUMNS ", name, body FROM " JOB_TABLES " LEFT JOIN payload ON payload.job = id "            \
+      "WHERE id >= ? AND id <= ? AND state = 2 ORDER BY id") \
     X(LEASE, HOT,                                                                                  \
       "UPDATE job SET state = 3, shelf = -2, rank = 0, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0 "  \
       "WHERE id = ?1 AND state = 2")                                                               \

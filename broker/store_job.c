@@ -167,15 +167,31 @@ int store_get(struct store *s, uint64_t id, struct job_row *ret)
     return 0;
 }
 
+static void bind_scan(sqlite3_stmt *q, uint64_t first, uint64_t last)
+{
+    bind_int(q, 1, first > INT64_MAX ? INT64_MAX : (int64_t)first);
+    bind_int(q, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
+}
+
 int store_scan(struct store *s, uint64_t first, uint64_t last, struct job_row *ret, size_t max)
 {
     sqlite3_stmt *q = sql(s, SQL_JOB_SCAN);
-    bind_int(q, 1, first > INT64_MAX ? INT64_MAX : (int64_t)first);
-    bind_int(q, 2, last > INT64_MAX ? INT64_MAX : (int64_t)last);
+    bind_scan(q, first, last);
     bind_int(q, 3, (int64_t)max);
     int n = 0, r;
     while ((r = sql_row(s, q)) > 0)
         read_job(q, &ret[n++]);
+    return r < 0 ? r : n;
+}
+
+int store_scan_states(struct store *s, uint64_t first, uint64_t last, struct glance *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_STATE_SCAN);
+    bind_scan(q, first, last);
+    bind_int(q, 3, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0)
+        ret[n++] = (struct glance){ (uint64_t)column_int(q, 0), (enum job_state)column_int(q, 1), column_int(q, 2) };
     return r < 0 ? r : n;
 }
 
@@ -219,48 +235,81 @@ static void keep_texts(struct lease_order *o, struct str name, struct str payloa
     o->payload = (struct str){ p + name.n, payload.n };
 }
 
-/* A SELECT and an UPDATE: together half the cost of one UPDATE with RETURNING, which fills a table of its own. */
-static int lease_one(struct store *s, struct lease_order *o, int64_t now_ms)
+static void take_order(struct lease_order *o, sqlite3_stmt *q, int64_t now_ms)
 {
-    sqlite3_stmt *q = sql(s, SQL_LEASE_GET);
-    bind_int(q, 1, (int64_t)o->id);
-    int r = sql_row(s, q);
-    o->leased = r > 0;
-    if (r <= 0)
-        return r;
     read_job(q, &o->job);
     keep_texts(o, column_text(q, 23), column_blob(q, 24));
-    sql_end(q);
+    o->leased = true;
     o->job.state = STATE_RUNNING;
     o->job.attempt++;
     o->job.worker = o->worker;
     o->job.pool = o->pool;
     o->job.started_ms = now_ms;
     o->job.started = false;
-    q = sql(s, SQL_LEASE);
+}
+
+#define LEASE_BYTES (8u << 20) /* of the payloads that one call of store_lease copies; the last may reach beyond */
+
+/* Reads orders whose ids follow each other. */
+static int read_orders(struct store *s, struct lease_order *orders, size_t n, size_t *bytes, int64_t now_ms)
+{
+    sqlite3_stmt *q = sql(s, SQL_LEASE_SCAN);
+    bind_scan(q, orders[0].id, orders[n - 1].id);
+    int r = 0;
+    while (*bytes <= LEASE_BYTES && (r = sql_row(s, q)) > 0) {
+        struct lease_order *o = &orders[(uint64_t)column_int(q, 0) - orders[0].id];
+        take_order(o, q, now_ms);
+        *bytes += o->payload.n;
+    }
+    if (r > 0)
+        sql_end(q);
+    return r < 0 ? r : 0;
+}
+
+/* A SELECT and an UPDATE: together half the cost of one UPDATE with RETURNING, which fills a table of its own. */
+static int lease_one(struct store *s, struct lease_order *o)
+{
+    sqlite3_stmt *q = sql(s, SQL_LEASE);
     bind_int(q, 1, (int64_t)o->id);
     bind_int(q, 2, (int64_t)o->job.attempt);
     bind_int(q, 3, (int64_t)o->worker);
     bind_int(q, 4, o->pool);
-    bind_int(q, 5, now_ms);
+    bind_int(q, 5, o->job.started_ms);
     counter_move(s, o->job.class, STATE_QUEUED, o->job.class, STATE_RUNNING);
-    r = sql_run(s, q);
-    return r < 0 ? r : 0;
+    return sql_run(s, q);
 }
 
-#define LEASE_BYTES (8u << 20) /* of the payloads that one call of store_lease copies; the last may reach beyond */
+static size_t following(const struct lease_order *orders, size_t n)
+{
+    size_t i = 1;
+    while (i < n && orders[i].id == orders[i - 1].id + 1)
+        i++;
+    return i;
+}
+
+/* Those behind the last whose payload was read, when there was no room for more. */
+static void mark_left(struct lease_order *orders, size_t n, bool full)
+{
+    for (size_t i = n; i-- > 0;) {
+        full = full && !orders[i].leased;
+        orders[i].left = full;
+    }
+}
 
 int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms)
 {
     int r = store_write(s);
     size_t bytes = 0;
-    for (size_t i = 0; i < n && r >= 0; i++) {
+    for (size_t i = 0; i < n; i++)
         orders[i].leased = false;
-        orders[i].left = bytes > LEASE_BYTES;
-        if (!orders[i].left)
-            r = lease_one(s, &orders[i], now_ms);
-        bytes += orders[i].leased ? orders[i].payload.n : 0;
+    for (size_t i = 0, k; i < n && r >= 0 && bytes <= LEASE_BYTES; i += k) {
+        k = following(orders + i, n - i);
+        r = read_orders(s, orders + i, k, &bytes, now_ms);
     }
+    mark_left(orders, n, bytes > LEASE_BYTES);
+    for (size_t i = 0; i < n && r >= 0; i++)
+        if (orders[i].leased)
+            r = lease_one(s, &orders[i]);
     return r < 0 ? r : 0;
 }
 

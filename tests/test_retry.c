@@ -139,7 +139,7 @@ static const struct verdict_case cases[] = {
     { ENDING_FAILED, 0, 0, 1, UNSET, 3, UNSET, 3, 0, STATE_DEAD, 4, 0 },
     { ENDING_FAILED, 0, 0, 0, 1, 0, UNSET, 0, 0, STATE_SCHEDULED, 1, 0 },
     { ENDING_FAILED, 1, 0, 1, 9, 9, UNSET, 0, 0, STATE_DEAD, 1, 0 }, /* for good */
-    { ENDING_FAILED, 0, 1, 1, 9, 9, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
+    { ENDING_FAILED, 0, 1, 1, 9, 9, UNSET, 0, 0, STATE_CANCELLED, 1, 0 },
     { ENDING_FAILED, 0, 0, 1, 1, 0, 1, 0, 5, STATE_SCHEDULED, 1, 5 }, /* apart from crashes */
     /* losses, bounded by the crash limit: three when nobody says otherwise */
     { ENDING_LOST, 0, 0, 1, UNSET, 0, UNSET, 0, 0, STATE_QUEUED, 0, 1 },
@@ -151,7 +151,7 @@ static const struct verdict_case cases[] = {
     { ENDING_LOST, 0, 0, 0, UNSET, 0, UNSET, 0, 2, STATE_QUEUED, 0, 2 }, /* had not started */
     { ENDING_LOST, 0, 0, 0, UNSET, 0, 1, 0, 9, STATE_QUEUED, 0, 9 },
     { ENDING_LOST, 0, 0, 1, 0, 0, UNSET, 7, 0, STATE_QUEUED, 7, 1 }, /* apart from failures */
-    { ENDING_LOST, 0, 1, 1, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
+    { ENDING_LOST, 0, 1, 1, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 1 },
     { ENDING_LOST, 0, 1, 0, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },
     /* stopped */
     { ENDING_CANCELLED, 0, 1, 1, UNSET, 0, UNSET, 0, 0, STATE_CANCELLED, 0, 0 },

@@ -11,7 +11,6 @@ from record import Record
 RUNNING, DONE, DEAD, CANCELLED, EXPIRED = 3, 4, 5, 6, 7
 ENDED_DONE, ENDED_FAILED, ENDED_CANCELLED, ENDED_EXPIRED, ENDED_LOST = range(5)
 REASON_EXIT = 1
-KIND_RESULT, KIND_OUTPUT = 0, 1
 OUTPUT_STDOUT = 1
 RESULT_MS = 1000    # a finished attempt's outcome is recorded within this time, when all is well
 
@@ -48,10 +47,12 @@ class Checker:
         self.findings, self.figures = [], Counter()
         self.record = Record(record_path)
         self.batches, self.cancels, self.disturbances = batches, cancels, disturbances
-        self.jobs = {row["id"]: row for row in journal.rows(db, "job")}
+        specs = {row["job"]: dict(row) for row in journal.rows(db, "spec")}
+        none = dict.fromkeys(journal.columns(db, "spec"))
+        self.jobs = {row["id"]: {**specs.get(row["id"], none), **dict(row)} for row in journal.rows(db, "job")}
         self.attempts = by_job(journal.rows(db, "attempt"))
         self.events = by_job(journal.rows(db, "event"))
-        self.outputs = {(r["job"], r["attempt"], r["kind"]): r["body"] for r in journal.rows(db, "output")}
+        self.outputs = {(r["job"], r["attempt"]): r["body"] for r in journal.rows(db, "output")}
         self.ends = by_job(db.execute("SELECT job, state, attempt FROM chaos_end"))
         self.specs = {spec["name"]: spec for batch in batches for spec in batch.jobs}
         self.runs = defaultdict(list)
@@ -178,7 +179,7 @@ class Checker:
         """What is recorded is what this very attempt did."""
         spec = self.specs.get(job["name"], {})
         if "command" not in spec:
-            result = self.outputs.get((job["id"], a["n"], KIND_RESULT), b"")
+            result = a["result"] or b""
             if a["ending"] == ENDED_DONE and result != expected_result(spec):
                 self.object("wrong", f"job {job['id']} ({spec.get('handler')}): its result is not that of its payload")
             return
@@ -189,7 +190,7 @@ class Checker:
             self.object("wrong", f"{text} as done, its command says {code}")
         if a["ending"] == ENDED_FAILED and a["reason"] == REASON_EXIT and code != a["exit_code"]:
             self.object("wrong", f"{text} with exit status {a['exit_code']}, its command says {code}")
-        output = standard_output(self.outputs.get((job["id"], a["n"], KIND_OUTPUT), b""))
+        output = standard_output(self.outputs.get((job["id"], a["n"]), b""))
         if a["ending"] == ENDED_DONE and output != f"{job['id']} {a['n']}\n".encode():
             self.object("wrong", f"{text} with the output {output!r}")
 

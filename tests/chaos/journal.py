@@ -3,7 +3,7 @@ sooner) and each move of a job to a terminal state, in the very transaction that
 
 import sqlite3
 
-KEPT = ("job", "attempt", "output", "event")
+KEPT = ("job", "spec", "attempt", "output", "event")
 
 
 def columns(db, table):
