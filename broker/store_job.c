@@ -275,8 +275,11 @@ static int lease_one(struct store *s, struct lease_order *o)
     bind_int(q, 3, (int64_t)o->worker);
     bind_int(q, 4, o->pool);
     bind_int(q, 5, o->job.started_ms);
-    counter_move(s, o->job.class, STATE_QUEUED, o->job.class, STATE_RUNNING);
-    return sql_run(s, q);
+    int r = sql_run(s, q);
+    o->leased = r == 1; /* not when it stands among the orders twice */
+    if (o->leased)
+        counter_move(s, o->job.class, STATE_QUEUED, o->job.class, STATE_RUNNING);
+    return r;
 }
 
 static size_t following(const struct lease_order *orders, size_t n)

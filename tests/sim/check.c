@@ -109,13 +109,13 @@ bool check_all_ended(struct world *w) { return w->broker && each_job(w, has_ende
 static int64_t retries_of(const struct job_row *j) { return or_default(j->retries, RETRIES_DECLARED); }
 static int64_t crash_limit_of(const struct job_row *j) { return max_i64(or_default(j->crash_limit, RETRY_CRASH_LIMIT), 1); }
 
-/* What passes a limit is dead, and nothing comes after it. */
+/* What passes a limit is dead, or was to be cancelled then, and nothing comes after it. */
 static void check_limits(struct world *w, const struct job_row *j)
 {
-    int dead = j->state == STATE_DEAD;
-    world_check(w, j->id, (int64_t)j->failures <= retries_of(j) + dead, "P2: job %lu is %s and has failed %lu times",
+    int over = j->state == STATE_DEAD || j->state == STATE_CANCELLED;
+    world_check(w, j->id, (int64_t)j->failures <= retries_of(j) + over, "P2: job %lu is %s and has failed %lu times",
                 (unsigned long)j->id, state_name(j->state), (unsigned long)j->failures);
-    world_check(w, j->id, (int64_t)j->crashes <= crash_limit_of(j) - !dead, "P2: job %lu is %s and has crashed %lu times",
+    world_check(w, j->id, (int64_t)j->crashes <= crash_limit_of(j) - !over, "P2: job %lu is %s and has crashed %lu times",
                 (unsigned long)j->id, state_name(j->state), (unsigned long)j->crashes);
 }
 
