@@ -81,13 +81,26 @@ static int64_t free_pages(struct store *s)
     return n;
 }
 
+#define VACUUM_PAGES 200
+#define VACUUM_PAGES_LEAST 20
+#define VACUUM_STEPS 2000000 /* for a page in use at the end of the file SQLite walks its list of free pages: 2.7 ns each */
+
+static int vacuum_some(struct store *s, int64_t free)
+{
+    char text[64];
+    int64_t n = max_i64(min_i64(VACUUM_STEPS / max_i64(free, 1), VACUUM_PAGES), VACUUM_PAGES_LEAST);
+    snprintf(text, sizeof text, "PRAGMA incremental_vacuum(%d)", (int)n);
+    return sqlite3_exec(s->db, text, NULL, NULL, NULL);
+}
+
 int store_tidy(struct store *s)
 {
     if (s->in_turn || s->failed)
         return 0;
-    bool vacuum = free_pages(s) >= s->tidy_pages, more = false;
+    int64_t free = free_pages(s);
+    bool vacuum = free >= s->tidy_pages, more = false;
     if (vacuum) {
-        int rc = sqlite3_exec(s->db, "PRAGMA incremental_vacuum(200)", NULL, NULL, NULL);
+        int rc = vacuum_some(s, free);
         more = rc == SQLITE_OK && free_pages(s) >= s->tidy_pages;
         if (rc != SQLITE_OK && rc != SQLITE_FULL && rc != SQLITE_BUSY)
             store_error(s, rc); /* the next turn will end with it */
