@@ -94,10 +94,25 @@ void classes_fini(struct classes *c)
     *c = (struct classes){ 0 };
 }
 
+static bool has_key(const struct class *c, const struct class_key *k)
+{
+    return c->tag == k->tag && c->tag_unset == k->tag_unset && c->suspect == k->suspect && str_is(k->queue, c->queue->name) &&
+           str_is(k->handler, c->handler) && (c->program ? k->program.p && str_is(k->program, c->program) : !k->program.p);
+}
+
+static struct class *find(struct classes *c, const struct class_key *key)
+{
+    if (c->last && has_key(c->last, key))
+        return c->last;
+    cleanup(freep) char *text = key_text(key);
+    struct class *found = strmap_find(&c->by_key, str_of(text));
+    c->last = found ? found : c->last;
+    return found;
+}
+
 int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret)
 {
-    cleanup(freep) char *text = key_text(key);
-    *ret = strmap_find(&c->by_key, str_of(text));
+    *ret = find(c, key);
     if (*ret)
         return 0;
     if (c->n >= LIMIT_CLASSES && key->program.p) {

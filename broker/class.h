@@ -53,6 +53,7 @@ struct classes {
     struct strmap queues;   /* of struct queue, owned */
     struct class **all;     /* owned, by id - 1; places may be NULL */
     size_t n, cap;
+    struct class *last;     /* the one that was interned last: mostly the next one too */
 };
 
 /* Reads classes, queues and counters. */
