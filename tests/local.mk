@@ -28,9 +28,11 @@ UNIT_TESTS = \
 	%D%/test_output \
 	%D%/test_parse \
 	%D%/test_pool \
+	%D%/test_pool_ahead \
 	%D%/test_reader \
 	%D%/test_regress \
 	%D%/test_retry \
+	%D%/test_ring \
 	%D%/test_route \
 	%D%/test_selector \
 	%D%/test_sha256 \
@@ -268,7 +270,7 @@ $(FLOW_TESTS:.bats=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXE
 check-tsan:
 	@list=; for t in $(UNIT_TESTS); do \
 	  case $$t in \
-	    %D%/test_pool*|%D%/test_link*|%D%/test_coroutine*|%D%/test_handlers|%D%/test_reader*) list="$$list $$t";; \
+	    %D%/test_pool*|%D%/test_ring|%D%/test_link*|%D%/test_coroutine*|%D%/test_handlers|%D%/test_reader*) list="$$list $$t";; \
 	  esac; \
 	done; \
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list"

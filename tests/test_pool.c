@@ -5,6 +5,7 @@
 
 #include "proto/message.h"
 #include "proto/output.h"
+#include "proto/base/rng.h"
 #include "worker/handlers.h"
 #include "worker/launcher.h"
 #include "worker/zygote.h"
@@ -476,6 +477,77 @@ static void a_thousand_jobs_finish_exactly_once(void **state)
     rig_free(g);
 }
 
+static void what_waits_can_be_taken_back_and_stopped(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "short");
+    for (uint64_t i = 2; i <= 6; i++)
+        give_id(g, i, "well");
+    begin(g, 1);
+    turns(g, 5);
+    struct run *taken = pool_take_waiting(g->pool, 3, 1), *last = pool_take_any_waiting(g->pool);
+    assert_non_null(taken);
+    assert_null(pool_take_waiting(g->pool, 3, 1));
+    assert_int_equal(last->job.job, 6);
+    pool_stop(g->pool, 4, 1, REASON_CANCELLED, 1000, clock_now());
+    assert_int_equal(outcome_of(g, 4)->ending, ENDING_CANCELLED);
+    finish(g, 4);
+    static const uint64_t started[] = { 1, 2, 5 };
+    assert_int_equal(g->n_started, ELEMENTS(started));
+    assert_memory_equal(g->started, started, sizeof started);
+    run_free(taken);
+    run_free(last);
+    rig_free(g);
+}
+
+static void a_time_limit_counts_from_the_begin(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    for (uint64_t i = 1; i <= 4; i++)
+        give_id(g, i, "short");
+    struct run_job j = job_of(g, 5, "short", "");
+    j.timeout_ms = 150;
+    give(g, &j);
+    finish(g, 5);
+    assert_int_equal(outcome_of(g, 5)->ending, ENDING_DONE);
+    rig_free(g);
+}
+
+/* Each ends once, or is given back once, whatever is asked of it while it begins. */
+static void what_is_stopped_and_taken_back_at_any_moment_is_there_once(void **state)
+{
+    enum { JOBS = 1500 };
+    struct rig *g = rig_new(state, 4);
+    struct rng rng;
+    rng_init(&rng, 7);
+    size_t n_taken = 0;
+    for (uint64_t next = 1; g->n_finished + n_taken < JOBS;) {
+        for (size_t i = 0; i < 50 && next <= JOBS; i++)
+            give_id(g, next++, "well");
+        for (size_t i = 0; i < 3; i++) {
+            uint64_t stopped = 1 + rng_below(&rng, JOBS), wanted = 1 + rng_below(&rng, JOBS);
+            pool_stop(g->pool, stopped, 1, REASON_CANCELLED, 1000, clock_now());
+            struct run *r = pool_take_waiting(g->pool, wanted, 1);
+            n_taken += r != NULL;
+            if (r)
+                run_free(r);
+        }
+        turn(g, clock_now().mono_ms + 1);
+    }
+    turns(g, 20);
+    assert_int_equal(g->n_finished + n_taken, JOBS);
+    bool seen[JOBS + 1] = { false };
+    list_each(l, &g->finished) {
+        const struct run *r = list_entry(l, const struct run, link);
+        assert_false(seen[r->job.job]);
+        seen[r->job.job] = true;
+    }
+    for (size_t i = 0; i < g->n_started; i++)
+        assert_true(seen[g->started[i]]);
+    assert_int_equal(pool_load(g->pool).used + pool_load(g->pool).waiting, 0);
+    rig_free(g);
+}
+
 static void computing_and_waiting_are_told_apart(void **state)
 {
     struct rig *g = rig_new(state, 2);
@@ -619,6 +691,9 @@ static void a_pool_closes_while_jobs_run_and_wait(void **state)
     C(one_that_has_expired_never_starts, pool)                                                                      \
     C(slots_bound_what_runs_and_the_order_is_kept, pool)                                                            \
     C(a_thousand_jobs_finish_exactly_once, pool)                                                                    \
+    C(what_waits_can_be_taken_back_and_stopped, pool)                                                               \
+    C(a_time_limit_counts_from_the_begin, pool)                                                                     \
+    C(what_is_stopped_and_taken_back_at_any_moment_is_there_once, pool)                                             \
     C(computing_and_waiting_are_told_apart, pool)                                                                   \
     C(one_that_does_not_hear_costs_its_own_attempt_alone, pool)                                                     \
     C(too_many_that_do_not_hear_spend_the_pool, pool)                                                               \

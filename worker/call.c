@@ -19,6 +19,8 @@ void call_init(struct tern_job *j, const struct run_job *job, struct now now)
     buf_init(&j->output, LIMIT_RESULT_BYTES);
 }
 
+void call_begin(struct tern_job *j, struct now now) { j->deadline_ms = deadline_of(j->job, now); }
+
 void call_fini(struct tern_job *j)
 {
     buf_fini(&j->result);

@@ -26,6 +26,8 @@ struct tern_job {
 };
 
 void call_init(struct tern_job *j, const struct run_job *job, struct now now);
+/* For a call that begins later than it was made: its time limit counts from now on. */
+void call_begin(struct tern_job *j, struct now now);
 void call_fini(struct tern_job *j);
 /* From any thread, or a signal handler. */
 static inline void call_tell_stop(struct tern_job *j) { __atomic_store_n(&j->stop, 1, __ATOMIC_RELEASE); }

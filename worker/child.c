@@ -19,11 +19,18 @@
 #define ORPHAN_END_MS 2000
 #define OOM_SCORE "500" /* the kernel shoots jobs, not the worker */
 #define RSS_GROWN_KB 256
+#define UNSENT_MOST 16 /* outcomes of short jobs that leave together */
+#define UNSENT_US 500  /* and how long the first of them may have taken to come here */
 
 struct child {
     struct frames frames;
     struct commands commands;
     size_t capacity;
+    struct ring *ring;        /* NULL in the launcher */
+    uint64_t n_given, said;   /* runs, bytes: as the ring counts them */
+    size_t n_unsent;          /* outcomes */
+    int64_t unsent_since_us;  /* when the first of them began */
+    int64_t cpu_us;           /* of the process, as its last job ended; UNSET: it has done more than pass to the next since */
     int64_t base_kb; /* peak memory of this process since the kernel was last told to forget it */
     bool done;       /* something is left that cannot be ended: take no further job */
 };
@@ -64,6 +71,26 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* ---- leaving, sending ------------------------------------------------------------------------- */
+
+_Noreturn static void leave(int status)
+{
+    tree_end_children(END_MS, NULL);
+    _exit(status);
+}
+
+static void flush(struct child *c, bool wait)
+{
+    bool waits = frames_to_flush(&c->frames);
+    int r = frames_flush(&c->frames, wait);
+    if (r < 0 && r != -EAGAIN && r != -EINTR)
+        leave(EXIT_SUCCESS);
+    if (waits && c->commands.n)
+        commands_watch(&c->commands, c->frames.fd, r == -EAGAIN);
+    c->n_unsent = 0;
+    c->cpu_us = UNSET;
+}
+
 /* ---- a handler in place ----------------------------------------------------------------------- */
 
 static int64_t us_of(struct timeval t) { return (int64_t)t.tv_sec * 1000000 + t.tv_usec; }
@@ -87,6 +114,7 @@ static void forget_peak(struct child *c, int64_t peak_kb)
     if (fd >= 0 && write(fd, "5", 1) == 1)
         cpu_us(&peak_kb);
     c->base_kb = peak_kb;
+    c->cpu_us = UNSET;
 }
 
 static void end_what_is_left(struct child *c)
@@ -99,17 +127,39 @@ static void end_what_is_left(struct child *c)
 
 static int measured(struct child *c, const struct tern_handler *h, struct tern_job *call)
 {
-    int64_t peak_kb, from_us = clock_mono_us(), cpu_from_us = cpu_us(&peak_kb);
+    int64_t peak_kb, from_us = clock_mono_us(), cpu_from_us = c->cpu_us == UNSET ? cpu_us(&peak_kb) : c->cpu_us;
     current = call;
     if (told_stop)
         call_tell_stop(call);
     int r = h->blocking(call);
     current = NULL;
+    if (c->ring && !ring_is_whole(c->ring, c->n_given - 1, c->said)) {
+        flush(c, true); /* what ended before */
+        leave(EXIT_FAILURE);
+    }
     call->measured.wall_us = clock_mono_us() - from_us;
     end_what_is_left(c);
-    call->measured.cpu_us = cpu_us(&peak_kb) - cpu_from_us;
+    c->cpu_us = cpu_us(&peak_kb);
+    call->measured.cpu_us = c->cpu_us - cpu_from_us;
     call->measured.max_rss_kb = peak_kb;
     return r;
+}
+
+/* From here on it is said: it need not be sent at once. */
+static void say(struct child *c, const struct message *m)
+{
+    const struct buf *out = &c->frames.out;
+    size_t before = out->n;
+    if (frames_put(&c->frames, m) < 0)
+        _exit(EXIT_FAILURE);
+    if (!c->ring)
+        return;
+    bool stands = ring_say(c->ring, c->said, out->p + before, out->n - before);
+    c->said += out->n - before;
+    if (stands)
+        return;
+    flush(c, true);
+    ring_said(c->ring, c->said);
 }
 
 static void send_outcome(void *ctx, const struct outcome *o)
@@ -119,8 +169,16 @@ static void send_outcome(void *ctx, const struct outcome *o)
     message_init(&m, MSG_RESULT);
     m.result.outcomes = (struct outcome *)o;
     m.result.n_outcomes = 1;
-    if (frames_put(&c->frames, &m) < 0)
-        _exit(EXIT_FAILURE);
+    say(c, &m);
+}
+
+/* Short jobs' outcomes wait for each other. */
+static void send_in_time(struct child *c, int64_t began_us, int64_t ended_us)
+{
+    if (c->n_unsent++ == 0)
+        c->unsent_since_us = began_us;
+    if (c->n_unsent >= UNSENT_MOST || ended_us - c->unsent_since_us >= UNSENT_US)
+        flush(c, true);
 }
 
 static void refuse(struct child *c, const struct run_job *job, const char *why)
@@ -136,8 +194,9 @@ static void refuse(struct child *c, const struct run_job *job, const char *why)
     send_outcome(c, &o);
 }
 
-static void run_handler(struct child *c, const struct run_job *job, struct now now)
+static void run_handler(struct child *c, const struct run_job *job)
 {
+    struct now now = clock_now();
     const struct tern_handler *h = handlers_find(job->handler);
     if (!h || !h->blocking || c->capacity > 1) {
         refuse(c, job, "this worker has no blocking form of the handler");
@@ -145,40 +204,44 @@ static void run_handler(struct child *c, const struct run_job *job, struct now n
     }
     struct tern_job call;
     struct outcome o;
+    int64_t from_us = clock_mono_us();
     call_init(&call, job, now);
     call_outcome(&call, measured(c, h, &call), &o);
     o.job = job->job;
     o.attempt = job->attempt;
     forget_peak(c, call.measured.max_rss_kb);
     send_outcome(c, &o);
+    send_in_time(c, from_us, from_us + call.measured.wall_us);
     call_fini(&call);
 }
 
 /* ---- frames ----------------------------------------------------------------------------------- */
 
+static void begin(struct child *c, const struct run_job *job)
+{
+    int r = c->ring ? ring_begin(c->ring, c->n_given++) : 1;
+    if (r < 0)
+        leave(EXIT_FAILURE);
+    if (r == 0)
+        return; /* it was taken back */
+    if (!handler_is_exec(job->handler))
+        run_handler(c, job);
+    else if (c->commands.n >= c->capacity)
+        refuse(c, job, "more commands than this process may run");
+    else
+        commands_begin(&c->commands, job, clock_now());
+}
+
 static void on_run(struct child *c, const struct msg_run *m)
 {
-    struct now now = clock_now();
-    for (size_t i = 0; i < m->n_jobs; i++) {
-        if (!handler_is_exec(m->jobs[i].handler))
-            run_handler(c, &m->jobs[i], now);
-        else if (c->commands.n >= c->capacity)
-            refuse(c, &m->jobs[i], "more commands than this process may run");
-        else
-            commands_begin(&c->commands, &m->jobs[i], now);
-    }
+    for (size_t i = 0; i < m->n_jobs && !c->done; i++)
+        begin(c, &m->jobs[i]);
 }
 
 static void on_stop(struct child *c, const struct msg_stop *m)
 {
     for (size_t i = 0; i < m->n_attempts; i++)
         commands_stop(&c->commands, m->attempts[i].job, m->attempts[i].attempt);
-}
-
-_Noreturn static void leave(int status)
-{
-    tree_end_children(END_MS, NULL);
-    _exit(status);
 }
 
 static void on_frames(struct child *c)
@@ -196,23 +259,16 @@ static void on_frames(struct child *c)
         leave(EXIT_FAILURE);
 }
 
-static void read_frames(struct child *c, bool wait)
+/* False: nothing was there. */
+static bool read_frames(struct child *c, bool wait)
 {
     ssize_t n = frames_read(&c->frames, wait);
+    c->cpu_us = UNSET;
     if (n > 0)
         on_frames(c);
     else if (n != -EAGAIN && n != -EINTR)
         leave(EXIT_SUCCESS);
-}
-
-static void flush_frames(struct child *c)
-{
-    bool waits = frames_to_flush(&c->frames);
-    int r = frames_flush(&c->frames, c->commands.n == 0);
-    if (r < 0 && r != -EAGAIN && r != -EINTR)
-        leave(EXIT_SUCCESS);
-    if (waits && c->commands.n)
-        commands_watch(&c->commands, c->frames.fd, r == -EAGAIN);
+    return n > 0;
 }
 
 /* Outcomes leave before anything is waited for. */
@@ -220,10 +276,13 @@ _Noreturn static void serve(struct child *c)
 {
     while (!c->done) {
         int64_t until_ms = c->commands.n ? commands_tick(&c->commands) : NEVER;
-        flush_frames(c);
-        if (c->commands.n)
+        bool idle = c->commands.n == 0;
+        if (idle && c->n_unsent && read_frames(c, false))
+            continue; /* there is more to do */
+        flush(c, idle);
+        if (!idle)
             commands_wait(&c->commands, until_ms);
-        read_frames(c, c->commands.n == 0);
+        read_frames(c, idle);
     }
     frames_flush(&c->frames, true);
     _exit(EXIT_SUCCESS);
@@ -251,8 +310,8 @@ static void say_ready(struct child *c)
 {
     struct message m;
     message_init(&m, MSG_STARTED);
-    frames_put(&c->frames, &m);
-    frames_flush(&c->frames, true);
+    say(c, &m);
+    flush(c, true);
 }
 
 _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
@@ -271,7 +330,10 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
     commands_watch(&c.commands, fd, false);
     if (capacity > 1)
         raise_nofile();
+    else if (ring_accept(&c.ring, fd) < 0)
+        _exit(EXIT_FAILURE);
     cpu_us(&c.base_kb);
+    c.cpu_us = UNSET;
     say_ready(&c);
     serve(&c);
 }

@@ -3,7 +3,11 @@
  *
  * Frames in: RUN with one job; STOP with one attempt, which tells a command to end, and said again, kills it. Frames out:
  * STARTED without attempts, once, when it is ready; RESULT with one outcome, once nothing of the job is left. A handler
- * is told to stop by SIGTERM from the zygote. */
+ * is told to stop by SIGTERM from the zygote.
+ *
+ * A child of the pool gets a ring (ring.h) before the first frame, and may get several runs of handlers at once: it runs
+ * one after the other, as far as they are not taken back before. The outcome of one is said before the next one begins.
+ */
 #ifndef TERN_CHILD_H
 #define TERN_CHILD_H
 

@@ -33,6 +33,17 @@ static void drop(struct buf *b, size_t *at)
         buf_fini(b);
 }
 
+/* Of n bytes that have arrived: what was heard before goes. What remains. */
+static size_t pass_over(struct frames *f, size_t n)
+{
+    size_t before = min_size(n, f->heard_ahead), left = n - before;
+    if (before && left)
+        memmove(f->in.p + f->in.n, f->in.p + f->in.n + before, left);
+    f->heard_ahead -= before;
+    f->heard += left;
+    return left;
+}
+
 ssize_t frames_read(struct frames *f, bool wait)
 {
     if (f->fd < 0)
@@ -46,7 +57,18 @@ ssize_t frames_read(struct frames *f, bool wait)
         return -errno;
     if (n == 0)
         return -ECONNRESET;
-    f->in.n += (size_t)n;
+    f->in.n += pass_over(f, (size_t)n);
+    return n;
+}
+
+ssize_t frames_hear(struct frames *f, const struct ring *ring)
+{
+    drop(&f->in, &f->in_at);
+    ssize_t n = ring_hear(ring, f->heard, &f->in);
+    if (n > 0) {
+        f->heard += (size_t)n;
+        f->heard_ahead += (size_t)n;
+    }
     return n;
 }
 

@@ -6,12 +6,15 @@
 #include <sys/types.h>
 
 #include "proto/message.h"
+#include "worker/ring.h"
 
 struct frames {
     int fd;             /* owned; -1: closed */
     struct buf in, out; /* owned */
     size_t in_at;       /* read up to here in `in` */
     size_t out_at;      /* sent up to here in `out` */
+    uint64_t heard;     /* bytes of all that the peer has said */
+    size_t heard_ahead; /* so many of them are still to arrive on the socket, and to be passed over */
 };
 
 /* Takes the descriptor. */
@@ -20,6 +23,8 @@ void frames_fini(struct frames *f);
 
 /* Reads once, waiting if wait is set. Bytes read; -EAGAIN: none now; -ECONNRESET: the peer has closed. */
 ssize_t frames_read(struct frames *f, bool wait);
+/* Adds what stands in the ring and has not been heard yet. The bytes, 0, or -errno. */
+ssize_t frames_hear(struct frames *f, const struct ring *ring);
 /* The next whole message: 1, and it must be ended by message_fini before frames_read; 0: none yet; -EBADMSG: not one. */
 int frames_next(struct frames *f, struct message *ret);
 /* The one outcome of a RESULT, if it is one that a child may report; NULL otherwise. */

@@ -71,6 +71,8 @@ libworker_la_SOURCES = \
 	%D%/recv_stop.c \
 	%D%/recv_take_back.c \
 	%D%/recv_welcome.c \
+	%D%/ring.c \
+	%D%/ring.h \
 	%D%/run.c \
 	%D%/run.h \
 	%D%/send_beat.c \

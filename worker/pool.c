@@ -294,9 +294,21 @@ static const char *why_not(const struct pool *p, const struct run_job *job)
     return NULL;
 }
 
+static void end_unbegun(struct pool *p, struct run *r, enum reason reason, struct now now)
+{
+    struct outcome o;
+    outcome_init(&o, ENDING_LOST, REASON_NONE, NULL);
+    outcome_stopped(&o, reason, "stopped before it started");
+    finish(p, r, &o, now);
+}
+
 static bool refuse(struct pool *p, struct run *r, struct now now)
 {
     struct outcome o;
+    if (r->stop_asked) {
+        end_unbegun(p, r, r->stop_reason, now);
+        return true;
+    }
     if (r->expire_at_ms <= now.mono_ms) {
         outcome_init(&o, ENDING_EXPIRED, REASON_EXPIRED, "expired before it could start");
     } else {
@@ -387,6 +399,13 @@ void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, st
     fill(p, now);
 }
 
+static void wait_first(struct pool *p, struct run *r)
+{
+    r->state = RUN_WAITING;
+    list_add_tail(p->waiting.next, &r->link);
+    p->n_waiting++;
+}
+
 void pool_slot_again(struct pool *p, struct slot *s, struct now now)
 {
     struct run *r = s->run;
@@ -397,11 +416,40 @@ void pool_slot_again(struct pool *p, struct slot *s, struct now now)
         return;
     }
     to_idle(p, s);
-    r->state = RUN_WAITING;
     r->slot = NULL;
-    list_add_tail(p->waiting.next, &r->link);
-    p->n_waiting++;
+    wait_first(p, r);
     fill(p, now);
+}
+
+void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now)
+{
+    end_run(p, s, o, now);
+    list_remove(&next->link);
+    p->n_ahead--;
+    to_busy(p, s, next, now);
+    p->options.on_started(p->options.ctx, next);
+    if (next->stop_asked)
+        stop(p, s, next->stop_reason, next->stop_grace_ms, now);
+}
+
+struct run *pool_give_ahead(struct pool *p)
+{
+    struct run *r = list_entry(p->waiting.next, struct run, link);
+    if (!p->n_waiting || r->expire_at_ms != NEVER || r->stop_asked)
+        return NULL;
+    list_remove(&r->link);
+    p->n_waiting--;
+    r->state = RUN_AHEAD;
+    p->n_ahead++;
+    return r;
+}
+
+void pool_take_back(struct pool *p, struct run *r)
+{
+    assert(r->state == RUN_AHEAD);
+    list_remove(&r->link);
+    p->n_ahead--;
+    wait_first(p, r);
 }
 
 /* ---- what the link says ----------------------------------------------------------------------- */
@@ -424,14 +472,30 @@ static struct run *take(struct pool *p, struct run *r)
     return r;
 }
 
+static void recall(struct pool *p)
+{
+    if (p->n_ahead)
+        p->ops->recall(p);
+}
+
+static void ask_stop(struct run *r, enum reason reason, int64_t grace_ms)
+{
+    r->stop_grace_ms = r->stop_asked ? min_i64(r->stop_grace_ms, grace_ms) : grace_ms;
+    r->stop_reason = reason;
+    r->stop_asked = true;
+}
+
 struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt)
 {
     struct run *r = find(p, job, attempt);
+    if (r && r->state == RUN_AHEAD)
+        recall(p);
     return r && r->state == RUN_WAITING ? take(p, r) : NULL;
 }
 
 struct run *pool_take_any_waiting(struct pool *p)
 {
+    recall(p);
     return list_empty(&p->waiting) ? NULL : take(p, list_entry(p->waiting.prev, struct run, link));
 }
 
@@ -445,25 +509,36 @@ void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reaso
         stop(p, r->slot, reason, grace_ms, now);
         return;
     }
-    struct outcome o;
-    outcome_init(&o, ENDING_LOST, REASON_NONE, NULL);
-    outcome_stopped(&o, reason, "stopped before it started");
-    finish(p, take(p, r), &o, now);
+    recall(p);
+    if (r->state == RUN_WAITING)
+        end_unbegun(p, take(p, r), reason, now);
+    else
+        ask_stop(r, reason, grace_ms);
 }
 
 void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now)
 {
     list_each_safe(l, &p->busy)
         stop(p, list_entry(l, struct slot, link), REASON_NONE, grace_ms, now);
+    recall(p);
+    struct run *r;
+    for (size_t i = 0; p->n_ahead && (r = idmap_next(&p->runs, &i));)
+        if (r->state == RUN_AHEAD)
+            ask_stop(r, REASON_NONE, grace_ms);
 }
 
 int64_t pool_tick(struct pool *p, struct now now)
 {
-    for (struct slot *s; (s = slot_due_first(&p->due)) && s->due_ms <= now.mono_ms;)
-        on_due(p, s, now);
+    for (struct slot *s; (s = slot_due_first(&p->due)) && s->due_ms <= now.mono_ms;) {
+        if (p->ops->look)
+            p->ops->look(p, s, now); /* what has ended by now is not late */
+        if (s->due_ms <= now.mono_ms)
+            on_due(p, s, now);
+    }
     fill(p, now);
+    int64_t kind_ms = p->ops->tick ? p->ops->tick(p, now) : NEVER;
     struct slot *first = slot_due_first(&p->due);
-    return min_i64(first ? first->due_ms : NEVER, p->n_waiting ? p->retry_at_ms : NEVER);
+    return min_i64(min_i64(first ? first->due_ms : NEVER, p->n_waiting ? p->retry_at_ms : NEVER), kind_ms);
 }
 
 int pool_fd(const struct pool *p) { return p->ops->fd(p); }
@@ -479,7 +554,7 @@ struct pool_load pool_load(const struct pool *p)
     load.slots = p->n_idle + p->n_busy;
     load.used = p->n_busy;
     load.stuck = p->n_stuck;
-    load.waiting = p->n_waiting;
+    load.waiting = p->n_waiting + p->n_ahead;
     return load;
 }
 
@@ -496,8 +571,8 @@ static void dump_slot(const struct pool *p, const struct slot *s, struct now now
 
 void pool_dump(const struct pool *p, struct now now)
 {
-    log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu waiting=%zu", pool_name(p->options.kind),
-             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_waiting);
+    log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu waiting=%zu ahead=%zu", pool_name(p->options.kind),
+             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_waiting, p->n_ahead);
     list_each(l, &p->busy)
         dump_slot(p, list_entry(l, const struct slot, link), now);
     list_each(l, &p->stuck)

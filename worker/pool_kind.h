@@ -25,6 +25,15 @@ struct pool_kind_ops {
     int (*replace)(struct pool *p);
     /* Can something begin now? A kind that backs off says no, and when to ask again; or NULL: always. */
     bool (*ready)(struct pool *p, struct now now, int64_t *ret_when_ms);
+
+    /* ---- of a kind that gives runs ahead; else NULL ---- */
+
+    /* Takes back what was given ahead and has not begun (pool_take_back). Calls nothing else of the pool's. */
+    void (*recall)(struct pool *p);
+    /* Hears now what the slot has said already. */
+    void (*look)(struct pool *p, struct slot *s, struct now now);
+    /* Ends each tick: gives ahead, sends. When it wants to be called again. */
+    int64_t (*tick)(struct pool *p, struct now now);
 };
 
 extern const struct pool_kind_ops pool_process_ops, pool_thread_ops, pool_loop_ops;
@@ -39,7 +48,7 @@ struct pool {
     struct link spare;    /* idle slots that stand by to replace stuck ones */
     size_t n_idle, n_busy, n_stuck;
     struct link waiting;  /* runs */
-    size_t n_waiting;
+    size_t n_waiting, n_ahead;
     struct idmap runs;    /* by job and attempt: what waits, and the slots of what runs */
     struct slot_due due;
     int64_t retry_at_ms;  /* when ready said no */
@@ -54,7 +63,14 @@ static inline size_t pool_slot_index(const struct pool *p, const struct slot *s)
 /* The kind says that what ran on the slot has ended (its whole tree gone, its output drained). o says how, as the kind saw
  * it; pool.c puts time-limit or cancelled in its place where that is why it ended. From the link thread only. */
 void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now);
+/* The same, and that next, which was ahead, is what runs on the slot now. */
+void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now);
 /* The kind says that what should run on the slot has not begun, and is to begin again elsewhere. */
 void pool_slot_again(struct pool *p, struct slot *s, struct now now);
+/* The first that waits, if it may be given ahead, is AHEAD from here on, and the kind's; else NULL. What can expire stays:
+ * that is judged when it begins. */
+struct run *pool_give_ahead(struct pool *p);
+/* One that was ahead waits again, before all others. */
+void pool_take_back(struct pool *p, struct run *r);
 
 #endif

@@ -215,7 +215,7 @@ static int loop_pool_begin(struct pool *p, struct slot *s, struct now now)
 {
     struct pool_loop *l = p->state;
     struct loop_task *t = xcalloc(1, sizeof *t);
-    int r = task_init(&t->task, p, s, now);
+    int r = task_init_of_slot(&t->task, p, s, now);
     if (r == 0 && !t->task.handler->async) {
         task_fini(&t->task);
         r = -EOPNOTSUPP;

@@ -1,6 +1,10 @@
 /* pool_process.c - the kind of pool that runs jobs in forked processes: a persistent child for each slot, made when there is
  * a job for it, recycled after so many jobs, and after one that was told to stop or had a memory limit. A child is gone
- * only when the zygote says so; what it says on its data socket is read as hostile. */
+ * only when the zygote says so; what it says on its data socket is read as hostile.
+ *
+ * A child whose jobs are short gets some ahead, behind the one that its slot knows of: about AHEAD_US worth of them. They
+ * still wait, and are taken back where they are wanted elsewhere, and from a child that has not moved for STALL_MS. When
+ * a child dies, the one its slot knows of is to blame if it had begun; what was ahead runs elsewhere. */
 #include "worker/pool_kind.h"
 
 #include <signal.h>
@@ -16,6 +20,14 @@
 #define STORM_MS 10000
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 30000
+#define AHEAD_MOST 32
+#define AHEAD_BYTES (64u << 10) /* the largest job that is given ahead */
+#define AHEAD_US 1000
+#define JOB_US 10      /* what a job costs that takes no time */
+#define AVERAGE_OF 4
+#define LOOK_MS 1
+#define STALL_MS 4
+#define UNBEGUN_MOST 3 /* a job that processes die of, and say that it had not begun, is to blame all the same */
 
 struct process {
     struct link link;
@@ -23,14 +35,26 @@ struct process {
     struct slot *slot;  /* borrowed; NULL once it is to take no further job */
     uint64_t number;    /* the zygote's */
     struct frames frames;
+    struct ring *ring;  /* owned */
     bool watched_to_write, ready, garbled, ended;
+    bool told;          /* to stop: it takes no further job */
     size_t n_jobs;
+    uint64_t n_given, n_passed; /* places, also of what was taken back; those up to its last outcome */
+    struct link ahead;  /* owned runs, in order */
+    size_t n_ahead;
+    int64_t job_us;     /* about what its jobs take, as it says; UNSET: not known */
+    int64_t moved_ms, look_at_ms;
+    struct link to_look, to_feed, to_send; /* in the lists of these names */
 };
 
 struct processes {
     int epoll;               /* owned */
     struct process **of;     /* owned array, by slot; NULL: none */
     struct link all;         /* owned processes */
+    struct link to_look;     /* those that have runs ahead, by look_at_ms */
+    struct link to_feed;     /* those that may get more */
+    struct link to_send;     /* those that were given some in this turn */
+    size_t n_to_feed;
     int64_t died_at_ms[STORM_CHILDREN]; /* the last ones that ended before they were ready */
     int64_t backoff_ms, backoff_until_ms;
 };
@@ -49,8 +73,26 @@ static int open_kind(struct pool *p)
     for (size_t i = 0; i < STORM_CHILDREN; i++)
         s->died_at_ms[i] = -STORM_MS;
     list_init(&s->all);
+    list_init(&s->to_look);
+    list_init(&s->to_feed);
+    list_init(&s->to_send);
     p->state = s;
     return 0;
+}
+
+static struct process *process_new(struct pool *p, struct slot *slot)
+{
+    struct process *c = xcalloc(1, sizeof(*c));
+    list_init(&c->link);
+    list_init(&c->ahead);
+    list_init(&c->to_look);
+    list_init(&c->to_feed);
+    list_init(&c->to_send);
+    frames_init(&c->frames, -1);
+    c->pool = p;
+    c->slot = slot;
+    c->job_us = UNSET;
+    return c;
 }
 
 static void process_free(struct process *c)
@@ -58,30 +100,171 @@ static void process_free(struct process *c)
     if (!c)
         return;
     list_remove(&c->link);
+    list_remove(&c->to_look);
+    list_remove(&c->to_send);
     frames_fini(&c->frames);
+    ring_close(c->ring);
     free(c);
 }
 
-static void close_kind(struct pool *p)
+/* ---- a process and its slot ------------------------------------------------------------------- */
+
+static void on_ended(void *ctx, const struct child_ended *e, struct now now);
+
+static int attach(struct pool *p, struct slot *slot, struct process **ret)
 {
-    struct processes *s = p->state;
-    list_each_safe(l, &s->all) {
-        struct process *c = list_entry(l, struct process, link);
+    struct processes *s = state_of(p);
+    struct process *c = process_new(p, slot);
+    int fd;
+    int r = zygote_fork(p->options.zygote, 1, on_ended, c, &c->number, &fd);
+    if (r < 0) {
+        process_free(c);
+        return r;
+    }
+    frames_init(&c->frames, fd);
+    r = ring_open(&c->ring, fd);
+    if (r < 0) {
         zygote_abandon(p->options.zygote, c->number);
         process_free(c);
+        return r;
     }
-    closep(&s->epoll);
-    free(s->of);
-    free(s);
-    p->state = NULL;
+    epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = c });
+    list_add_tail(&s->all, &c->link);
+    s->of[pool_slot_index(p, slot)] = c;
+    *ret = c;
+    return 0;
 }
 
-/* ---- a process and its slot ------------------------------------------------------------------- */
+/* Should the process have died: its end is read too. */
+static void flush(struct process *c)
+{
+    bool to_write = frames_flush(&c->frames, false) == -EAGAIN;
+    if (to_write == c->watched_to_write || c->frames.fd < 0)
+        return;
+    c->watched_to_write = to_write;
+    struct epoll_event e = { .events = EPOLLIN | (to_write ? EPOLLOUT : 0u), .data.ptr = c };
+    epoll_ctl(state_of(c->pool)->epoll, EPOLL_CTL_MOD, c->frames.fd, &e);
+}
+
+static bool is_limited(const struct run_job *job) { return job->memory_bytes != UNSET && job->memory_bytes > 0; }
+
+/* Sent with what else is given to it in this turn. */
+static int put(struct process *c, struct run *r)
+{
+    int e = frames_put_run(&c->frames, &r->job);
+    if (e < 0)
+        return e;
+    r->place = c->n_given++;
+    ring_give(c->ring, r->place);
+    list_remove(&c->to_send);
+    list_add_tail(&state_of(c->pool)->to_send, &c->to_send);
+    return 0;
+}
+
+static int begin(struct pool *p, struct slot *slot, struct now now)
+{
+    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    const struct run_job *job = &slot->run->job;
+    int r = c ? 0 : attach(p, slot, &c);
+    if (r < 0)
+        return r;
+    if (is_limited(job) && !handler_is_exec(job->handler))
+        zygote_limit(p->options.zygote, c->number, job->memory_bytes);
+    c->moved_ms = now.mono_ms;
+    return put(c, slot->run);
+}
+
+/* ---- what is ahead ---------------------------------------------------------------------------- */
+
+static bool is_plain(const struct run *r)
+{
+    size_t bytes = r->job.payload.n + r->job.handler.n + r->job.queue.n;
+    return !handler_is_exec(r->job.handler) && !is_limited(&r->job) && bytes <= AHEAD_BYTES;
+}
+
+/* How many it should have ahead. */
+static size_t ahead_wanted(const struct process *c)
+{
+    size_t most = c->pool->options.jobs_per_child, left = most ? most - min_size(most, c->n_jobs + 1) : AHEAD_MOST;
+    if (!c->slot || c->slot->state != SLOT_RUNNING || c->told || c->garbled || !is_plain(c->slot->run))
+        return 0;
+    return c->job_us == UNSET ? 0 : min_size((size_t)(AHEAD_US / (c->job_us + JOB_US)), min_size(left, AHEAD_MOST));
+}
+
+static void look_later(struct process *c, struct now now)
+{
+    list_remove(&c->to_look);
+    if (!c->n_ahead)
+        return;
+    c->look_at_ms = now.mono_ms + LOOK_MS;
+    list_add_tail(&state_of(c->pool)->to_look, &c->to_look);
+}
+
+static void set_hungry(struct process *c, bool hungry)
+{
+    struct processes *s = state_of(c->pool);
+    if (hungry && list_empty(&c->to_feed)) {
+        list_add_tail(&s->to_feed, &c->to_feed);
+        s->n_to_feed++;
+    } else if (!hungry && !list_empty(&c->to_feed)) {
+        list_remove(&c->to_feed);
+        s->n_to_feed--;
+    }
+}
+
+/* Places of its ring that it has passed, less one for what begins when all that is ahead has been taken back. */
+static size_t places_left(const struct process *c)
+{
+    uint64_t n = c->n_given - c->n_passed + 1;
+    return n < RING_PLACES ? (size_t)(RING_PLACES - n) : 0;
+}
+
+/* An equal share of what waits. */
+static void feed(struct process *c, struct now now)
+{
+    struct pool *p = c->pool;
+    size_t share = (p->n_waiting + state_of(p)->n_to_feed - 1) / state_of(p)->n_to_feed;
+    size_t wanted = ahead_wanted(c), n = wanted > c->n_ahead ? min_size(wanted - c->n_ahead, share) : 0;
+    n = min_size(n, places_left(c));
+    struct run *r;
+    for (; n && is_plain(list_entry(p->waiting.next, struct run, link)) && (r = pool_give_ahead(p)); n--) {
+        if (put(c, r) < 0) {
+            pool_take_back(p, r);
+            break;
+        }
+        list_add_tail(&c->ahead, &r->link);
+        c->n_ahead++;
+    }
+    set_hungry(c, false);
+    look_later(c, now);
+}
+
+/* What has begun stays: its turn comes when the outcome before it is heard, which has been said. */
+static void recall_from(struct process *c, bool all)
+{
+    for (struct link *l = c->ahead.prev, *before; l != &c->ahead; l = before) {
+        struct run *r = list_entry(l, struct run, link);
+        before = l->prev;
+        if (!ring_take(c->ring, r->place) && !all)
+            return;
+        pool_take_back(c->pool, r);
+        c->n_ahead--;
+    }
+    list_remove(&c->to_look);
+}
+
+static void recall(struct pool *p)
+{
+    list_each_safe(l, &state_of(p)->to_look)
+        recall_from(list_entry(l, struct process, to_look), false);
+}
 
 /* From here on it takes no job; when it has ended it is freed. */
 static void detach(struct process *c)
 {
     struct processes *s = state_of(c->pool);
+    set_hungry(c, false);
+    recall_from(c, true);
     if (c->slot)
         s->of[pool_slot_index(c->pool, c->slot)] = NULL;
     c->slot = NULL;
@@ -93,87 +276,50 @@ static void retire(struct process *c)
     zygote_kill(c->pool->options.zygote, c->number);
 }
 
-static void on_ended(void *ctx, const struct child_ended *e, struct now now);
-
-static int attach(struct pool *p, struct slot *slot, struct process **ret)
+static void close_kind(struct pool *p)
 {
-    struct processes *s = state_of(p);
-    struct process *c = xcalloc(1, sizeof(*c));
-    int fd;
-    list_init(&c->link);
-    c->pool = p;
-    c->slot = slot;
-    int r = zygote_fork(p->options.zygote, 1, on_ended, c, &c->number, &fd);
-    if (r < 0) {
-        free(c);
-        return r;
+    struct processes *s = p->state;
+    list_each_safe(l, &s->all) {
+        struct process *c = list_entry(l, struct process, link);
+        zygote_abandon(p->options.zygote, c->number);
+        detach(c);
+        process_free(c);
     }
-    frames_init(&c->frames, fd);
-    epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = c });
-    list_add_tail(&s->all, &c->link);
-    s->of[pool_slot_index(p, slot)] = c;
-    *ret = c;
-    return 0;
+    closep(&s->epoll);
+    free(s->of);
+    free(s);
+    p->state = NULL;
 }
 
-/* -errno: the process has closed its end, and read nothing of what was sent last. */
-static int flush(struct process *c)
-{
-    int r = frames_flush(&c->frames, false);
-    bool to_write = r == -EAGAIN;
-    if (to_write == c->watched_to_write || c->frames.fd < 0)
-        return to_write ? 0 : r;
-    c->watched_to_write = to_write;
-    struct epoll_event e = { .events = EPOLLIN | (to_write ? EPOLLOUT : 0u), .data.ptr = c };
-    epoll_ctl(state_of(c->pool)->epoll, EPOLL_CTL_MOD, c->frames.fd, &e);
-    return to_write ? 0 : r;
-}
-
-static bool is_limited(const struct run_job *job) { return job->memory_bytes != UNSET && job->memory_bytes > 0; }
-
-static int put_job(struct process *c, const struct run_job *job)
-{
-    if (is_limited(job) && !handler_is_exec(job->handler))
-        zygote_limit(c->pool->options.zygote, c->number, job->memory_bytes);
-    return frames_put_run(&c->frames, job);
-}
-
-static int begin(struct pool *p, struct slot *slot, struct now now)
-{
-    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
-    const struct run_job *job = &slot->run->job;
-    (void)now;
-    if (c && put_job(c, job) >= 0 && flush(c) >= 0)
-        return 0;
-    if (c)
-        retire(c); /* it died while it had nothing to do */
-    int r = attach(p, slot, &c);
-    if (r >= 0)
-        r = put_job(c, job);
-    if (r >= 0)
-        flush(c); /* should it have died already, the zygote says so */
-    return r;
-}
+/* ---- stopping --------------------------------------------------------------------------------- */
 
 static void put_stop(struct process *c, const struct run_job *job)
 {
     frames_put_stop(&c->frames, job->job, job->attempt);
+    c->told = true;
     flush(c);
 }
 
+/* When the one behind it has begun, it has ended, and must not be told. */
 static void tell_stop(struct pool *p, struct slot *slot)
 {
     struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
-    if (handler_is_exec(slot->run->job.handler))
+    if (handler_is_exec(slot->run->job.handler)) {
         put_stop(c, &slot->run->job);
-    else
-        zygote_signal(p->options.zygote, c->number, SIGTERM);
+        return;
+    }
+    recall_from(c, false);
+    if (c->n_ahead)
+        return;
+    c->told = true;
+    zygote_signal(p->options.zygote, c->number, SIGTERM);
 }
 
 /* A command's child kills it at the first word and still says what it printed; if that does not help, all is killed. */
 static void kill_process(struct pool *p, struct slot *slot)
 {
     struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    c->told = true;
     if (handler_is_exec(slot->run->job.handler) && slot->n_kills == 1)
         put_stop(c, &slot->run->job);
     else
@@ -184,15 +330,49 @@ static void kill_process(struct pool *p, struct slot *slot)
 
 static bool is_spent(const struct process *c)
 {
-    const struct slot *s = c->slot;
     size_t most = c->pool->options.jobs_per_child;
-    return c->ended || s->state != SLOT_RUNNING || is_limited(&s->run->job) || (most && c->n_jobs >= most);
+    return c->ended || c->told || is_limited(&c->slot->run->job) || (most && c->n_jobs >= most);
 }
 
 static bool is_of(const struct process *c, const struct outcome *o)
 {
     const struct slot *s = c->slot;
     return s && s->state != SLOT_IDLE && s->run->job.job == o->job && s->run->job.attempt == o->attempt;
+}
+
+static void note_time(struct process *c, const struct outcome *o)
+{
+    int64_t us = o->wall_us < 0 ? BACKOFF_MAX_MS * 1000 : min_i64(o->wall_us, BACKOFF_MAX_MS * 1000);
+    c->job_us = c->job_us == UNSET ? us : (c->job_us * (AVERAGE_OF - 1) + us) / AVERAGE_OF;
+}
+
+/* What is behind it runs now, or is about to. After the process's end that must have begun. */
+static struct run *next_of(struct process *c)
+{
+    if (list_empty(&c->ahead))
+        return NULL;
+    struct run *next = list_entry(c->ahead.next, struct run, link);
+    if (c->ended && ring_is_given(c->ring, next->place))
+        return NULL;
+    c->n_ahead--;
+    return next;
+}
+
+static void on_outcome(struct process *c, const struct outcome *o, struct now now)
+{
+    struct slot *slot = c->slot;
+    c->n_jobs++;
+    c->n_passed = slot->run->place + 1;
+    c->moved_ms = now.mono_ms;
+    note_time(c, o);
+    struct run *next = next_of(c);
+    if (next) {
+        pool_slot_went_on(c->pool, slot, o, next, now);
+    } else {
+        if (is_spent(c))
+            retire(c);
+        pool_slot_ended(c->pool, slot, o, now);
+    }
 }
 
 static bool on_frame(struct process *c, const struct message *m, struct now now)
@@ -205,11 +385,7 @@ static bool on_frame(struct process *c, const struct message *m, struct now now)
     const struct outcome *o = frames_outcome(m);
     if (!o || !is_of(c, o))
         return false;
-    struct slot *slot = c->slot;
-    c->n_jobs++;
-    if (is_spent(c))
-        retire(c);
-    pool_slot_ended(c->pool, slot, o, now);
+    on_outcome(c, o, now);
     return true;
 }
 
@@ -220,6 +396,7 @@ static void garble(struct process *c)
                 (unsigned long long)(c->slot && c->slot->run ? c->slot->run->job.job : 0));
     c->garbled = true;
     closep(&c->frames.fd);
+    recall_from(c, false);
     zygote_kill(c->pool->options.zygote, c->number);
 }
 
@@ -227,12 +404,15 @@ static void hear(struct process *c, struct now now)
 {
     struct message m;
     int r;
-    while (c->frames.fd >= 0 && (r = frames_next(&c->frames, &m)) != 0) {
+    ring_heard(c->ring, c->frames.heard);
+    while (!c->garbled && (r = frames_next(&c->frames, &m)) != 0) {
         if (r < 0 || !on_frame(c, &m, now))
             garble(c);
         if (r > 0)
             message_fini(&m);
     }
+    set_hungry(c, ahead_wanted(c) > c->n_ahead);
+    look_later(c, now);
 }
 
 static void read_process(struct process *c, struct now now)
@@ -248,6 +428,22 @@ static void read_process(struct process *c, struct now now)
     if (c->slot && c->slot->state == SLOT_IDLE)
         detach(c);
     zygote_kill(c->pool->options.zygote, c->number); /* in case that it lives on without its socket */
+}
+
+static void look_at(struct process *c, struct now now)
+{
+    if (!c->garbled && frames_hear(&c->frames, c->ring) > 0)
+        hear(c, now);
+    else if (now.mono_ms - c->moved_ms >= STALL_MS)
+        recall_from(c, false);
+    look_later(c, now);
+}
+
+static void look(struct pool *p, struct slot *slot, struct now now)
+{
+    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    if (c && c->n_ahead)
+        look_at(c, now);
 }
 
 /* ---- how it ended ----------------------------------------------------------------------------- */
@@ -308,21 +504,32 @@ static bool ready(struct pool *p, struct now now, int64_t *ret_when_ms)
     return false;
 }
 
+/* Is what its slot knows of to blame? Not when it had not begun; but only so often may processes say so of one run. */
+static bool is_to_blame(const struct process *c)
+{
+    struct run *r = c->slot->run;
+    if (!c->ready)
+        return false;
+    if (c->slot->state != SLOT_RUNNING || !ring_is_given(c->ring, r->place))
+        return true;
+    return ++r->n_unbegun > UNBEGUN_MOST;
+}
+
 static void end_slot(struct process *c, const struct child_ended *e, struct now now)
 {
     struct pool *p = c->pool;
     struct slot *slot = c->slot;
+    if (!is_to_blame(c)) {
+        detach(c);
+        pool_slot_again(p, slot, now);
+        return;
+    }
     struct outcome o;
     cleanup(freep) char *text = NULL;
-    if (c->ready) {
-        outcome_of_end(c, e, &o, &text);
-        o.error = str_of(text);
-    }
+    outcome_of_end(c, e, &o, &text);
+    o.error = str_of(text);
     detach(c);
-    if (c->ready)
-        pool_slot_ended(p, slot, &o, now);
-    else
-        pool_slot_again(p, slot, now);
+    pool_slot_ended(p, slot, &o, now);
 }
 
 static void on_ended(void *ctx, const struct child_ended *e, struct now now)
@@ -330,6 +537,8 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     struct process *c = ctx;
     c->ended = true;
     while (frames_read(&c->frames, false) > 0) /* what it said before */
+        hear(c, now);
+    if (!c->garbled && frames_hear(&c->frames, c->ring) > 0) /* and did not send any more */
         hear(c, now);
     if (!c->ready && !e->lost && c->slot)
         note_early_death(c->pool, now);
@@ -342,6 +551,19 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
 /* ---- for the pool ----------------------------------------------------------------------------- */
 
 static int fd(const struct pool *p) { return state_of(p)->epoll; }
+
+static int64_t tick(struct pool *p, struct now now)
+{
+    struct processes *s = state_of(p);
+    struct process *c;
+    while (!list_empty(&s->to_look) && (c = list_entry(s->to_look.next, struct process, to_look))->look_at_ms <= now.mono_ms)
+        look_at(c, now);
+    while (p->n_waiting && !list_empty(&s->to_feed))
+        feed(list_entry(s->to_feed.next, struct process, to_feed), now);
+    for (struct link *l; (l = list_pop(&s->to_send));)
+        flush(list_entry(l, struct process, to_send));
+    return list_empty(&s->to_look) ? NEVER : list_entry(s->to_look.next, struct process, to_look)->look_at_ms;
+}
 
 static void on_readable(struct pool *p, struct now now)
 {
@@ -365,4 +587,7 @@ const struct pool_kind_ops pool_process_ops = {
     .fd = fd,
     .on_readable = on_readable,
     .ready = ready,
+    .recall = recall,
+    .look = look,
+    .tick = tick,
 };

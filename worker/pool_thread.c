@@ -3,9 +3,14 @@
  *
  * Threads are never cancelled: a handler that is told to stop and does not is abandoned, and its
  * thread replaced. Tasks go to the threads through a queue under the one lock here, and come back
- * through a mailbox with an eventfd. */
+ * through a mailbox with an eventfd.
+ *
+ * While no slot is free, what waits is ahead, in a queue behind that one: a thread whose task has
+ * ended goes on to the next without waiting for the link's thread, which hears of both from the
+ * task that has ended. What no thread has gone on to can be recalled at any time. */
 #include "worker/pool_kind.h"
 
+#include "worker/handlers.h"
 #include "worker/task.h"
 
 #include <pthread.h>
@@ -20,8 +25,9 @@
 struct pool_thread {
     pthread_mutex_t lock;   /* guards what follows up to the blank line */
     pthread_cond_t changed; /* work, or too many threads, or closing */
-    struct link work;       /* tasks */
+    struct link work;       /* tasks, each with its slot */
     size_t n_work;
+    struct link ahead;      /* tasks, without */
     size_t n_threads, n_free; /* all; those that wait for work */
     size_t n_wanted;          /* slots, and one for each replaced stuck thread */
     unsigned n_started;       /* ever: for their names */
@@ -64,6 +70,8 @@ static void free_all(struct pool_thread *s)
 
 static void call(struct task *t)
 {
+    if (t->call.deadline_ms != NEVER)
+        call_begin(&t->call, clock_now());
     int64_t cpu_us = task_thread_cpu_us(), at_us = clock_mono_us();
     t->r = t->handler->blocking(&t->call);
     t->call.measured.wall_us = clock_mono_us() - at_us;
@@ -83,6 +91,21 @@ static struct task *next_task(struct pool_thread *s)
     return list_entry(list_pop(&s->work), struct task, link);
 }
 
+/* Hands t back. What its thread goes on to, or NULL. With the lock held, so that whoever sees t->next finds t in the
+ * mailbox. */
+static struct task *end_task(struct pool_thread *s, struct task *t)
+{
+    bool goes_on = !t->told && !s->closing && !list_empty(&s->ahead);
+    struct task *next = goes_on ? list_entry(list_pop(&s->ahead), struct task, link) : NULL;
+    if (next) {
+        next->slot = t->slot;
+        next->number = t->number;
+    }
+    t->next = next;
+    mailbox_put(&s->ended, &t->mail);
+    return next;
+}
+
 static void name_thread(unsigned number)
 {
     char name[16];
@@ -96,12 +119,13 @@ static void *thread_main(void *arg)
     struct task *t;
     pthread_mutex_lock(&s->lock);
     name_thread(s->n_started++);
-    while ((t = next_task(s))) {
-        pthread_mutex_unlock(&s->lock);
-        call(t);
-        mailbox_put(&s->ended, &t->mail);
-        pthread_mutex_lock(&s->lock);
-    }
+    while ((t = next_task(s)))
+        while (t) {
+            pthread_mutex_unlock(&s->lock);
+            call(t);
+            pthread_mutex_lock(&s->lock);
+            t = end_task(s, t);
+        }
     bool last = --s->n_threads == 0 && s->abandoned;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
@@ -143,11 +167,30 @@ static int thread_pool_open(struct pool *p)
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&s->lock, NULL);
     list_init(&s->work);
+    list_init(&s->ahead);
     s->n_wanted = p->options.slots;
     s->n_tasks = p->options.slots + p->options.stuck_max;
     s->tasks = xcalloc(s->n_tasks, sizeof(struct task *));
     p->state = s;
     return 0;
+}
+
+static void recall(struct pool *p)
+{
+    struct pool_thread *s = p->state;
+    struct link tasks;
+    if (!p->n_ahead)
+        return;
+    list_init(&tasks);
+    pthread_mutex_lock(&s->lock);
+    list_take_all(&tasks, &s->ahead);
+    pthread_mutex_unlock(&s->lock);
+    while (!list_empty(&tasks)) { /* the last one first: each becomes the first that waits */
+        struct task *t = list_entry(tasks.prev, struct task, link);
+        list_remove(&t->link);
+        pool_take_back(p, t->run);
+        task_free(t);
+    }
 }
 
 /* Waits a little for what has been told to stop. With the lock held; true when all threads have
@@ -165,11 +208,12 @@ static bool wait_gone(struct pool_thread *s)
 
 static void thread_pool_close(struct pool *p)
 {
+    recall(p);
     struct pool_thread *s = TAKE(p->state);
-    for (size_t i = 0; i < s->n_tasks; i++)
-        if (s->tasks[i])
-            call_tell_stop(&s->tasks[i]->call);
     pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->n_tasks; i++)
+        for (struct task *t = s->tasks[i]; t; t = t->next)
+            call_tell_stop(&t->call);
     s->closing = true;
     pthread_cond_broadcast(&s->changed);
     bool gone = wait_gone(s);
@@ -211,12 +255,14 @@ static int do_without(struct pool_thread *s, struct task *t, int r)
     return r;
 }
 
+static bool may_run(const struct tern_handler *h) { return h->blocking && !h->not_thread_safe; }
+
 static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
 {
     struct pool_thread *s = p->state;
     struct task *t = xcalloc(1, sizeof *t);
-    int r = task_init(t, p, slot, now);
-    if (r == 0 && (!t->handler->blocking || t->handler->not_thread_safe)) {
+    int r = task_init_of_slot(t, p, slot, now);
+    if (r == 0 && !may_run(t->handler)) {
         task_fini(t);
         r = -EOPNOTSUPP;
     }
@@ -234,8 +280,12 @@ static void thread_pool_tell_stop(struct pool *p, struct slot *slot)
 {
     struct pool_thread *s = p->state;
     struct task *t = s->tasks[pool_slot_index(p, slot)];
-    if (t)
-        call_tell_stop(&t->call);
+    if (!t)
+        return;
+    pthread_mutex_lock(&s->lock);
+    t->told = true;
+    pthread_mutex_unlock(&s->lock);
+    call_tell_stop(&t->call);
 }
 
 static int thread_pool_fd(const struct pool *p) { return ((struct pool_thread *)p->state)->ended.fd; }
@@ -261,16 +311,60 @@ static void thread_pool_on_readable(struct pool *p, struct now now)
         struct task *t = (struct task *)m;
         struct outcome o;
         call_outcome(&t->call, t->r, &o);
-        s->tasks[t->number] = NULL;
-        pool_slot_ended(p, t->slot, &o, now);
+        s->tasks[t->number] = t->next;
+        if (t->next) {
+            pool_slot_went_on(p, t->slot, &o, t->next->run, now);
+        } else {
+            recall(p); /* its slot is free: what is ahead has waited longest */
+            pool_slot_ended(p, t->slot, &o, now);
+        }
         task_free(t);
     }
     set_replaced(p, min_size(s->n_replaced, p->n_stuck));
 }
 
+static void look(struct pool *p, struct slot *slot, struct now now)
+{
+    (void)slot;
+    thread_pool_on_readable(p, now);
+}
+
+/* What fill would refuse stays where it is. */
+static struct task *next_ahead(struct pool *p, struct now now)
+{
+    const struct run_job *job = &list_entry(p->waiting.next, const struct run, link)->job;
+    const struct tern_handler *h = p->n_waiting ? handlers_find(job->handler) : NULL;
+    if (!h || !may_run(h) || handler_is_exec(job->handler) || job->memory_bytes != UNSET)
+        return NULL;
+    struct run *r = pool_give_ahead(p);
+    if (!r)
+        return NULL;
+    struct task *t = xcalloc(1, sizeof *t);
+    task_init(t, r, now); /* its handler is there */
+    return t;
+}
+
+/* While no slot is free, all that waits is ahead. */
+static int64_t thread_pool_tick(struct pool *p, struct now now)
+{
+    struct pool_thread *s = p->state;
+    struct link tasks;
+    struct task *t;
+    list_init(&tasks);
+    while (!p->n_idle && (t = next_ahead(p, now)))
+        list_add_tail(&tasks, &t->link);
+    if (list_empty(&tasks))
+        return NEVER;
+    pthread_mutex_lock(&s->lock);
+    list_take_all(&s->ahead, &tasks);
+    pthread_mutex_unlock(&s->lock);
+    return NEVER;
+}
+
 static int thread_pool_replace(struct pool *p)
 {
     set_replaced(p, ((struct pool_thread *)p->state)->n_replaced + 1);
+    recall(p); /* there is a free slot again */
     return 0;
 }
 
@@ -282,4 +376,7 @@ const struct pool_kind_ops pool_thread_ops = {
     .fd = thread_pool_fd,
     .on_readable = thread_pool_on_readable,
     .replace = thread_pool_replace,
+    .recall = recall,
+    .look = look,
+    .tick = thread_pool_tick,
 };

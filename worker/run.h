@@ -8,14 +8,20 @@
 
 struct slot;
 
-enum run_state { RUN_WAITING, RUN_RUNNING, RUN_FINISHED };
+/* AHEAD: it waits in a process that runs another one, and may have begun there. */
+enum run_state { RUN_WAITING, RUN_AHEAD, RUN_RUNNING, RUN_FINISHED };
 
 struct run {
-    struct link link;       /* in a pool's queue, or the link's list of finished ones */
+    struct link link;       /* in a pool's queue, a process's (AHEAD), or the link's list of finished ones */
     struct run_job job;     /* as told; its texts and bytes point into `bytes` */
     void *bytes;            /* owned */
     enum run_state state;
     struct slot *slot;      /* borrowed: what it runs on; NULL otherwise */
+    uint64_t place;         /* in the ring of a process */
+    unsigned n_unbegun;     /* how often a process ended that should have begun it next */
+    bool stop_asked;        /* while AHEAD: it is stopped as soon as it is known to run */
+    enum reason stop_reason;
+    int64_t stop_grace_ms;
     int64_t received_ms;    /* monotonic */
     int64_t expire_at_ms;   /* monotonic; NEVER */
     struct outcome outcome; /* once finished; its texts and bytes are owned by `outcome_bytes` */

@@ -37,12 +37,11 @@ static void send_without_bytes(struct worker_link *l, struct outcome *o)
     send_batch(l, o, 1);
 }
 
-/* The next message: at most LIMIT_BATCH outcomes, and no more after LINK_RESULT_BYTES. */
-static void send_next(struct worker_link *l, struct outcome outcomes[static LIMIT_BATCH],
-                      struct now now)
+/* The next message: as many outcomes as there is room for, and no more after LINK_RESULT_BYTES. */
+static void send_next(struct worker_link *l, struct outcome *outcomes, size_t most, struct now now)
 {
     size_t n = 0, bytes = 0;
-    while (!list_empty(&l->unsent) && n < LIMIT_BATCH) {
+    while (!list_empty(&l->unsent) && n < most) {
         struct holding *h = list_entry(l->unsent.next, struct holding, said);
         if (n && bytes + h->result_bytes > LINK_RESULT_BYTES)
             break;
@@ -58,7 +57,8 @@ void link_send_results(struct worker_link *l, struct now now)
 {
     if (list_empty(&l->unsent))
         return;
-    cleanup(freep) struct outcome *outcomes = xcalloc(LIMIT_BATCH, sizeof *outcomes);
+    size_t most = min_size(l->held.n_finished, LIMIT_BATCH);
+    cleanup(freep) struct outcome *outcomes = xcalloc(most, sizeof *outcomes);
     while (!list_empty(&l->unsent) && l->window_bytes < LINK_WINDOW_BYTES)
-        send_next(l, outcomes, now);
+        send_next(l, outcomes, most, now);
 }

@@ -5,19 +5,24 @@
 
 #include <time.h>
 
-int task_init(struct task *t, const struct pool *p, struct slot *s, struct now now)
+int task_init(struct task *t, struct run *r, struct now now)
 {
-    const struct tern_handler *h = handlers_find(s->run->job.handler);
+    const struct tern_handler *h = handlers_find(r->job.handler);
     if (!h)
         return -ENOENT;
-    *t = (struct task){
-        .slot = s,
-        .number = pool_slot_index(p, s),
-        .run = s->run,
-        .handler = h,
-    };
+    *t = (struct task){ .run = r, .handler = h };
     list_init(&t->link);
-    call_init(&t->call, &t->run->job, now);
+    call_init(&t->call, &r->job, now);
+    return 0;
+}
+
+int task_init_of_slot(struct task *t, const struct pool *p, struct slot *s, struct now now)
+{
+    int r = task_init(t, s->run, now);
+    if (r < 0)
+        return r;
+    t->slot = s;
+    t->number = pool_slot_index(p, s);
     return 0;
 }
 

@@ -11,16 +11,21 @@
 struct task {
     struct mail mail;                   /* first: a task in a mailbox is cast back from it */
     struct link link;                   /* in a list of its pool's own */
-    struct slot *slot;                  /* borrowed; looked into by the link thread only */
+    struct slot *slot;                  /* borrowed; looked into by the link thread only; NULL: ahead */
     size_t number;                      /* of the slot */
     struct run *run;                    /* borrowed: the slot's */
     const struct tern_handler *handler; /* borrowed: fixed for life */
     struct tern_job call;
     int r;                              /* what the handler returned */
+    /* Of the thread pool, under its lock: */
+    struct task *next; /* what its thread went on to, on the same slot */
+    bool told;         /* to stop: its thread goes on to nothing */
 };
 
-/* Fills in a task of the slot's run. -ENOENT: no such handler; t is untouched. */
-int task_init(struct task *t, const struct pool *p, struct slot *s, struct now now);
+/* Fills in a task of a run, that has no slot yet. -ENOENT: no such handler; t is untouched. */
+int task_init(struct task *t, struct run *r, struct now now);
+/* The same, of the slot's run. */
+int task_init_of_slot(struct task *t, const struct pool *p, struct slot *s, struct now now);
 void task_fini(struct task *t);
 /* After its pool's close: there is no slot any more, and the run goes too. */
 void task_fini_run(struct task *t);

@@ -27,6 +27,18 @@ static inline void list_remove(struct link *l)
     list_init(l);
 }
 
+/* All of from, in its order, goes to the end of head. */
+static inline void list_take_all(struct link *head, struct link *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = head->prev;
+    head->prev->next = from->next;
+    from->prev->next = head;
+    head->prev = from->prev;
+    list_init(from);
+}
+
 static inline struct link *list_pop(struct link *head)
 {
     struct link *l = head->next;
