@@ -282,17 +282,27 @@ static bool on_unsent(struct broker *b, const struct outbox_entry *e, int r, str
     return run;
 }
 
-bool broker_flush(struct broker *b, broker_send_fn *send, void *ctx, struct now now)
+static bool send_those(struct broker *b, const struct outbox *out, bool submitted, broker_send_fn *send, void *ctx, struct now now)
 {
-    struct outbox out = b->outbox; /* what on_unsent has to say comes in the next turn */
     bool again = false;
-    b->outbox = (struct outbox){ 0 };
-    for (size_t i = 0; i < out.n; i++) {
-        const struct outbox_entry *e = &out.entries[i];
+    for (size_t i = 0; i < out->n; i++) {
+        const struct outbox_entry *e = &out->entries[i];
+        if ((e->type == MSG_SUBMITTED) != submitted)
+            continue;
         int r = send(ctx, e->routing_id, (struct str){ e->bytes, e->n });
         if (r < 0)
             again |= on_unsent(b, e, r, now);
     }
+    return again;
+}
+
+/* A job that runs is on its way before its submitter is told that it will be. */
+bool broker_flush(struct broker *b, broker_send_fn *send, void *ctx, struct now now)
+{
+    struct outbox out = b->outbox; /* what on_unsent has to say comes in the next turn */
+    b->outbox = (struct outbox){ 0 };
+    bool again = send_those(b, &out, false, send, ctx, now);
+    again |= send_those(b, &out, true, send, ctx, now);
     outbox_fini(&out);
     return again;
 }

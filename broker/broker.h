@@ -47,6 +47,7 @@ struct broker {
     struct idmap leases;        /* by job; of struct lease, owned */
     struct idmap watched;       /* by job: struct watch, owned: the waits that look at it */
     struct link any_waits;      /* of struct wait: those for any of their jobs */
+    const struct outcome *recorded; /* borrowed: while it is being recorded; else NULL */
     struct link moving_waits;   /* of struct wait: those that look for the next job to watch */
     struct link moving_changes; /* of struct change: those that are not through yet */
     struct rng rng;
@@ -57,6 +58,7 @@ struct broker {
     int64_t last_turn_mono_ms;
     int64_t next_due_ms, next_expiry_ms; /* wall; NEVER */
     int64_t next_upkeep_mono_ms, next_measures_mono_ms, next_rebalance_mono_ms, next_starts_mono_ms;
+    uint64_t finished_at_sweep; /* counts.finished, when finished jobs were last deleted */
     bool disk_busy;
     struct asked *asked;        /* owned: of this turn */
     size_t n_asked, cap_asked;

@@ -35,7 +35,9 @@ static void record(struct broker *b, struct peer *p, const struct outcome *from,
     }
     struct outcome o = tame(from);
     lease_set_started(b, l, now);
+    b->recorded = &o;
     lease_end(b, l, &o, now);
+    b->recorded = NULL;
 }
 
 void recv_result(struct broker *b, struct peer *p, const struct message *m, struct now now)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
+#include "broker/wait.h"
 #include "proto/name.h"
 
 /* ---- what is wrong with a job: NULL, or a text in a static buffer ------------------------------- */
@@ -139,7 +140,26 @@ static size_t find_notices(const struct broker *b, const struct msg_submit *m, c
     return n;
 }
 
-static void send_submitted(struct broker *b, struct peer *p, const struct msg_submit *asked, uint64_t first_id)
+/* A submit that is not new: its job may have ended, so the wait is one like any other. */
+static void wait_again(struct broker *b, struct peer *p, uint64_t req, uint64_t id)
+{
+    struct range range = { id, id };
+    wait_start(b, p, &(struct msg_wait){ .req = req, .ranges = &range, .n_ranges = 1 });
+}
+
+/* False: none was asked for, or it is for the client to ask once more. */
+static bool begin_wait(struct broker *b, struct peer *p, const struct msg_submit *asked, uint64_t id, bool new)
+{
+    if (!asked->wait || asked->n_jobs != 1 || p->n_open >= LIMIT_REQUESTS_OPEN)
+        return false;
+    if (new)
+        wait_start_new(b, p, asked->wait, asked->what, id);
+    else
+        wait_again(b, p, asked->wait, id);
+    return true;
+}
+
+static void send_submitted(struct broker *b, struct peer *p, const struct msg_submit *asked, uint64_t first_id, bool new)
 {
     char *texts[NOTICES_MAX];
     struct str notices[NOTICES_MAX];
@@ -152,6 +172,7 @@ static void send_submitted(struct broker *b, struct peer *p, const struct msg_su
     m.submitted.seq = asked->seq;
     m.submitted.first_id = first_id;
     m.submitted.count = asked->n_jobs;
+    m.submitted.waits = begin_wait(b, p, asked, first_id, new);
     m.submitted.notices = notices;
     m.submitted.n_notices = n;
     broker_send(b, p, &m);
@@ -176,7 +197,7 @@ static bool answer_known(struct broker *b, struct peer *p, const struct msg_subm
     if (broker_failed(b, r))
         return true;
     if (row.count == m->n_jobs)
-        send_submitted(b, p, m, row.first_id);
+        send_submitted(b, p, m, row.first_id, false);
     else
         broker_send_error(b, p, m->req, CODE_REFUSED, "submit %" PRIu64 " was used for other jobs", m->seq);
     return true;
@@ -227,7 +248,7 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
     for (size_t i = 0; i < m->n_jobs; i++)
         note_new(b, &jobs[i], row.first_id + i);
     b->counts.submitted += m->n_jobs;
-    send_submitted(b, p, m, row.first_id);
+    send_submitted(b, p, m, row.first_id, true);
 }
 
 /* ---- busy -------------------------------------------------------------------------------------------

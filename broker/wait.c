@@ -5,6 +5,7 @@
 
 #define ROWS_A_TURN 4000
 #define ROWS_A_SCAN 256
+#define TELL_BYTES (64u << 10) /* a result that is larger is to be fetched: FETCH is answered by another thread */
 
 static void unwatch(struct broker *b, struct wait *w)
 {
@@ -35,6 +36,26 @@ static void answer(struct broker *b, struct wait *w, uint64_t ended)
     wait_stop(b, w);
 }
 
+/* What FETCH would tell of the attempt that is being recorded. False: that is more than WAITED can say. */
+static bool answer_told(struct broker *b, struct wait *w)
+{
+    const struct outcome *o = b->recorded;
+    bool output = w->what == WHAT_OUTPUT;
+    struct str data = output ? o->output : o->result;
+    bool plain = o->ending == ENDING_DONE && o->reason == REASON_NONE && o->signal == UNSET && !o->error.n;
+    if (!plain || w->what > WHAT_OUTPUT || data.n > TELL_BYTES || (!output && o->output.n))
+        return false;
+    struct message m;
+    message_init(&m, MSG_WAITED);
+    m.waited.req = w->req;
+    m.waited.attempt = o->attempt;
+    m.waited.exit_code = o->exit_code;
+    m.waited.data = data.n ? data : STR_UNSET; /* as it is stored */
+    broker_send(b, w->peer, &m);
+    wait_stop(b, w);
+    return true;
+}
+
 static void answer_none(struct broker *b, struct wait *w)
 {
     broker_send_error(b, w->peer, w->req, CODE_NOT_FOUND, "no such job");
@@ -54,7 +75,7 @@ static void watch_job(struct broker *b, struct wait *w, uint64_t id)
     list_add_tail(&watch->waits, &w->link);
 }
 
-void wait_start(struct broker *b, struct peer *p, const struct msg_wait *m)
+static struct wait *start(struct broker *b, struct peer *p, const struct msg_wait *m)
 {
     struct wait *w = xcalloc(1, sizeof *w);
     w->peer = p;
@@ -67,10 +88,22 @@ void wait_start(struct broker *b, struct peer *p, const struct msg_wait *m)
     list_add_tail(&p->waits, &w->of_peer);
     list_add_tail(&b->moving_waits, &w->link);
     p->n_open++;
+    return w;
+}
+
+void wait_start(struct broker *b, struct peer *p, const struct msg_wait *m) { start(b, p, m); }
+
+void wait_start_new(struct broker *b, struct peer *p, uint64_t req, uint64_t what, uint64_t id)
+{
+    struct range range = { id, id };
+    struct wait *w = start(b, p, &(struct msg_wait){ .req = req, .ranges = &range, .n_ranges = 1 });
+    w->found = w->tells = true;
+    w->what = what;
+    watch_job(b, w, id);
 }
 
 /* Looks at one job; true when the wait has stopped moving: it was answered, or watches the job. */
-static bool look_at(struct broker *b, struct wait *w, const struct job_row *j)
+static bool look_at(struct broker *b, struct wait *w, const struct glance *j)
 {
     if (w->owner && j->owner != w->owner)
         return false;
@@ -106,10 +139,10 @@ static int move(struct broker *b, struct wait *w)
         reach_end(b, w);
         return 1;
     }
-    struct job_row rows[ROWS_A_SCAN];
+    struct glance rows[ROWS_A_SCAN];
     const struct range *range = &w->ranges[w->at_range];
     uint64_t from = w->cursor > range->first ? w->cursor : range->first;
-    int n = from > range->last ? 0 : store_scan(b->store, from, range->last, rows, ROWS_A_SCAN);
+    int n = from > range->last ? 0 : store_scan_states(b->store, from, range->last, rows, ROWS_A_SCAN);
     if (broker_failed(b, n))
         return 0;
     for (int i = 0; i < n; i++)
@@ -146,8 +179,11 @@ static void answer_any(struct broker *b, struct link *waits, uint64_t id)
 void wait_on_end(struct broker *b, uint64_t id)
 {
     struct watch *watch = idmap_remove(&b->watched, id);
-    for (struct link *l; watch && (l = list_pop(&watch->waits));)
-        list_add_tail(&b->moving_waits, l);
+    for (struct link *l; watch && (l = list_pop(&watch->waits));) {
+        struct wait *w = list_entry(l, struct wait, link);
+        if (!w->tells || !b->recorded || !answer_told(b, w))
+            list_add_tail(&b->moving_waits, l);
+    }
     free(watch);
     answer_any(b, &b->any_waits, id);
     answer_any(b, &b->moving_waits, id); /* the cursor may be past this job already */

@@ -15,6 +15,8 @@ struct wait {
     struct range *ranges;       /* owned */
     size_t n_ranges, at_range;
     uint64_t cursor;
+    bool tells;                 /* what, of its one job */
+    uint64_t what;
 };
 
 struct watch {
@@ -23,6 +25,8 @@ struct watch {
 
 /* ranges are clamped to the jobs that exist now. */
 void wait_start(struct broker *b, struct peer *p, const struct msg_wait *m);
+/* For a job that was submitted in this turn; the answer is to tell what came of it, if it can be told at once. */
+void wait_start_new(struct broker *b, struct peer *p, uint64_t req, uint64_t what, uint64_t id);
 void wait_stop(struct broker *b, struct wait *w);
 /* A job has reached a terminal state. */
 void wait_on_end(struct broker *b, uint64_t id);

@@ -35,22 +35,23 @@ static bool take_signal(int fd)
     return read(fd, &info, sizeof info) == (ssize_t)sizeof info;
 }
 
-static int wait_and_cancel(struct cli *cli, const struct tern_range *job, int signals)
+static int fetch(struct cli *cli, uint64_t id, bool is_command, struct tern_result *ret)
 {
-    tern_client_set_interrupt(cli->client, signals);
-    int r = tern_client_wait(cli->client, job, 1, false, -1, NULL);
-    if (r != -EINTR)
-        return r < 0 ? ours(cli_broken(cli, r)) : 0;
+    return is_command ? tern_client_fetch_output(cli->client, id, 0, ret)
+                      : tern_client_fetch_result(cli->client, id, ret);
+}
+
+static int cancel(struct cli *cli, uint64_t id, bool is_command, int signals, struct tern_result *ret)
+{
+    struct tern_range job = { id, id };
     take_signal(signals);
     tern_client_set_interrupt(cli->client, -1);
-    cli_notice("cancelling job %" PRIu64 "; once more leaves it to itself", job->first);
-    r = tern_client_cancel(cli->client, job, 1, NULL, NULL, NULL);
+    cli_notice("cancelling job %" PRIu64 "; once more leaves it to itself", id);
+    int r = tern_client_cancel(cli->client, &job, 1, NULL, NULL, NULL);
     tern_client_set_interrupt(cli->client, signals);
     if (r >= 0)
-        r = tern_client_wait(cli->client, job, 1, false, -1, NULL);
-    if (r == -EINTR)
-        return STATUS_TERN;
-    return r < 0 ? ours(cli_broken(cli, r)) : 0;
+        r = tern_client_wait(cli->client, &job, 1, false, -1, NULL);
+    return r < 0 ? r : fetch(cli, id, is_command, ret);
 }
 
 static int status_of(const struct tern_result *r, bool is_command)
@@ -86,25 +87,37 @@ static void explain(const struct tern_result *r, int status)
         cli_notice("job %" PRIu64 " is %s%s%s", r->job, r->state, *how ? ": " : "", how);
 }
 
-static int relay(struct cli *cli, uint64_t id, bool is_command)
+static int relay(const struct tern_result *result, bool is_command)
 {
+    if (is_command)
+        show_output(result, 0);
+    else if (result->data)
+        fwrite(result->data, 1, result->data_bytes, stdout);
+    fflush(stdout);
+    int status = status_of(result, is_command);
+    explain(result, status);
+    return status;
+}
+
+static int run_job(struct cli *cli, const struct tern_job_spec *spec, bool is_command, int signals)
+{
+    uint64_t id;
     struct tern_result result;
-    int r = is_command ? tern_client_fetch_output(cli->client, id, 0, &result)
-                       : tern_client_fetch_result(cli->client, id, &result);
+    tern_client_set_interrupt(cli->client, signals);
+    int r = tern_client_run(cli->client, spec, is_command, &id, &result);
+    if (r == -EINTR && id) {
+        r = cancel(cli, id, is_command, signals, &result);
+        if (r == -EINTR)
+            return STATUS_TERN;
+    }
     if (r < 0)
         return ours(cli_broken(cli, r));
-    if (is_command)
-        show_output(&result, 0);
-    else if (result.data)
-        fwrite(result.data, 1, result.data_bytes, stdout);
-    fflush(stdout);
-    int status = status_of(&result, is_command);
-    explain(&result, status);
+    int status = relay(&result, is_command);
     tern_result_fini(&result);
     return status;
 }
 
-static int submit(struct cli *cli, struct job_options *o, uint64_t *ret_id)
+static int load_and_run(struct cli *cli, struct job_options *o, bool is_command, int signals)
 {
     char *error = NULL;
     if (job_options_load(o, &error) < 0) {
@@ -118,8 +131,7 @@ static int submit(struct cli *cli, struct job_options *o, uint64_t *ret_id)
     struct tern_job_spec spec;
     job_options_spec(o, &spec);
     tern_client_on_notice(cli->client, cli_on_notice, cli);
-    int r = tern_client_submit(cli->client, &spec, 1, ret_id);
-    return r < 0 ? ours(cli_broken(cli, r)) : 0;
+    return run_job(cli, &spec, is_command, signals);
 }
 
 static int run(struct cli *cli, void *to, int n, char **args)
@@ -127,13 +139,8 @@ static int run(struct cli *cli, void *to, int n, char **args)
     struct job_options *o = to;
     for (int i = 0; i < n; i++)
         strings_add(&o->command, args[i]);
-    uint64_t id;
     cleanup(closep) int signals = catch_signals();
-    int status = submit(cli, o, &id);
-    if (status)
-        return status;
-    status = wait_and_cancel(cli, &(struct tern_range){ id, id }, signals);
-    return status ? status : relay(cli, id, n > 0);
+    return load_and_run(cli, o, n > 0, signals);
 }
 
 static void init(void *to) { job_options_init(to); }

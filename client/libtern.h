@@ -1,7 +1,7 @@
 /* libtern.h - what the files of the library share: the client, its open requests, and who may call
  * whom.
  *
- *     libtern_{submit,wait,list,fetch,query}.c   what users call
+ *     libtern_{submit,wait,run,list,fetch,query}.c   what users call
  *     libtern_request.c    one question, repeated until it has its answer
  *     libtern_session.c    the connection: HELLO, beats, lost and found again
  *     libtern_probe.c      does anybody listen there? */
@@ -32,6 +32,7 @@ struct request {
     struct buf bytes;    /* owned: as encoded for one session */
     uint64_t encoded_in; /* the generation of that session */
     uint64_t sent_in;    /* of the one it was sent in; 0: not sent */
+    bool held;           /* not to be sent yet; its answer may come all the same */
     int64_t due_ms;      /* not to be sent before: the broker was busy */
     int64_t busy_ms;     /* when it first said so; 0: never */
     unsigned busy_times;
@@ -73,6 +74,10 @@ struct tern_client {
     struct link submits;   /* struct submit, oldest first: sent, not yet told */
     size_t n_submits;
     uint64_t next_seq;
+    struct {
+        uint64_t wait, what; /* of the next SUBMIT; 0: none */
+        uint64_t begun_in;   /* the generation in which the broker began that wait; 0: it has not */
+    } end;
     int submit_failed; /* the stream has ended with this */
     tern_submitted_fn *on_submitted;
     void *on_submitted_context;
@@ -101,6 +106,13 @@ int session_send(struct tern_client *c, struct message *m);
 /* Takes the message's number from m (its first field, which this sets), and opens the request.
  * -EMSGSIZE. */
 int request_open(struct tern_client *c, struct request *r, struct message *m);
+/* Takes a number, under which an answer may come before it is sent itself. */
+void request_hold(struct tern_client *c, struct request *r);
+/* Gives a held request its message. sent_in: the generation in which the broker was asked already; 0: in none. */
+int request_release(struct tern_client *c, struct request *r, struct message *m, uint64_t sent_in);
+/* Takes turns until an open request, of this message, is answered by one of this type. -ETIMEDOUT past until_ms. */
+int request_await(struct tern_client *c, struct request *r, const struct message *m, enum message_type want,
+                  int64_t until_ms);
 /* Forgets it, whatever has become of it. Safe to repeat. */
 void request_fini(struct request *r);
 /* Sends what is open and due; returns when the next one is due, or until_ms. */
@@ -110,10 +122,14 @@ int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms);
 void requests_hurry(struct tern_client *c);
 /* Gives an answer to the request it belongs to, which then owns it. False: nobody's. */
 bool requests_answer(struct tern_client *c, struct message *m, struct frame *f);
-/* Opens, and takes turns until it is answered by a message of this type. The caller calls
- * request_fini in any case. -ETIMEDOUT past until_ms. */
+/* request_open and request_await. The caller calls request_fini in any case. */
 int request_call(struct tern_client *c, struct request *r, struct message *m,
                  enum message_type want, int64_t until_ms);
+
+/* With a NUL behind them; NULL when unset. */
+void *bytes_copy(struct str s);
+/* No longer wants the answer to a WAIT. */
+void wait_give_up(struct tern_client *c, uint64_t req);
 
 /* The jobs of the stream, in libtern_submit.c. */
 void submits_fini(struct tern_client *c);

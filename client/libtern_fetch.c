@@ -3,7 +3,7 @@
 
 #include "proto/output.h"
 
-static void *copy_bytes(struct str s)
+void *bytes_copy(struct str s)
 {
     if (!s.p)
         return NULL;
@@ -36,7 +36,7 @@ static int fetch(struct tern_client *c, uint64_t job, uint64_t attempt, uint64_t
             .exit_code = f->exit_code,
             .signal = f->signal,
             .error = xstrndup(f->error),
-            .data = copy_bytes(f->data),
+            .data = bytes_copy(f->data),
             .data_bytes = f->data.n,
         };
     request_fini(&ask);

@@ -52,20 +52,45 @@ static int check(struct tern_client *c, const struct request *r, enum message_ty
     return 0;
 }
 
-int request_open(struct tern_client *c, struct request *r, struct message *m)
+static void init(struct tern_client *c, struct request *r)
 {
-    *r = (struct request){ .req = c->next_req++, .is_submit = m->type == MSG_SUBMIT };
+    *r = (struct request){ .req = c->next_req++ };
     list_init(&r->link);
     buf_init(&r->bytes, LIMIT_MESSAGE_BYTES);
+}
+
+static int give_bytes(struct tern_client *c, struct request *r, struct message *m)
+{
+    r->is_submit = m->type == MSG_SUBMIT;
     m->ok.req = r->req; /* every request begins with its number */
     int e = encode(c, r, m);
     if (e < 0)
         return client_fail(c, e, "the request is larger than a message may be (%u bytes)",
                            LIMIT_MESSAGE_BYTES);
-    e = check(c, r, m->type);
+    return check(c, r, m->type);
+}
+
+int request_open(struct tern_client *c, struct request *r, struct message *m)
+{
+    init(c, r);
+    int e = give_bytes(c, r, m);
     if (e >= 0)
         list_add_tail(&c->open, &r->link);
     return e;
+}
+
+void request_hold(struct tern_client *c, struct request *r)
+{
+    init(c, r);
+    r->held = true;
+    list_add_tail(&c->open, &r->link);
+}
+
+int request_release(struct tern_client *c, struct request *r, struct message *m, uint64_t sent_in)
+{
+    r->held = false;
+    r->sent_in = sent_in;
+    return give_bytes(c, r, m);
 }
 
 void request_fini(struct request *r)
@@ -107,7 +132,7 @@ int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
     bool submit_waits = false;
     list_each (l, &c->open) {
         struct request *r = list_entry(l, struct request, link);
-        if (r->sent_in == c->generation || (r->is_submit && submit_waits))
+        if (r->held || r->sent_in == c->generation || (r->is_submit && submit_waits))
             continue;
         if (r->due_ms > now_ms) {
             until_ms = min_i64(until_ms, r->due_ms);
@@ -213,14 +238,20 @@ static int result_of(struct tern_client *c, const struct request *r, const struc
     return 0;
 }
 
-int request_call(struct tern_client *c, struct request *r, struct message *m,
-                 enum message_type want, int64_t until_ms)
+int request_await(struct tern_client *c, struct request *r, const struct message *m, enum message_type want,
+                  int64_t until_ms)
 {
-    int e = request_open(c, r, m);
+    int e = 0;
     while (e >= 0 && !r->done) {
         e = session_turn(c, until_ms, c->interrupt_fd);
         if (e >= 0 && !r->done && client_mono_ms() >= until_ms)
             e = client_fail(c, -ETIMEDOUT, "timed out");
     }
     return e < 0 ? e : result_of(c, r, m, want);
+}
+
+int request_call(struct tern_client *c, struct request *r, struct message *m, enum message_type want, int64_t until_ms)
+{
+    int e = request_open(c, r, m);
+    return e < 0 ? e : request_await(c, r, m, want, until_ms);
 }

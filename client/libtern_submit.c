@@ -72,6 +72,7 @@ static int tell_one(struct tern_client *c, struct submit *s)
     if (r->answer.type != MSG_SUBMITTED || m->count != s->n_jobs)
         return client_fail(c, -EPROTO, "the broker acknowledged something else than this submit");
     tell_notices(c, m);
+    c->end.begun_in = m->waits ? r->sent_in : 0;
     if (c->on_submitted)
         c->on_submitted(c->on_submitted_context, m->first_id, m->count);
     return 0;
@@ -121,6 +122,8 @@ static int send_batch(struct tern_client *c)
     m.submit.seq = c->next_seq++;
     m.submit.jobs = b->jobs;
     m.submit.n_jobs = b->n;
+    m.submit.wait = c->end.wait;
+    m.submit.what = c->end.what;
     int r = request_open(c, &s->request, &m);
     if (r < 0)
         submit_free(c, s);

@@ -24,7 +24,7 @@ static struct range *to_wire(const struct tern_range *ranges, size_t n)
     return r;
 }
 
-static void give_up(struct tern_client *c, uint64_t req)
+void wait_give_up(struct tern_client *c, uint64_t req)
 {
     struct message m;
     message_init(&m, MSG_UNWAIT);
@@ -54,7 +54,7 @@ int tern_client_wait(struct tern_client *c, const struct tern_range *ranges, siz
     if (r >= 0 && ret_ended)
         *ret_ended = ask.answer.waited.ended;
     if (r < 0 && !ask.done)
-        give_up(c, ask.req);
+        wait_give_up(c, ask.req);
     request_fini(&ask);
     return r;
 }

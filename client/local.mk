@@ -11,6 +11,7 @@ libtern_la_SOURCES = \
 	%D%/libtern_probe.c \
 	%D%/libtern_query.c \
 	%D%/libtern_request.c \
+	%D%/libtern_run.c \
 	%D%/libtern_session.c \
 	%D%/libtern_spec.c \
 	%D%/libtern_submit.c \

@@ -188,6 +188,12 @@ int tern_client_fetch_output(struct tern_client *c, uint64_t job, uint64_t attem
                              struct tern_result *ret);
 void tern_result_fini(struct tern_result *r);
 
+/* Submits one job, waits until it has ended, and fetches its result (output: its output), with fewer questions to the broker
+ * than the three calls take. *ret_id is set once the job is acknowledged, and -EINTR waits for that: when the call fails later
+ * the job goes on, and may be waited for. Before it is 0. */
+int tern_client_run(struct tern_client *c, const struct tern_job_spec *spec, bool output, uint64_t *ret_id,
+                    struct tern_result *ret);
+
 /* Walks the chunks of fetch_output: *position begins at 0. stream: 1 standard output, 2 standard
  * error; 3: at this place *ret_cut bytes were left out. False at the end. */
 bool tern_output_next(const struct tern_result *r, size_t *position, int *ret_stream,

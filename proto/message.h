@@ -227,11 +227,22 @@
 #define ERROR_FIELDS(F) F(U64, req, ) F(U64, code, ) F(STR, text, )
 #define OK_FIELDS(F) F(U64, req, )
 
-#define SUBMIT_FIELDS(F) F(U64, req, ) F(U64, seq, ) F(LIST, jobs, job_spec)
-#define SUBMITTED_FIELDS(F) F(U64, req, ) F(U64, seq, ) F(U64, first_id, ) F(U64, count, ) F(STRS, notices, )
+#define SUBMIT_FIELDS(F)                                                                           \
+    F(U64, req, )                                                                                  \
+    F(U64, seq, )                                                                                  \
+    F(LIST, jobs, job_spec)                                                                        \
+    F(U64, wait, )           /* of one job: the req of a WAIT for it that begins with it */        \
+    F(U64, what, )           /* WAITED is to tell: as of FETCH */
+#define SUBMITTED_FIELDS(F) F(U64, req, ) F(U64, seq, ) F(U64, first_id, ) F(U64, count, ) F(STRS, notices, ) \
+    F(U64, waits, )          /* the WAIT has begun */
 
 #define WAIT_FIELDS(F) F(U64, req, ) F(LIST, ranges, range) F(U64, any, )
-#define WAITED_FIELDS(F) F(U64, req, ) F(U64, ended, ) /* any: one that has ended */
+#define WAITED_FIELDS(F)                                                                           \
+    F(U64, req, )                                                                                  \
+    F(U64, ended, )          /* any: one that has ended */                                         \
+    F(U64, attempt, )        /* the job is done, by this one, and the rest tells the result; 0: FETCH does */ \
+    F(I64, exit_code, )                                                                            \
+    F(BIN, data, )
 #define UNWAIT_FIELDS(F) F(U64, req, )
 
 #define CHANGE_FIELDS(F) F(U64, req, ) F(LIST, ranges, range)

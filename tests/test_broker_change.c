@@ -261,6 +261,31 @@ static void finished_jobs_are_kept_as_long_and_as_many_as_was_asked(void **state
     (void)id;
 }
 
+/* Deleting goes in slices, so that it never takes the turn for itself. */
+static void finished_jobs_past_what_is_kept_go_a_slice_at_a_time(void **state)
+{
+    struct bench *t = *state;
+    t->broker->options.keep_finished = 100;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bench_submit_n(t, &c, bench_spec("nobody"), 1000);
+    bench_submit_n(t, &c, bench_spec("nobody"), 300);
+    struct range all = { 1, UINT64_MAX };
+    bench_change(t, &c, MSG_CANCEL, &all, 1);
+    bench_turn(t);
+    bench_turn(t);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job WHERE state = 6"), 1300);
+    bench_advance(t, 1000);
+    bench_turn(t);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 800);
+    bench_turn(t);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 800);
+    for (int i = 0; i < 4; i++) {
+        bench_advance(t, 50);
+        bench_turn(t);
+    }
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 100);
+}
+
 /* ---- wait ----------------------------------------------------------------------------------- */
 
 static uint64_t ask_wait(struct bench *t, struct conn *c, struct range *ranges, size_t n, bool any)
@@ -292,6 +317,129 @@ static void a_wait_is_answered_in_the_turn_in_which_the_last_of_its_jobs_ends(vo
     ask_wait(t, &c, ranges, 4, false); /* all have ended: at once */
     bench_expect(t, &c, MSG_WAITED);
     assert_int_equal(t->broker->watched.n, 0);
+}
+
+/* Submits one job with a wait for its end, as request number 900 + req; the job's id. */
+static uint64_t submit_and_wait(struct bench *t, struct conn *c, uint64_t seq, uint64_t what, bool *ret_waits)
+{
+    struct job_spec s = bench_spec("cpu");
+    struct message m;
+    message_init(&m, MSG_SUBMIT);
+    m.submit.req = ++c->req;
+    m.submit.seq = seq;
+    m.submit.jobs = &s;
+    m.submit.n_jobs = 1;
+    m.submit.wait = 900 + c->req;
+    m.submit.what = what;
+    bench_tell(t, c, &m);
+    bench_turn(t);
+    const struct message *answer = bench_expect(t, c, MSG_SUBMITTED);
+    *ret_waits = answer->submitted.waits;
+    return answer->submitted.first_id;
+}
+
+static const struct msg_waited *expect_waited(struct bench *t, const struct conn *c)
+{
+    const struct msg_waited *w = &bench_expect(t, c, MSG_WAITED)->waited;
+    assert_int_equal(w->req, 900 + c->req);
+    return w;
+}
+
+static void a_submit_can_begin_the_wait_for_its_job_and_the_answer_tells_the_result(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 10, 0, 0);
+    bool waits;
+    uint64_t id = submit_and_wait(t, &c, 1, WHAT_RESULT, &waits);
+    assert_true(waits);
+    struct outcome o = bench_outcome(id, 1, ENDING_DONE);
+    o.result = str_of("good");
+    bench_tell_outcome(t, &w, o);
+    assert_null(bench_next(t, &c, MSG_WAITED)); /* not before its commit */
+    bench_turn(t);
+    const struct msg_waited *told = expect_waited(t, &c);
+    assert_int_equal(told->attempt, 1);
+    assert_true(str_is(told->data, "good"));
+
+    id = submit_and_wait(t, &c, 2, WHAT_OUTPUT, &waits);
+    o = bench_outcome(id, 1, ENDING_DONE);
+    o.exit_code = 0;
+    o.output = str_of("chunks");
+    bench_tell_outcome(t, &w, o);
+    bench_turn(t);
+    told = expect_waited(t, &c);
+    assert_int_equal(told->exit_code, 0);
+    assert_true(told->attempt == 1 && str_is(told->data, "chunks"));
+    assert_int_equal(t->broker->watched.n, 0);
+}
+
+/* Of what is not plainly done, of a retried or a large result only the end is told, once it is the end. */
+static void a_wait_that_begins_with_a_submit_leaves_all_but_the_plain_case_to_fetch(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 10, 0, 0);
+    static char large[(64 << 10) + 1];
+    memset(large, 'x', sizeof large);
+    struct outcome cases[] = {
+        bench_outcome(0, 1, ENDING_FAILED), bench_outcome(0, 1, ENDING_DONE), bench_outcome(0, 1, ENDING_DONE),
+        bench_outcome(0, 1, ENDING_DONE),
+    };
+    cases[1].result = (struct str){ large, sizeof large };
+    cases[2].error = str_of("but");
+    cases[3].output = str_of("of which the result is a part");
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        bool waits;
+        cases[i].job = submit_and_wait(t, &c, i + 1, WHAT_RESULT, &waits);
+        assert_true(waits);
+        bench_tell_outcome(t, &w, cases[i]);
+        bench_turn(t);
+        assert_int_equal(expect_waited(t, &c)->attempt, 0);
+    }
+    bool waits;
+    uint64_t id = submit_and_wait(t, &c, 5, WHAT_RESULT, &waits);
+    bench_change_one(t, &c, MSG_CANCEL, id);
+    bench_end(t, &w, id, 1, ENDING_CANCELLED);
+    assert_int_equal(bench_expect(t, &c, MSG_WAITED)->waited.attempt, 0);
+}
+
+static void a_repeated_submit_begins_its_wait_again_also_when_the_job_has_ended(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 10, 0, 0);
+    bool waits;
+    uint64_t id = submit_and_wait(t, &c, 1, WHAT_RESULT, &waits);
+    struct message hello = bench_hello(&c, "client"); /* a new session: the wait is gone with the old one */
+    bench_tell(t, &c, &hello);
+    bench_welcome(t, &c);
+    assert_int_equal(t->broker->watched.n, 0);
+    assert_int_equal(submit_and_wait(t, &c, 1, WHAT_RESULT, &waits), id);
+    assert_true(waits);
+    bench_end(t, &w, id, 1, ENDING_DONE);
+    assert_int_equal(expect_waited(t, &c)->attempt, 0);
+    assert_int_equal(submit_and_wait(t, &c, 1, WHAT_RESULT, &waits), id);
+    expect_waited(t, &c);
+}
+
+static void a_submit_begins_no_wait_past_those_that_may_be_open_nor_for_many_jobs(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bool waits;
+    for (uint64_t i = 1; i <= LIMIT_REQUESTS_OPEN + 1; i++) {
+        submit_and_wait(t, &c, i, WHAT_RESULT, &waits);
+        assert_int_equal(waits, i <= LIMIT_REQUESTS_OPEN);
+    }
+    struct conn d = bench_client(t, "dli-1", 1000);
+    struct job_spec two[] = { bench_spec("cpu"), bench_spec("cpu") };
+    struct message m;
+    message_init(&m, MSG_SUBMIT);
+    m.submit.req = m.submit.seq = 1;
+    m.submit.jobs = two;
+    m.submit.n_jobs = 2;
+    m.submit.wait = 2;
+    bench_tell(t, &d, &m);
+    bench_turn(t);
+    assert_int_equal(bench_expect(t, &d, MSG_SUBMITTED)->submitted.waits, 0);
 }
 
 static void a_wait_for_any_is_answered_by_the_first_that_ends(void **state)
@@ -484,7 +632,12 @@ int main(void)
         bench_test(tick_says_when_it_wants_to_be_called_again),
         bench_test(a_job_that_was_not_started_in_time_expires_and_one_that_runs_does_not),
         bench_test(finished_jobs_are_kept_as_long_and_as_many_as_was_asked),
+        bench_test(finished_jobs_past_what_is_kept_go_a_slice_at_a_time),
         bench_test(a_wait_is_answered_in_the_turn_in_which_the_last_of_its_jobs_ends),
+        bench_test(a_submit_can_begin_the_wait_for_its_job_and_the_answer_tells_the_result),
+        bench_test(a_wait_that_begins_with_a_submit_leaves_all_but_the_plain_case_to_fetch),
+        bench_test(a_repeated_submit_begins_its_wait_again_also_when_the_job_has_ended),
+        bench_test(a_submit_begins_no_wait_past_those_that_may_be_open_nor_for_many_jobs),
         bench_test(a_wait_for_any_is_answered_by_the_first_that_ends),
         bench_test(a_wait_for_any_of_very_many_misses_nothing_while_it_is_still_looking),
         bench_test(a_wait_for_jobs_that_do_not_exist_says_so_and_unwait_ends_one),

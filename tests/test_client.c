@@ -460,6 +460,130 @@ static void a_wait_that_times_out_is_given_up(void **state)
     tern_client_free(c);
 }
 
+static void expect_submit_that_waits(struct fake *b, uint64_t *ret_wait)
+{
+    expect(b, MSG_SUBMIT);
+    *ret_wait = b->m.submit.wait;
+    insist(*ret_wait && *ret_wait != b->m.submit.req && b->m.submit.what == WHAT_RESULT, "a number of its own for the wait");
+}
+
+static void acknowledge_wait(struct fake *b, uint64_t waits)
+{
+    struct message m;
+    message_init(&m, MSG_SUBMITTED);
+    m.submitted.req = b->m.submit.req;
+    m.submitted.seq = b->m.submit.seq;
+    m.submitted.first_id = 70;
+    m.submitted.count = 1;
+    m.submitted.waits = waits;
+    answer(b, &m);
+}
+
+static void tell_end(struct fake *b, uint64_t req, uint64_t attempt)
+{
+    struct message m;
+    message_init(&m, MSG_WAITED);
+    m.waited.req = req;
+    m.waited.attempt = attempt;
+    m.waited.exit_code = attempt ? 0 : UNSET;
+    m.waited.data = attempt ? str_of("told") : STR_UNSET;
+    answer(b, &m);
+}
+
+static void tell_when_asked(struct fake *b)
+{
+    expect(b, MSG_FETCH);
+    insist(b->m.fetch.job == 70 && b->m.fetch.what == WHAT_RESULT, "fetches the result of the job");
+    struct message m;
+    message_init(&m, MSG_FETCHED);
+    m.fetched.req = b->m.fetch.req;
+    m.fetched.state = STATE_DONE;
+    m.fetched.attempt = 2;
+    m.fetched.data = str_of("fetched");
+    answer(b, &m);
+}
+
+static void runs_in_each_way(struct fake *b)
+{
+    uint64_t wait;
+    welcome(b);
+    expect_submit_that_waits(b, &wait); /* told by WAITED, which may come first */
+    tell_end(b, wait, 1);
+    acknowledge_wait(b, 1);
+
+    expect_submit_that_waits(b, &wait); /* an older broker, or a busy one */
+    acknowledge_wait(b, 0);
+    expect(b, MSG_WAIT);
+    insist(b->m.wait.req == wait && b->m.wait.n_ranges == 1 && b->m.wait.ranges[0].first == 70 &&
+           b->m.wait.ranges[0].last == 70, "waits for the job by itself");
+    tell_end(b, wait, 0);
+    tell_when_asked(b);
+
+    expect_submit_that_waits(b, &wait); /* forgotten before the submit is acknowledged, and after it */
+    hello_again(b);
+    welcome(b);
+    expect_submit_that_waits(b, &wait);
+    acknowledge_wait(b, 1);
+    hello_again(b);
+    welcome(b);
+    expect(b, MSG_WAIT);
+    insist(b->m.wait.req == wait, "the same wait in the new session");
+    tell_end(b, wait, 0);
+    tell_when_asked(b);
+}
+
+static void a_run_is_told_by_one_answer_or_by_as_many_as_it_takes(void **state)
+{
+    (void)state;
+    pid_t broker = start("runs_in_each_way");
+    struct tern_client *c = client();
+    struct tern_job_spec job = echo();
+    static const char *const told[] = { "told", "fetched", "fetched" };
+    for (size_t i = 0; i < ELEMENTS(told); i++) {
+        struct tern_result result;
+        uint64_t id = 0;
+        assert_int_equal(tern_client_run(c, &job, false, &id, &result), 0);
+        assert_int_equal(id, 70);
+        assert_string_equal(result.data, told[i]);
+        assert_string_equal(result.state, "done");
+        assert_int_equal(result.attempt, i ? 2 : 1);
+        tern_result_fini(&result);
+    }
+    finish(broker);
+    tern_client_free(c);
+}
+
+static void never_ends_the_run(struct fake *b)
+{
+    uint64_t wait;
+    welcome(b);
+    expect_submit_that_waits(b, &wait);
+    usleep(100000);
+    acknowledge_wait(b, 1);
+    expect(b, MSG_UNWAIT);
+    insist(b->m.unwait.req == wait, "gives up its wait");
+}
+
+static void a_run_that_is_interrupted_knows_its_job_and_gives_up_the_wait(void **state)
+{
+    (void)state;
+    pid_t broker = start("never_ends_the_run");
+    struct tern_client *c = client();
+    struct tern_job_spec job = echo();
+    struct tern_result result;
+    uint64_t id = 0;
+    int always[2];
+    assert_int_equal(pipe(always), 0);
+    assert_int_equal(write(always[1], "x", 1), 1);
+    tern_client_set_interrupt(c, always[0]);
+    assert_int_equal(tern_client_run(c, &job, false, &id, &result), -EINTR);
+    assert_int_equal(id, 70);
+    finish(broker);
+    tern_client_free(c);
+    close(always[0]);
+    close(always[1]);
+}
+
 static void falls_silent(struct fake *b)
 {
     welcome(b);
@@ -641,7 +765,7 @@ static void a_list_is_read_page_by_page(void **state)
     S(is_busy_twice) S(is_always_busy) S(answers_backwards) S(waits_for_bye)                       \
         S(has_too_many_peers) S(always_has_too_many_peers)                                         \
         S(refuses_each_in_its_way) S(never_ends_the_wait) S(restarts) S(falls_silent)              \
-            S(says_nothing) S(refuses_the_client) S(has_three_pages)
+            S(says_nothing) S(refuses_the_client) S(has_three_pages) S(runs_in_each_way) S(never_ends_the_run)
 
 static int play(const char *script, int ready)
 {
@@ -700,6 +824,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(errors_of_the_broker_have_their_codes_and_texts),
         cmocka_unit_test(a_wait_that_times_out_is_given_up),
         cmocka_unit_test(a_wait_outlives_a_restart_of_the_broker),
+        cmocka_unit_test(a_run_is_told_by_one_answer_or_by_as_many_as_it_takes),
+        cmocka_unit_test(a_run_that_is_interrupted_knows_its_job_and_gives_up_the_wait),
         cmocka_unit_test(a_broker_that_is_lost_for_good_is_said_to_be),
         cmocka_unit_test(silence_before_the_first_answer_ends_the_connect),
         cmocka_unit_test(a_socket_where_nobody_listens_fails_at_once),

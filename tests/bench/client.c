@@ -1,16 +1,17 @@
 /* client.c - the client of the benchmark: one measure, once, against a broker that runs. Prints a line of JSON.
  *
  *   usage: client ADDRESS MEASURE [--jobs N] [--warm N] [--queue Q] [--handler H] [--tag T] [--payload TEXT] [--bytes N]
- *                                 [--command PROGRAM] [--workers N]
+ *                                 [--command PROGRAM] [--workers N] [--rate N]
  *
  *   ready   nothing is measured: waits until the broker answers and so many workers are connected
  *   submit  one job at a time, each acknowledged before the next
  *   fill    a stream of jobs, up to 16 messages of 1,000 on their way; then their queue is paused
  *   drain   the same into a paused queue, which is then resumed: from there until all have ended; with --warm
  *   run     the same stream into a queue that runs, until all have ended; and how many the broker still keeps then
- *   idle    one job at a time: acknowledged, started, ended, result in hand
+ *   idle    one job at a time: acknowledged, started, ended; then one more by tern_client_run: result in hand
+ *   pace    so many jobs a second, whatever becomes of them: from when each was meant to come until its handler started
  *   look    asks for counts and pages, ten times a second, until its standard input ends
- *   remove  cancels the jobs of a paused queue and deletes them
+ *   remove  cancels the jobs of a paused queue, and deletes them and all others that have ended
  *
  * --warm: so many jobs go first, uncounted; a queue that never had a job cannot be paused. The payload is filled up with blanks. */
 #include "client/tern.h"
@@ -19,6 +20,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/base.h"
@@ -30,10 +32,11 @@
 #define LOOK_EVERY_MS 100
 #define LOOK_AT 1000 /* jobs */
 #define IDLE_MS 3     /* before each job of an idle broker */
+#define PACE_LOOKS 2000 /* of so many jobs, evenly spread, the start is looked at */
 
 struct settings {
     const char *address, *queue, *handler, *tag, *payload, *command;
-    size_t jobs, warm, bytes, workers;
+    size_t jobs, warm, bytes, workers, rate;
 };
 
 struct client {
@@ -243,10 +246,37 @@ static void run(struct client *c)
 
 enum { ACK, START, ENDED, RESULT, N_MOMENTS };
 
-static void idle_one(struct client *c, struct samples *s)
+/* When the handler `clock` started. */
+static int64_t take_start(struct tern_result *result)
+{
+    cleanup(freep) char *text = xstrndup((struct str){ result->data, result->data_bytes });
+    tern_result_fini(result);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+static int64_t fetch_start(struct client *c, uint64_t id)
 {
     struct tern_result result;
-    int64_t at[N_MOMENTS];
+    must(c, tern_client_fetch_result(c->link, id, &result), "result");
+    return take_start(&result);
+}
+
+static void idle_run(struct client *c, struct samples *s)
+{
+    struct tern_result result;
+    uint64_t id;
+    sleep_ms(IDLE_MS);
+    int64_t began = mono_ns();
+    must(c, tern_client_run(c->link, &c->spec, false, &id, &result), "run");
+    int64_t ended = mono_ns(), start = take_start(&result);
+    if (start <= began || start >= ended)
+        quit("idle", "the handler did not tell when it started");
+    samples_add(s, ended - began);
+}
+
+static void idle_one(struct client *c, struct samples *s)
+{
+    int64_t at[RESULT];
     uint64_t id;
     sleep_ms(IDLE_MS);
     int64_t began = mono_ns();
@@ -255,15 +285,12 @@ static void idle_one(struct client *c, struct samples *s)
     struct tern_range range = { id, id };
     must(c, tern_client_wait(c->link, &range, 1, false, -1, NULL), "wait");
     at[ENDED] = mono_ns();
-    must(c, tern_client_fetch_result(c->link, id, &result), "result");
-    at[RESULT] = mono_ns();
-    cleanup(freep) char *text = xstrndup((struct str){ result.data, result.data_bytes });
-    at[START] = text ? strtoll(text, NULL, 10) : 0;
+    at[START] = fetch_start(c, id);
     if (at[START] <= began || at[START] >= at[ENDED])
         quit("idle", "the handler did not tell when it started");
-    tern_result_fini(&result);
-    for (int i = 0; i < N_MOMENTS; i++)
+    for (int i = 0; i < RESULT; i++)
         samples_add(&s[i], at[i] - began);
+    idle_run(c, &s[RESULT]);
 }
 
 static void idle(struct client *c)
@@ -281,6 +308,48 @@ static void idle(struct client *c)
         samples_fini(&uncounted[i]);
     }
     printf("}\n");
+}
+
+/* Job number i is meant to come at began + i / rate, and is then submitted with all that have become due meanwhile: a queue that is late
+ * for one is late for those behind it too. */
+static int64_t due_ns(const struct client *c, size_t i) { return (int64_t)((double)i * 1e9 / (double)c->settings->rate); }
+
+static void submit_paced(struct client *c, int64_t began)
+{
+    c->range = (struct tern_range){ 0, 0 };
+    tern_client_on_submitted(c->link, on_submitted, c);
+    for (size_t i = 0; i < c->settings->jobs;) {
+        for (; i < c->settings->jobs && began + due_ns(c, i) <= mono_ns(); i++)
+            must(c, tern_client_submit_add(c->link, &c->spec), "submit");
+        must(c, tern_client_submit_flush(c->link), "submit");
+        int64_t left = began + due_ns(c, i) - mono_ns();
+        if (left > 0)
+            nanosleep(&(struct timespec){ left / INT64_C(1000000000), left % INT64_C(1000000000) }, NULL);
+    }
+}
+
+static void pace(struct client *c)
+{
+    struct samples s = { 0 };
+    size_t n = c->settings->jobs, step = n / PACE_LOOKS + 1;
+    if (!c->settings->rate)
+        quit("pace", "--rate is to be given");
+    warm_up(c);
+    int64_t began = mono_ns();
+    submit_paced(c, began);
+    int64_t took = mono_ns() - began;
+    wait_all(c);
+    check_done(c);
+    for (size_t i = 0; i < n; i += step) {
+        int64_t start = fetch_start(c, c->range.first + i);
+        if (start < began + due_ns(c, i))
+            quit("pace", "the handler did not tell when it started");
+        samples_add(&s, start - began - due_ns(c, i));
+    }
+    printf("{\"rate\": %.2f, ", rate_of(n, took));
+    samples_print(&s, "start_");
+    printf("}\n");
+    samples_fini(&s);
 }
 
 static int ignore_job(void *context, const struct tern_job_view *job)
@@ -309,14 +378,23 @@ static void look(struct client *c)
 {
     struct pollfd end = { .fd = STDIN_FILENO, .events = POLLIN };
     struct tern_filter newest = { .newest_first = true, .limit = LOOK_AT };
-    size_t n = 0;
+    struct samples lists = { 0 }, stats = { 0 };
     do {
+        int64_t began = mono_ns();
         must(c, tern_client_list(c->link, &newest, ignore_job, NULL), "list");
+        samples_add(&lists, mono_ns() - began);
         must(c, tern_client_queues(c->link, ignore_queue, NULL), "queues");
+        began = mono_ns();
         must(c, tern_client_stats(c->link, ignore_stat, NULL), "stats");
-        n++;
+        samples_add(&stats, mono_ns() - began);
     } while (poll(&end, 1, LOOK_EVERY_MS) == 0);
-    printf("{\"looks\": %zu}\n", n);
+    printf("{\"looks\": %zu, ", lists.n);
+    samples_print(&lists, "list_");
+    printf(", ");
+    samples_print(&stats, "stats_");
+    printf("}\n");
+    samples_fini(&lists);
+    samples_fini(&stats);
 }
 
 static int take_id(void *context, const struct tern_job_view *job)
@@ -327,18 +405,18 @@ static int take_id(void *context, const struct tern_job_view *job)
 
 static void remove_all(struct client *c)
 {
-    uint64_t first = 0;
+    uint64_t last = 0;
     struct tern_changed cancelled = { 0 }, removed = { 0 };
-    struct tern_filter oldest = { .queue = c->settings->queue, .limit = 1 };
-    must(c, tern_client_list(c->link, &oldest, take_id, &first), "list");
-    struct tern_range range = { first, first + c->settings->jobs - 1 };
+    struct tern_filter newest = { .newest_first = true, .limit = 1 };
+    must(c, tern_client_list(c->link, &newest, take_id, &last), "list");
+    struct tern_range range = { 1, last };
     int64_t began = mono_ns();
     must(c, tern_client_cancel(c->link, &range, 1, NULL, NULL, &cancelled), "cancel");
     must(c, tern_client_remove(c->link, &range, 1, NULL, NULL, &removed), "rm");
     int64_t took = mono_ns() - began;
-    if (cancelled.changed != c->settings->jobs || removed.changed != c->settings->jobs)
+    if (cancelled.changed != c->settings->jobs || removed.changed < c->settings->jobs)
         quit("rm", "not all of the jobs are gone");
-    print_rate(c->settings->jobs, took);
+    print_rate(removed.changed, took);
 }
 
 /* ---- words ------------------------------------------------------------------------------------ */
@@ -348,7 +426,8 @@ static const struct {
     void (*measure)(struct client *c);
 } measures[] = {
     { "ready", ready }, { "submit", submit }, { "fill", fill },        { "drain", drain },
-    { "run", run },     { "idle", idle },     { "look", look },        { "remove", remove_all },
+    { "run", run },     { "idle", idle },     { "pace", pace },        { "look", look },
+    { "remove", remove_all },
 };
 
 static size_t number(const char *text)
@@ -371,6 +450,7 @@ static void read_option(struct settings *s, int option)
     case 'p': s->payload = optarg; break;
     case 'b': s->bytes = number(optarg); break;
     case 'c': s->command = optarg; break;
+    case 'r': s->rate = number(optarg); break;
     case 'k': s->workers = number(optarg); break;
     default: exit(2);
     }
@@ -383,7 +463,8 @@ static void read_options(struct settings *s, int argc, char **argv)
         { "queue", required_argument, NULL, 'q' },   { "handler", required_argument, NULL, 'h' },
         { "tag", required_argument, NULL, 't' },     { "payload", required_argument, NULL, 'p' },
         { "bytes", required_argument, NULL, 'b' },   { "command", required_argument, NULL, 'c' },
-        { "workers", required_argument, NULL, 'k' }, { 0 },
+        { "workers", required_argument, NULL, 'k' }, { "rate", required_argument, NULL, 'r' },
+        { 0 },
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)

@@ -1,4 +1,5 @@
-/* clock_handler.c - the handlers of the benchmark's worker: the built-in ones, and `clock`, whose result is when it started.
+/* clock_handler.c - the handlers of the benchmark's worker: built-in ones, those of load_handlers.c, and `clock`, whose result is when
+ * it started.
  *
  * That worker is tern-worker's own main and objects; main's call of handlers_init is made one of bench_handlers_init by the
  * compiler's arguments. */
@@ -7,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "tests/bench/load_handlers.h"
 #include "tests/bench/samples.h"
 
 static int tell_start(struct tern_job *job)
@@ -24,7 +26,8 @@ static const struct tern_handler handler_clock = {
     .tag = TERN_TAG_IO,
 };
 
-static const struct tern_handler *const all[] = { &handler_clock, &handler_echo, &handler_exec, &handler_sleep, NULL };
+static const struct tern_handler *const all[] = { &handler_clock, &handler_compute, &handler_echo, &handler_exec,
+                                           &handler_file, &handler_sleep, NULL };
 
 int handlers_init(const char *only, bool with_exec, char **ret_error)
 {

@@ -87,14 +87,14 @@ END
     worker_less=$(raw "$(hex_of 1)" "$(hex_of 2)")
     echo "$worker_less"
     [[ $worker_less == 9?020101* ]] # WELCOME, epoch 1, session 1
-    [[ ${worker_less##*$'\n'} == 980b010101010101* ]]
+    [[ ${worker_less##*$'\n'} == 990b010101010101* ]]
 }
 
 @test "with a worker there, SUBMITTED has no notices" {
     worker
     answers=$(raw "$(hex_of 1)" "$(hex_of 2 | sed 's/^960a0101/960a0102/')")
     echo "$answers"
-    [ "${answers##*$'\n'}" = 980b01020101010190 ]
+    [ "${answers##*$'\n'}" = 990b0102010101019000 ]
 }
 
 @test "the bytes of the command on the page are those that run" {

@@ -7,6 +7,7 @@
 #define PAUSE_MS 100  /* with one */
 #define JOBS_A_SUBMIT 40
 #define SUBMITS_REMEMBERED 8
+#define WAIT_OF_SUBMIT (UINT64_C(1) << 62) /* with its number: the request of a wait that began with it */
 #define PAUSED_QUEUE "other"
 
 /* A submit that has its answer. */
@@ -130,6 +131,7 @@ static void send_submit(struct sim_client *c, uint64_t seq, size_t n)
     m.submit.req = m.submit.seq = seq;
     m.submit.jobs = specs;
     m.submit.n_jobs = n;
+    m.submit.wait = n == 1 ? WAIT_OF_SUBMIT | seq : 0;
     send_message(c, &m);
 }
 
@@ -248,6 +250,23 @@ static void check_waited(struct sim_client *c)
                         state_name(j.state));
 }
 
+/* Of a wait that began with a submit: what it tells is what is stored. */
+static void check_told(struct sim_client *c, const struct msg_waited *m)
+{
+    struct job_row j;
+    for (size_t i = 0; c->world->broker && i < c->n_done && i < SUBMITS_REMEMBERED; i++) {
+        uint64_t id = c->done[i].first;
+        if (m->req != (WAIT_OF_SUBMIT | c->done[i].seq) || record_job(c->world, id)->retry_asked ||
+            store_get(c->world->broker->store, id, &j) < 0)
+            continue;
+        world_check(c->world, id, state_is_terminal(j.state), "P2: a wait has ended, and job %lu is %s", (unsigned long)id,
+                    state_name(j.state));
+        world_check(c->world, id, !m->attempt || (j.state == STATE_DONE && j.attempt == m->attempt),
+                    "P2: job %lu was told to be done by attempt %lu, and is %s", (unsigned long)id, (unsigned long)m->attempt,
+                    state_name(j.state));
+    }
+}
+
 static void on_answer(struct sim_client *c, uint64_t req, enum message_type type)
 {
     if (!c->request.open || req != c->request.req)
@@ -283,6 +302,8 @@ static void on_message(struct sim_client *c, const struct message *m)
         return;
     } else if (m->type == MSG_SUBMITTED) {
         on_submitted(c, &m->submitted);
+    } else if (m->type == MSG_WAITED && m->waited.req & WAIT_OF_SUBMIT) {
+        check_told(c, &m->waited);
     } else if (m->type == MSG_ERROR) {
         on_error(c, &m->error);
     } else {
