@@ -12,7 +12,10 @@
 #define MEASURES_MS 10000
 #define REBALANCE_MS 50
 #define STARTS_MS 500
-#define SWEEP_JOBS 500      /* finished jobs deleted in one turn */
+#define SWEEP_JOBS 500         /* finished jobs deleted in one turn */
+#define SWEEP_AGAIN_MS 50      /* while there are more: 10,000 a second cost little of the broker's time */
+#define SWEEP_LATE_JOBS 250000 /* so many, and an eighth, more than are to be kept: from here on twice as many as finish */
+#define SWEEP_MOST 10000       /* in one turn */
 #define DUE_A_TURN 1000
 #define DISK_TIGHT_PERCENT 85 /* from here on finished jobs go sooner */
 #define KEPT_WHEN_TIGHT_MS 60000 /* so long whoever waited for one has the time to fetch its result */
@@ -109,11 +112,42 @@ static bool forget_silent_clients(struct broker *b, struct now now)
     return n == FORGOTTEN_A_TURN;
 }
 
+static uint64_t count_finished(const struct broker *b)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < b->classes.n; i++)
+        for (int state = 0; b->classes.all[i] && state < N_STATES; state++)
+            n += state_is_terminal(state) ? b->classes.all[i]->jobs[state] : 0;
+    return n;
+}
+
+/* Under load deleting takes what room it needs only once there are far too many. */
+static bool sweep_is_late(const struct broker *b, int disk_used)
+{
+    uint64_t keep = b->options.keep_finished;
+    return disk_used >= DISK_TIGHT_PERCENT || count_finished(b) > keep + keep / 8 + SWEEP_LATE_JOBS;
+}
+
+/* True when there are more. */
+static bool sweep(struct broker *b, struct now now, int disk_used, bool late)
+{
+    uint64_t since = b->counts.finished - b->finished_at_sweep;
+    size_t most = late ? min_size(SWEEP_JOBS + 2 * since, SWEEP_MOST) : SWEEP_JOBS;
+    int64_t kept_ms = b->options.retention_ms;
+    if (disk_used >= DISK_TIGHT_PERCENT)
+        kept_ms = min_i64(kept_ms, KEPT_WHEN_TIGHT_MS);
+    cleanup(freep) struct swept_job *swept = xcalloc(most, sizeof *swept);
+    int n = store_sweep(b->store, now.wall_ms - kept_ms, b->options.keep_finished, now.wall_ms, swept, most);
+    for (int i = 0; i < n; i++)
+        classes_get(&b->classes, swept[i].class)->jobs[swept[i].state]--;
+    b->finished_at_sweep = b->counts.finished;
+    return !broker_failed(b, n) && (size_t)n == most;
+}
+
 static void keep_up(struct broker *b, struct now now)
 {
     if (b->next_upkeep_mono_ms > now.mono_ms)
         return;
-    b->next_upkeep_mono_ms = now.mono_ms + UPKEEP_MS;
     bool more = forget_silent_clients(b, now);
     int used = store_disk_used(b->store);
     bool busy = used >= b->options.disk_busy_percent;
@@ -122,14 +156,9 @@ static void keep_up(struct broker *b, struct now now)
     b->disk_busy = busy;
     if (!busy)
         store_restore_ballast(b->store);
-    int64_t most = b->options.retention_ms;
-    int64_t before = now.wall_ms - (used >= DISK_TIGHT_PERCENT ? min_i64(most, KEPT_WHEN_TIGHT_MS) : most);
-    struct swept_job swept[SWEEP_JOBS];
-    int n = store_sweep(b->store, before, b->options.keep_finished, now.wall_ms, swept, SWEEP_JOBS);
-    for (int i = 0; i < n; i++)
-        classes_get(&b->classes, swept[i].class)->jobs[swept[i].state]--;
-    if (!broker_failed(b, n) && (more || n == SWEEP_JOBS))
-        b->next_upkeep_mono_ms = now.mono_ms; /* there is more: in the next turn */
+    bool late = sweep_is_late(b, used), unswept = sweep(b, now, used, late);
+    int64_t wait = more || (unswept && late) ? 0 : unswept ? SWEEP_AGAIN_MS : UPKEEP_MS;
+    b->next_upkeep_mono_ms = now.mono_ms + wait;
 }
 
 static void save_measures(struct broker *b, struct now now)

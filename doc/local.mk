@@ -7,6 +7,7 @@ dist_man_MANS += \
 	$(END)
 
 EXTRA_DIST += \
+	%D%/performance.md \
 	%D%/reliability.md \
 	%D%/style.md \
 	CHANGELOG.md \

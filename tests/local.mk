@@ -181,6 +181,8 @@ tests_bench_worker_LDADD = libworker.la libproto.la
 tests_bench_worker_SOURCES = \
 	worker/main.c \
 	%D%/bench/clock_handler.c \
+	%D%/bench/load_handlers.c \
+	%D%/bench/load_handlers.h \
 	%D%/bench/samples.c \
 	%D%/bench/samples.h \
 	$(END)
@@ -215,11 +217,15 @@ EXTRA_DIST += \
 	$(FLOW_TESTS) \
 	%D%/bench/README.md \
 	%D%/bench/compare \
+	%D%/bench/curves.py \
 	%D%/bench/daemons.py \
 	%D%/bench/figures.py \
 	%D%/bench/machine.py \
 	%D%/bench/measures.py \
+	%D%/bench/plots.py \
 	%D%/bench/run \
+	%D%/bench/table \
+	%D%/bench/targets.py \
 	%D%/broker_harness.h \
 	%D%/calling.h \
 	$(CHAOS_TESTS) \
@@ -290,16 +296,20 @@ ROUNDS = 20
 chaos: tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT) tests/chaos/job$(EXEEXT)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/chaos/run $(ROUNDS)
 
-# How fast it is, and how near to what the disk and SQLite allow: a table, and bench.json. See tests/bench/README.md.
+# How fast it is, and how near to what the disk and SQLite allow: a table, and bench.json; with 10,000,000 waiting jobs and plots too,
+# which takes up to an hour and 3 GiB of disk. See tests/bench/README.md.
 BENCH =
-bench: tern-broker$(EXEEXT) tern-worker$(EXEEXT) tests/bench/client$(EXEEXT) tests/bench/limits$(EXEEXT) \
-		tests/bench/worker$(EXEEXT)
+bench_needs = tern-broker$(EXEEXT) tern-worker$(EXEEXT) tests/bench/client$(EXEEXT) tests/bench/limits$(EXEEXT) \
+	tests/bench/worker$(EXEEXT)
+bench: $(bench_needs)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run $(BENCH)
+bench-full: $(bench_needs)
+	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run --full $(BENCH)
 
 # Plants bugs and says which of them the tests find.
 mutants:
 	$(srcdir)/tests/mutants/run
-.PHONY: sim crash-sweep chaos bench mutants
+.PHONY: sim crash-sweep chaos bench bench-full mutants
 
 # Looks for inputs that break a target, with clang: make fuzz TARGET=broker SECONDS=900. See tests/fuzz/run.
 TARGET = message

@@ -2,7 +2,8 @@
 
 import statistics
 
-UNITS = {"/s": "{:,.0f} /s", "us": "{:,.1f} us", "MiB": "{:,.1f} MiB", "B/job": "{:,.0f} B/job", "%": "{:,.1f} %"}
+UNITS = {"/s": "{:,.0f} /s", "us": "{:,.1f} us", "ms": "{:,.1f} ms", "s": "{:,.1f} s", "MiB": "{:,.1f} MiB",
+         "B/job": "{:,.0f} B/job", "%": "{:,.1f} %"}
 
 
 class Figures:
