@@ -31,6 +31,7 @@ struct pool_thread {
     size_t n_threads, n_free; /* all; those that wait for work */
     size_t n_wanted;          /* slots, and one for each replaced stuck thread */
     unsigned n_started;       /* ever: for their names */
+    bool waking;              /* a thread is being woken, and will wake the next one if there is work for it */
     bool closing, abandoned;
 
     struct mailbox ended; /* tasks, to the link's thread */
@@ -78,16 +79,28 @@ static void call(struct task *t)
     t->call.measured.cpu_us = task_thread_cpu_us() - cpu_us;
 }
 
+/* Each thread that is woken wakes the next one: where jobs are short, the first few do all of them. With the lock held. */
+static void wake_one(struct pool_thread *s)
+{
+    if (s->waking || !s->n_work || !s->n_free)
+        return;
+    s->waking = true;
+    pthread_cond_signal(&s->changed);
+}
+
 /* The next task, or NULL: this thread is no longer wanted. With the lock held. */
 static struct task *next_task(struct pool_thread *s)
 {
     s->n_free++;
-    while (!s->n_work && !s->closing && s->n_threads <= s->n_wanted)
+    while (!s->n_work && !s->closing && s->n_threads <= s->n_wanted) {
         pthread_cond_wait(&s->changed, &s->lock);
+        s->waking = false;
+    }
     s->n_free--;
     if (s->closing || s->n_threads > s->n_wanted || !s->n_work)
         return NULL;
     s->n_work--;
+    wake_one(s);
     return list_entry(list_pop(&s->work), struct task, link);
 }
 
@@ -223,18 +236,16 @@ static void thread_pool_close(struct pool *p)
         free_all(s);
 }
 
-/* Into the queue; true when a thread must be started for it, which counts already. Whoever is woken
- * should find the lock free. */
+/* Into the queue; true when a thread must be started for it, which counts already. */
 static bool give_work(struct pool_thread *s, struct task *t)
 {
     pthread_mutex_lock(&s->lock);
     list_add_tail(&s->work, &t->link);
     s->n_work++;
-    bool taken = s->n_free >= s->n_work, start = !taken && s->n_threads < s->n_wanted;
+    bool start = s->n_free < s->n_work && s->n_threads < s->n_wanted;
     s->n_threads += start;
+    wake_one(s);
     pthread_mutex_unlock(&s->lock);
-    if (taken)
-        pthread_cond_signal(&s->changed);
     return start;
 }
 
