@@ -125,9 +125,7 @@ int sql_exec(struct store *s, const char *text) { return store_error(s, sqlite3_
 
 void bind_int(sqlite3_stmt *q, int at, int64_t v)
 {
-    if (v == UNSET)
-        sqlite3_bind_null(q, at);
-    else
+    if (v != UNSET) /* else it is NULL: sql_end has cleared it */
         sqlite3_bind_int64(q, at, v);
 }
 
