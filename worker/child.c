@@ -244,6 +244,14 @@ static void on_stop(struct child *c, const struct msg_stop *m)
         commands_stop(&c->commands, m->attempts[i].job, m->attempts[i].attempt);
 }
 
+/* Between two starts. Each start copies the descriptors of all that run: where commands are short, few should. */
+static void see_to_commands(struct child *c)
+{
+    commands_tick(&c->commands);
+    commands_wait(&c->commands, 0);
+    flush(c, false);
+}
+
 static void on_frames(struct child *c)
 {
     struct message m;
@@ -254,6 +262,8 @@ static void on_frames(struct child *c)
         else if (m.type == MSG_STOP)
             on_stop(c, &m.stop);
         message_fini(&m);
+        if (c->commands.n)
+            see_to_commands(c);
     }
     if (r < 0)
         leave(EXIT_FAILURE);
