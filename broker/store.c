@@ -91,8 +91,18 @@ void sql_end(sqlite3_stmt *q)
     sqlite3_clear_bindings(q);
 }
 
+/* After an error SQLite may have rolled back all of the turn: what came then would be committed by itself. */
+static bool is_over(struct store *s, sqlite3_stmt *q)
+{
+    if (s->failed)
+        sql_end(q);
+    return s->failed;
+}
+
 int sql_run(struct store *s, sqlite3_stmt *q)
 {
+    if (is_over(s, q))
+        return s->failed;
     int rc = sqlite3_step(q);
     while (rc == SQLITE_ROW)
         rc = sqlite3_step(q);
@@ -103,6 +113,8 @@ int sql_run(struct store *s, sqlite3_stmt *q)
 
 int sql_row(struct store *s, sqlite3_stmt *q)
 {
+    if (is_over(s, q))
+        return s->failed;
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW)
         return 1;

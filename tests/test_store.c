@@ -474,6 +474,25 @@ static void a_job_that_is_tried_again_has_no_expiry_left(void **state)
     assert_int_equal(get(id).state, STATE_QUEUED);
 }
 
+/* SQLite rolls a turn back by itself after some errors: then each statement would be a transaction of its own. */
+static void after_an_error_nothing_more_is_written_in_its_turn(void **state)
+{
+    (void)state;
+    add(0);
+    store_commit(s);
+    assert_int_equal(store_write(s), 0);
+    assert_int_equal(sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    s->failed = -EIO;
+    sqlite3_stmt *q = sql(s, SQL_OWNER_ADD);
+    bind_text(q, 1, str_of("nobody"));
+    assert_int_equal(sql_run(s, q), -EIO);
+    struct submit_row row = { 1, 1, 1 };
+    assert_int_equal(store_put_submit(s, str_of("uid:1"), (struct str){ "abcdefghijklmnop", 16 }, &row, NOW), -EIO);
+    assert_int_equal(store_commit(s), -EIO);
+    store_rollback(s);
+    assert_int_equal(number("SELECT (SELECT count(*) FROM owner WHERE name = 'nobody') + (SELECT count(*) FROM submit)"), 0);
+}
+
 static void a_submit_that_is_put_again_changes_nothing(void **state)
 {
     (void)state;
@@ -713,6 +732,7 @@ int main(void)
         test(heads_come_by_falling_priority_then_by_id),
         test(what_is_due_comes_in_slices_and_in_order),
         test(what_expires_comes_in_slices_and_in_order),
+        test(after_an_error_nothing_more_is_written_in_its_turn),
         test(a_job_that_ran_past_its_expiry_expires_when_it_waits_again),
         test(a_job_that_is_tried_again_has_no_expiry_left),
         test(what_has_not_ended_stays_between_finished_jobs_that_go),
