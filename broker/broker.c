@@ -217,6 +217,8 @@ static void restore_hello_counts(struct broker *b, const struct kept_count *kept
     }
 }
 
+#define START_OVER_PAUSE_MS 1000 /* what did not fit may have been the deleting */
+
 /* The disk is full: nothing of this turn is true, so memory is made anew from what is, and every peer says HELLO again. */
 static int start_over(struct broker *b, struct now now)
 {
@@ -232,6 +234,7 @@ static int start_over(struct broker *b, struct now now)
     uint64_t last_session = b->peers.last_session;
     peers_fini(&b->peers);
     b->peers.last_session = last_session;
+    b->next_upkeep_mono_ms = now.mono_ms + START_OVER_PAUSE_MS;
     b->failed = 0;
     b->disk_busy = true;
     b->counts.busy += b->n_asked;

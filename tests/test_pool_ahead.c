@@ -123,7 +123,18 @@ static int forges(struct tern_job *job)
     return 0;
 }
 
+/* Writes where its process speaks to the worker. */
+static int babbles(struct tern_job *job)
+{
+    note(job);
+    if (write(3, "\x7f\xff\xff\xff babble", 11) != 11)
+        abort();
+    nap(2);
+    return 0;
+}
+
 static const struct tern_handler handlers[] = {
+    { .name = "babbles", .blocking = babbles },
     { .name = "well", .blocking = well },           { .name = "hold", .blocking = hold },
     { .name = "dies", .blocking = dies },           { .name = "scribbles", .blocking = scribbles },
     { .name = "forges", .blocking = forges },       { .name = "large", .blocking = large },
@@ -597,6 +608,24 @@ static void no_other_attempt_can_be_finished(void **state)
     rig_close(g);
 }
 
+/* What had ended before it is done, though none of it was sent; and nothing else is blamed for good, or runs twice unsaid. */
+static void one_that_babbles_costs_neither_those_before_nor_those_behind(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1);
+    for (int i = 0; i < 20; i++) {
+        uint64_t id = SET_UP(g, 5, WELL, WELL, { "babbles", "", 0, 0, 0 }, WELL, WELL, WELL);
+        finish(g, id + 5);
+        assert_done(g, id, id + 1);
+        for (uint64_t job = id + 2; job <= id + 5; job++) {
+            const struct outcome *o = outcome_of(g, job);
+            assert_int_equal(n_ran(job), 1);
+            assert_true(o->ending == ENDING_DONE || o->ending == ENDING_LOST || job == id + 2);
+        }
+    }
+    rig_close(g);
+}
+
 static void deaths_at_random_cost_one_run_each(void **state)
 {
     (void)state;
@@ -657,6 +686,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_given_again_and_again_is_run_once),
         cmocka_unit_test(what_can_expire_or_is_limited_is_not_given_ahead),
         cmocka_unit_test(one_that_scribbles_over_what_is_shared_is_to_blame),
+        cmocka_unit_test(one_that_babbles_costs_neither_those_before_nor_those_behind),
         cmocka_unit_test(no_other_attempt_can_be_finished),
         cmocka_unit_test(deaths_at_random_cost_one_run_each),
         cmocka_unit_test(a_pool_closes_with_runs_ahead),

@@ -72,6 +72,13 @@ ssize_t frames_hear(struct frames *f, const struct ring *ring)
     return n;
 }
 
+void frames_cut(struct frames *f)
+{
+    f->heard -= f->in.n - f->in_at;
+    f->in.n = f->in_at;
+    f->heard_ahead = 0;
+}
+
 static size_t length_at(const char *p)
 {
     const unsigned char *u = (const void *)p;

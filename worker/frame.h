@@ -25,6 +25,8 @@ void frames_fini(struct frames *f);
 ssize_t frames_read(struct frames *f, bool wait);
 /* Adds what stands in the ring and has not been heard yet. The bytes, 0, or -errno. */
 ssize_t frames_hear(struct frames *f, const struct ring *ring);
+/* What came after the last whole frame never was: frames_hear begins there. */
+void frames_cut(struct frames *f);
 /* The next whole message: 1, and it must be ended by message_fini before frames_read; 0: none yet; -EBADMSG: not one. */
 int frames_next(struct frames *f, struct message *ret);
 /* The one outcome of a RESULT, if it is one that a child may report; NULL otherwise. */

@@ -537,6 +537,7 @@ int64_t pool_tick(struct pool *p, struct now now)
     }
     fill(p, now);
     int64_t kind_ms = p->ops->tick ? p->ops->tick(p, now) : NEVER;
+    fill(p, now); /* what that has recalled */
     struct slot *first = slot_due_first(&p->due);
     return min_i64(min_i64(first ? first->due_ms : NEVER, p->n_waiting ? p->retry_at_ms : NEVER), kind_ms);
 }

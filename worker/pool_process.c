@@ -37,6 +37,7 @@ struct process {
     struct frames frames;
     struct ring *ring;  /* owned */
     bool watched_to_write, ready, garbled, ended;
+    bool in_doubt;      /* garbled, perhaps not by the run that it ended with */
     bool told;          /* to stop: it takes no further job */
     size_t n_jobs;
     uint64_t n_given, n_passed; /* places, also of what was taken back; those up to its last outcome */
@@ -441,9 +442,11 @@ static void look_at(struct process *c, struct now now)
 
 static void look(struct pool *p, struct slot *slot, struct now now)
 {
-    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
-    if (c && c->n_ahead)
-        look_at(c, now);
+    struct process *const *c = &state_of(p)->of[pool_slot_index(p, slot)];
+    if (*c && (*c)->n_ahead && (*c)->frames.fd >= 0)
+        read_process(*c, now);
+    if (*c && (*c)->n_ahead)
+        look_at(*c, now);
 }
 
 /* ---- how it ended ----------------------------------------------------------------------------- */
@@ -464,6 +467,10 @@ static void outcome_of_end(const struct process *c, const struct child_ended *e,
         o->max_rss_kb = max_i64(o->max_rss_kb, e->peak_bytes / 1024);
         *ret_text = xasprintf("used %lld MiB of memory, past its limit of %lld MiB", (long long)e->peak_bytes >> 20,
                               (long long)c->slot->run->job.memory_bytes >> 20);
+    } else if (c->in_doubt) {
+        o->ending = ENDING_LOST;
+        o->reason = REASON_WORKER_LOST;
+        *ret_text = xstrdup("its process was ended, because a handler wrote on its socket");
     } else if (c->garbled) {
         o->reason = REASON_HANDLER_ERROR;
         *ret_text = xstrdup("its process sent something that is no result");
@@ -532,13 +539,31 @@ static void end_slot(struct process *c, const struct child_ended *e, struct now 
     pool_slot_ended(p, slot, &o, now);
 }
 
+/* Something wrote on its socket, between what it has said: which stands in the ring. The run that was going on then may have
+ * ended since, and the one that runs now be innocent. */
+static void hear_in_spite(struct process *c, struct now now)
+{
+    struct message m;
+    size_t n_before = c->n_jobs;
+    int r = 0;
+    frames_cut(&c->frames);
+    bool said = frames_hear(&c->frames, c->ring) > 0;
+    while (said && (r = frames_next(&c->frames, &m)) > 0) {
+        said = on_frame(c, &m, now);
+        message_fini(&m);
+    }
+    c->in_doubt = c->n_jobs > n_before;
+}
+
 static void on_ended(void *ctx, const struct child_ended *e, struct now now)
 {
     struct process *c = ctx;
     c->ended = true;
     while (frames_read(&c->frames, false) > 0) /* what it said before */
         hear(c, now);
-    if (!c->garbled && frames_hear(&c->frames, c->ring) > 0) /* and did not send any more */
+    if (c->garbled)
+        hear_in_spite(c, now);
+    else if (frames_hear(&c->frames, c->ring) > 0) /* and did not send any more */
         hear(c, now);
     if (!c->ready && !e->lost && c->slot)
         note_early_death(c->pool, now);
