@@ -41,6 +41,7 @@ class Daemon:
         self.ending = False
         self.young = False      # it was told to end before it can have been ready for that
         self.started = 0.0
+        self.said = 0           # bytes of its log before this start
         self.limit = None
 
     def start(self):
@@ -49,11 +50,16 @@ class Daemon:
         self.started = time.monotonic()
         self.limit = None
         with open(self.log, "ab") as log:
+            self.said = log.tell()
             self.process = subprocess.Popen(self.world.hosts.on(self.host) + self.words, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd=self.world.directory, start_new_session=True)
 
     def is_up(self):
         return self.process is not None and self.process.poll() is None
+
+    def has_said(self, what):
+        """In its log, since it was started."""
+        return what in read(self.log)[self.said:]
 
     def is_young(self):
         """It may not be the program yet, but what starts it."""

@@ -226,7 +226,7 @@ class World:
         self.broker.resume()
 
     def do_second_broker(self):
-        if self.broker.is_up():
+        if self.broker.is_up() and self.broker.has_said(b"listens on"): # before, it may be that the second is the first
             words = self.hosts.on(BROKER) + self.broker_words("tcp://127.0.0.1:7712")
             self.seconds.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                                  stderr=subprocess.PIPE, text=True, start_new_session=True))
