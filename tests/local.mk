@@ -22,6 +22,7 @@ UNIT_TESTS = \
 	%D%/test_list \
 	%D%/test_map \
 	%D%/test_message \
+	%D%/test_module \
 	%D%/test_name \
 	%D%/test_numbered \
 	%D%/test_options \

@@ -63,6 +63,55 @@ int tern_await_ms(struct tern_job *job, int64_t ms);
 /* Awaits a descriptor: POLLIN and/or POLLOUT as in poll(2). Returns the events that came, or -errno. */
 int tern_await_fd(struct tern_job *job, int fd, int events);
 
+/* ---- modules ----------------------------------------------------------------------------------- */
+
+/* A function of a module that an async handler of the same module has a process of the pool compute. It is called as a
+ * blocking handler is: tern_payload gives the argument's bytes, tern_result sets what is handed back, tern_fail fails
+ * the call alone. It shares no memory with its caller, and may be the function of a newer module of the same name. */
+struct tern_function {
+    const char *name; /* as of a handler; counts within its module */
+    int (*call)(struct tern_job *job);
+};
+
+/* The one symbol that a module exports, made by TERN_MODULE. */
+#define TERN_ABI 1u
+struct tern_module {
+    uint32_t abi;                           /* TERN_ABI */
+    uint32_t handler_bytes, function_bytes; /* of the structs as this module knows them */
+    uint32_t n_handlers, n_functions;
+    const struct tern_handler *handlers;
+    const struct tern_function *functions;
+};
+extern const struct tern_module tern_module __attribute__((visibility("default")));
+
+/* Once in a module, at file scope. The arguments are arrays (a pointer does not compile in C):
+ *
+ *      static const struct tern_handler handlers[] = { { .name = "hash", .blocking = hash, .tag = TERN_TAG_CPU } };
+ *      TERN_MODULE(handlers);
+ *
+ * With functions as well: TERN_MODULE_WITH(handlers, functions). */
+#define TERN_MODULE(handlers_) TERN_MODULE_OF_(handlers_, NULL, 0)
+#define TERN_MODULE_WITH(handlers_, functions_)                                                    \
+    TERN_MUST_BE_ARRAY_(functions_);                                                               \
+    TERN_MODULE_OF_(handlers_, functions_, sizeof(functions_) / sizeof((functions_)[0]))
+#define TERN_MODULE_OF_(handlers_, functions_, n_functions_)                                       \
+    TERN_MUST_BE_ARRAY_(handlers_);                                                                \
+    const struct tern_module tern_module = {                                                       \
+        TERN_ABI,                                                                                  \
+        sizeof(struct tern_handler),                                                               \
+        sizeof(struct tern_function),                                                              \
+        sizeof(handlers_) / sizeof((handlers_)[0]),                                                \
+        n_functions_,                                                                              \
+        handlers_,                                                                                 \
+        functions_,                                                                                \
+    }
+#ifdef __cplusplus
+#define TERN_MUST_BE_ARRAY_(a) static_assert(sizeof(a) >= sizeof((a)[0]), #a " must be an array")
+#else
+#define TERN_MUST_BE_ARRAY_(a)                                                                     \
+    _Static_assert(!__builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0])), #a " must be an array")
+#endif
+
 #ifdef __cplusplus
 }
 #endif

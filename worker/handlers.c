@@ -9,10 +9,14 @@ static const struct tern_handler *const built_in[] = {
     &handler_echo, &handler_exec, &handler_http, &handler_sha256, &handler_sleep, NULL,
 };
 
+/* Arrays of their own, for HELLO wants the infos in one. */
 static struct {
-    const struct tern_handler **at; /* owned; what it points to stays for ever */
-    struct handler_info *info;      /* owned: one each */
-    size_t n;
+    struct handler_info *info; /* owned; its texts stay for ever */
+    struct entry {
+        const struct tern_handler *handler; /* borrowed */
+        const struct module *module;        /* borrowed; NULL: built in */
+    } *at; /* owned */
+    size_t n, cap_info, cap_at;
 } table;
 
 static bool listed(const char *only, const char *name)
@@ -63,10 +67,12 @@ static struct handler_info info_of(const struct tern_handler *h)
     return i;
 }
 
-static void add(const struct tern_handler *h)
+static void add(const struct tern_handler *h, const struct module *m)
 {
-    table.at[table.n] = h;
+    table.info = grow_array(table.info, &table.cap_info, table.n + 1, sizeof *table.info);
+    table.at = grow_array(table.at, &table.cap_at, table.n + 1, sizeof *table.at);
     table.info[table.n] = info_of(h);
+    table.at[table.n] = (struct entry){ h, m };
     table.n++;
 }
 
@@ -75,15 +81,10 @@ int handlers_init_from(const struct tern_handler *const *all, const char *only, 
     int r = only ? check_only(all, only, ret_error) : 0;
     if (r < 0)
         return r;
-    size_t n = 0;
-    while (all[n])
-        n++;
     table.n = 0;
-    table.at = xrealloc(table.at, n * sizeof *table.at);
-    table.info = xrealloc(table.info, n * sizeof *table.info);
-    for (size_t i = 0; i < n; i++)
-        if ((!only || listed(only, all[i]->name)) && (with_exec || !handler_is_exec(str_of(all[i]->name))))
-            add(all[i]);
+    for (; *all; all++)
+        if ((!only || listed(only, (*all)->name)) && (with_exec || !handler_is_exec(str_of((*all)->name))))
+            add(*all, NULL);
     return 0;
 }
 
@@ -102,12 +103,49 @@ int handlers_init(const char *only, bool with_exec, char **ret_error)
 
 int handlers_allow_http(const char *list) { return http_guard_allow(list); }
 
-const struct tern_handler *handlers_find(struct str name)
+static const struct entry *find(struct str name)
 {
     for (size_t i = 0; i < table.n; i++)
         if (str_equal(name, table.info[i].name))
-            return table.at[i];
+            return &table.at[i];
     return NULL;
+}
+
+const struct tern_handler *handlers_find(struct str name)
+{
+    const struct entry *e = find(name);
+    return e ? e->handler : NULL;
+}
+
+const struct tern_function *handlers_find_function(struct str handler, struct str function)
+{
+    const struct entry *e = find(handler);
+    return e && e->module ? module_find_function(e->module, function) : NULL;
+}
+
+/* Why one of its names is taken, owned by the caller; or NULL. */
+static char *why_taken(const struct module *m)
+{
+    for (size_t i = 0; i < m->n_handlers; i++) {
+        const struct entry *e = find(str_of(m->handlers[i].name));
+        if (e && e->module)
+            return xasprintf("its handler %s is the module %s's", m->handlers[i].name, e->module->name);
+        if (e || known(built_in, str_of(m->handlers[i].name)))
+            return xasprintf("its handler %s has the name of one that is built in", m->handlers[i].name);
+    }
+    return NULL;
+}
+
+int handlers_add_module(const struct module *m, char **ret_error)
+{
+    char *why = why_taken(m);
+    if (why) {
+        *ret_error = why;
+        return -EEXIST;
+    }
+    for (size_t i = 0; i < m->n_handlers; i++)
+        add(&m->handlers[i], m);
+    return 0;
 }
 
 const struct handler_info *handlers_info(size_t *ret_n)

@@ -55,6 +55,8 @@ libworker_la_SOURCES = \
 	%D%/loop_task.h \
 	%D%/mailbox.c \
 	%D%/mailbox.h \
+	%D%/module.c \
+	%D%/module.h \
 	%D%/pool.c \
 	%D%/pool.h \
 	%D%/pool_kind.h \
