@@ -142,10 +142,11 @@ static const struct tern_handler handlers[] = {
 
 static void init_handlers(void)
 {
-    static const struct tern_handler *all[ELEMENTS(handlers) + 1];
+    static const struct tern_handler *all[ELEMENTS(handlers) + 2];
     char *error = NULL;
     for (size_t i = 0; i < ELEMENTS(handlers); i++)
         all[i] = &handlers[i];
+    all[ELEMENTS(handlers)] = &handler_exec;
     if (handlers_init_from(all, NULL, true, &error) < 0)
         abort();
 }
@@ -263,6 +264,23 @@ struct what {
 
 #define WELL { "well", "", 0, 0, 0 }
 #define HOLD(ms) { "hold", #ms, 0, 0, 0 }
+#define SCRIPT(text) { "exec", text, 0, 0, 0 } /* notes first that it runs, too */
+
+static struct buf script(const char *text)
+{
+    cleanup(freep) char *noting = xasprintf("printf \"\\\\$(printf %%o $((TERN_JOB_ID %% 256)))\\\\$(printf %%o $((TERN_JOB_ID / 256)))"
+                                            "\\\\0\\\\0\\\\0\\\\0\\\\0\\\\0\" >> $" NOTES "; %s", text);
+    struct str argv[] = { str_of("/bin/sh"), str_of("-c"), str_of(noting) };
+    struct command c;
+    record_init(RECORD_command, &c);
+    c.argv = argv;
+    c.n_argv = ELEMENTS(argv);
+    c.cwd = str_of("/");
+    struct buf payload;
+    buf_init(&payload, LIMIT_PAYLOAD_BYTES);
+    assert_int_equal(record_encode(&payload, RECORD_command, &c), 0);
+    return payload;
+}
 
 static uint64_t give(struct rig *g, const struct what *w)
 {
@@ -273,11 +291,13 @@ static uint64_t give(struct rig *g, const struct what *w)
     assert_true(j.job < MOST);
     j.attempt = 1;
     j.handler = str_of(w->handler);
-    j.payload = str_of(w->payload);
+    struct buf command = handler_is_exec(j.handler) ? script(w->payload) : (struct buf){ 0 };
+    j.payload = command.n ? buf_str(&command) : str_of(w->payload);
     j.timeout_ms = w->timeout_ms ? w->timeout_ms : UNSET;
     j.expire_in_ms = w->expire_ms ? w->expire_ms : UNSET;
     j.memory_bytes = w->memory_bytes ? w->memory_bytes : UNSET;
     pool_give(g->pool, run_new(&j, now), now);
+    buf_fini(&command);
     return j.job;
 }
 
@@ -626,6 +646,64 @@ static void one_that_babbles_costs_neither_those_before_nor_those_behind(void **
     rig_close(g);
 }
 
+/* ---- commands: nothing behind one begins before it has ended ------------------------------------ */
+
+static void commands_and_handlers_run_one_after_the_other(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1);
+    uint64_t id = SET_UP(g, 5, SCRIPT("sleep .1"), SCRIPT("exit 3"), WELL, SCRIPT("kill -9 $$"), SCRIPT(":"), WELL);
+    wait_ran(id);
+    nap(20);
+    assert_int_equal(n_ran(id + 1), 0);
+    finish(g, id + 5);
+    assert_done(g, id, id);
+    assert_ended(g, id + 1, ENDING_FAILED, REASON_EXIT, 1);
+    assert_done(g, id + 2, id + 2);
+    assert_ended(g, id + 3, ENDING_FAILED, REASON_SIGNAL, 1);
+    assert_done(g, id + 4, id + 5);
+    rig_close(g);
+}
+
+static void a_command_does_not_wait_for_the_long_one_behind_it(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1);
+    uint64_t id = SET_UP(g, 2, SCRIPT(":"), SCRIPT(":"), SCRIPT("sleep 60"));
+    finish(g, id + 1);
+    assert_done(g, id, id + 1);
+    cancel_all(g, id);
+    assert_ended(g, id + 2, ENDING_CANCELLED, REASON_CANCELLED, n_ran(id + 2));
+    rig_close(g);
+}
+
+static void a_command_that_is_cancelled_costs_nothing_behind_it(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1);
+    uint64_t id = SET_UP(g, 3, SCRIPT("exec sleep 60"), SCRIPT(":"), WELL, SCRIPT(":"));
+    wait_ran(id);
+    pool_stop(g->pool, id + 1, 1, REASON_CANCELLED, 60000, clock_now());
+    assert_ended(g, id + 1, ENDING_CANCELLED, REASON_CANCELLED, 0);
+    pool_stop(g->pool, id, 1, REASON_CANCELLED, 60000, clock_now());
+    finish(g, id + 3);
+    assert_ended(g, id, ENDING_CANCELLED, REASON_CANCELLED, 1);
+    assert_done(g, id + 2, id + 3);
+    rig_close(g);
+}
+
+static void a_process_killed_under_a_command_costs_that_alone(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1);
+    uint64_t id = SET_UP(g, 3, WELL, SCRIPT("kill -9 $PPID; sleep 60"), SCRIPT(":"), WELL);
+    finish(g, id + 3);
+    assert_done(g, id, id);
+    assert_ended(g, id + 1, ENDING_FAILED, REASON_SIGNAL, 1);
+    assert_done(g, id + 2, id + 3);
+    rig_close(g);
+}
+
 static void deaths_at_random_cost_one_run_each(void **state)
 {
     (void)state;
@@ -688,6 +766,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_that_scribbles_over_what_is_shared_is_to_blame),
         cmocka_unit_test(one_that_babbles_costs_neither_those_before_nor_those_behind),
         cmocka_unit_test(no_other_attempt_can_be_finished),
+        cmocka_unit_test(commands_and_handlers_run_one_after_the_other),
+        cmocka_unit_test(a_command_does_not_wait_for_the_long_one_behind_it),
+        cmocka_unit_test(a_command_that_is_cancelled_costs_nothing_behind_it),
+        cmocka_unit_test(a_process_killed_under_a_command_costs_that_alone),
         cmocka_unit_test(deaths_at_random_cost_one_run_each),
         cmocka_unit_test(a_pool_closes_with_runs_ahead),
     };

@@ -14,6 +14,7 @@
 #include "worker/commands.h"
 #include "worker/frame.h"
 #include "worker/handlers.h"
+#include "worker/run.h"
 
 #define END_MS 5000
 #define ORPHAN_END_MS 2000
@@ -27,6 +28,8 @@ struct child {
     struct commands commands;
     size_t capacity;
     struct ring *ring;        /* NULL in the launcher */
+    struct link later;        /* owned runs, behind a command that runs */
+    bool behind;              /* that command was one of them: the worker looks into the ring for what ended before it */
     uint64_t n_given, said;   /* runs, bytes: as the ring counts them */
     size_t n_unsent;          /* outcomes */
     int64_t unsent_since_us;  /* when the first of them began */
@@ -172,6 +175,13 @@ static void send_outcome(void *ctx, const struct outcome *o)
     say(c, &m);
 }
 
+static void on_command_outcome(void *ctx, const struct outcome *o)
+{
+    struct child *c = ctx;
+    send_outcome(c, o);
+    c->n_unsent++;
+}
+
 /* Short jobs' outcomes wait for each other. */
 static void send_in_time(struct child *c, int64_t began_us, int64_t ended_us)
 {
@@ -232,10 +242,36 @@ static void begin(struct child *c, const struct run_job *job)
         commands_begin(&c->commands, job, clock_now());
 }
 
+/* One at a time, in order; the launcher runs all at once. */
+static bool may_begin(const struct child *c)
+{
+    return !c->done && (!c->ring || (c->commands.n == 0 && list_empty(&c->later)));
+}
+
 static void on_run(struct child *c, const struct msg_run *m)
 {
-    for (size_t i = 0; i < m->n_jobs && !c->done; i++)
-        begin(c, &m->jobs[i]);
+    for (size_t i = 0; i < m->n_jobs; i++)
+        if (may_begin(c))
+            begin(c, &m->jobs[i]);
+        else
+            list_add_tail(&c->later, &run_new(&m->jobs[i], clock_now())->link);
+}
+
+static void begin_later(struct child *c)
+{
+    while (!c->done && c->commands.n == 0 && !list_empty(&c->later)) {
+        struct run *r = list_entry(list_pop(&c->later), struct run, link);
+        begin(c, &r->job);
+        run_free(r);
+        c->behind = true;
+    }
+    c->behind = c->behind && c->commands.n;
+}
+
+static void flush_in_time(struct child *c, bool wait)
+{
+    if (!c->behind || c->n_unsent >= UNSENT_MOST)
+        flush(c, wait);
 }
 
 static void on_stop(struct child *c, const struct msg_stop *m)
@@ -249,7 +285,7 @@ static void see_to_commands(struct child *c)
 {
     commands_tick(&c->commands);
     commands_wait(&c->commands, 0);
-    flush(c, false);
+    flush_in_time(c, false);
 }
 
 static void on_frames(struct child *c)
@@ -286,10 +322,11 @@ _Noreturn static void serve(struct child *c)
 {
     while (!c->done) {
         int64_t until_ms = c->commands.n ? commands_tick(&c->commands) : NEVER;
+        begin_later(c);
         bool idle = c->commands.n == 0;
         if (idle && c->n_unsent && read_frames(c, false))
             continue; /* there is more to do */
-        flush(c, idle);
+        flush_in_time(c, idle);
         if (!idle)
             commands_wait(&c->commands, until_ms);
         read_frames(c, idle);
@@ -334,8 +371,9 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
     offer_to_oom_killer();
     c.capacity = capacity;
     frames_init(&c.frames, fd);
+    list_init(&c.later);
     commands_init(&c.commands, capacity, nofile_soft);
-    c.commands.on_outcome = send_outcome;
+    c.commands.on_outcome = on_command_outcome;
     c.commands.ctx = &c;
     commands_watch(&c.commands, fd, false);
     if (capacity > 1)

@@ -22,7 +22,7 @@
 #define BACKOFF_MAX_MS 30000
 #define AHEAD_MOST 32
 #define AHEAD_BYTES (64u << 10) /* the largest job that is given ahead */
-#define AHEAD_US 1000
+#define AHEAD_US 2000
 #define JOB_US 10      /* what a job costs that takes no time */
 #define AVERAGE_OF 4
 #define LOOK_MS 1
@@ -180,7 +180,7 @@ static int begin(struct pool *p, struct slot *slot, struct now now)
 static bool is_plain(const struct run *r)
 {
     size_t bytes = r->job.payload.n + r->job.handler.n + r->job.queue.n;
-    return !handler_is_exec(r->job.handler) && !is_limited(&r->job) && bytes <= AHEAD_BYTES;
+    return !is_limited(&r->job) && bytes <= AHEAD_BYTES;
 }
 
 /* How many it should have ahead. */
@@ -305,11 +305,11 @@ static void put_stop(struct process *c, const struct run_job *job)
 static void tell_stop(struct pool *p, struct slot *slot)
 {
     struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    recall_from(c, false);
     if (handler_is_exec(slot->run->job.handler)) {
         put_stop(c, &slot->run->job);
         return;
     }
-    recall_from(c, false);
     if (c->n_ahead)
         return;
     c->told = true;

@@ -8,7 +8,7 @@
 
 struct slot;
 
-/* AHEAD: it waits in a process that runs another one, and may have begun there. */
+/* AHEAD: it waits behind another one, in a process or in the queue of the threads, and may have begun there. */
 enum run_state { RUN_WAITING, RUN_AHEAD, RUN_RUNNING, RUN_FINISHED };
 
 struct run {
