@@ -31,7 +31,6 @@
 #define SETTLE_MS 500 /* between two parts of a measure: what the broker does when it has time is done by then */
 #define LOOK_EVERY_MS 100
 #define LOOK_AT 1000 /* jobs */
-#define IDLE_MS 3     /* before each job of an idle broker */
 #define PACE_LOOKS 2000 /* of so many jobs, evenly spread, the start is looked at */
 
 struct settings {

@@ -6,7 +6,8 @@
  *   store-insert, store-finish, store-life      the broker's own store, called in a loop
  *   sync       4 KiB written at the end of a file, and fdatasync
  *   roundtrip  one ZeroMQ message over a Unix socket to another process, and back
- *   spawn      posix_spawn of /bin/true and wait, two at a time */
+ *   spawn      posix_spawn of /bin/true and wait, two at a time
+ *   idle-commit, idle-roundtrip                 the same, each after a rest */
 #include "tests/bench/limits.h"
 
 #include <fcntl.h>
@@ -32,6 +33,20 @@ void limits_quit(const char *what, const char *why)
     exit(1);
 }
 
+int64_t measured_begin(const struct measured *m)
+{
+    if (m->rested)
+        sleep_ms(IDLE_MS);
+    return mono_ns();
+}
+
+void measured_end(struct measured *m, int64_t began)
+{
+    int64_t ns = mono_ns() - began;
+    samples_add(&m->each, ns);
+    m->ns += ns;
+}
+
 /* ---- sync ------------------------------------------------------------------------------------- */
 
 static void limit_sync(const char *path, size_t n, struct measured *ret)
@@ -40,15 +55,12 @@ static void limit_sync(const char *path, size_t n, struct measured *ret)
     cleanup(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         limits_quit(path, strerror(errno));
-    int64_t began = mono_ns(), before = began;
     for (size_t i = 0; i < n; i++) {
+        int64_t began = measured_begin(ret);
         if (pwrite(fd, block, sizeof block, (off_t)(i * sizeof block)) != sizeof block || fdatasync(fd) < 0)
             limits_quit(path, strerror(errno));
-        int64_t now = mono_ns();
-        samples_add(&ret->each, now - before);
-        before = now;
+        measured_end(ret, began);
     }
-    ret->ns = mono_ns() - began;
 }
 
 /* ---- a round trip ----------------------------------------------------------------------------- */
@@ -90,14 +102,11 @@ static void ask_many(struct socket *s, size_t n, struct measured *ret)
         socket_poll(s, NULL, 0, 1);
     }
     bool good = take_answer(s);
-    int64_t began = mono_ns(), before = began;
     for (size_t i = 0; i < n && good; i++) {
+        int64_t began = measured_begin(ret);
         good = socket_send(s, message) >= 0 && take_answer(s);
-        int64_t now = mono_ns();
-        samples_add(&ret->each, now - before);
-        before = now;
+        measured_end(ret, began);
     }
-    ret->ns = mono_ns() - began;
     if (!good)
         limits_quit("roundtrip", "a message was lost");
 }
@@ -152,17 +161,20 @@ static void limit_spawn(const char *path, size_t n, struct measured *ret)
 static const struct {
     const char *name;
     void (*measure)(const char *path, size_t n, struct measured *ret);
+    bool rested;
 } limits[] = {
-    { "commit", limit_commit },
-    { "insert", limit_insert },
-    { "finish", limit_finish },
-    { "life", limit_life },
-    { "store-insert", limit_store_insert },
-    { "store-finish", limit_store_finish },
-    { "store-life", limit_store_life },
-    { "sync", limit_sync },
-    { "roundtrip", limit_roundtrip },
-    { "spawn", limit_spawn },
+    { "commit", limit_commit, false },
+    { "idle-commit", limit_commit, true },
+    { "insert", limit_insert, false },
+    { "finish", limit_finish, false },
+    { "life", limit_life, false },
+    { "store-insert", limit_store_insert, false },
+    { "store-finish", limit_store_finish, false },
+    { "store-life", limit_store_life, false },
+    { "sync", limit_sync, false },
+    { "roundtrip", limit_roundtrip, false },
+    { "idle-roundtrip", limit_roundtrip, true },
+    { "spawn", limit_spawn, false },
 };
 
 static void print(struct measured *m, size_t n)
@@ -187,7 +199,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ELEMENTS(limits); i++) {
         if (strcmp(limits[i].name, argv[1]) != 0)
             continue;
-        struct measured m = { 0 };
+        struct measured m = { .rested = limits[i].rested };
         limits[i].measure(path, (size_t)n, &m);
         print(&m, (size_t)n);
         return 0;

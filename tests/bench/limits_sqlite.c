@@ -128,14 +128,11 @@ void limit_commit(const char *path, size_t n, struct measured *ret)
 {
     struct table t;
     open_table(&t, path);
-    int64_t began = mono_ns(), before = began;
     for (size_t i = 0; i < n; i++) {
+        int64_t began = measured_begin(ret);
         add(&t);
-        int64_t now = mono_ns();
-        samples_add(&ret->each, now - before);
-        before = now;
+        measured_end(ret, began);
     }
-    ret->ns = mono_ns() - began;
     close_table(&t);
 }
 

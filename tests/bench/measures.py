@@ -14,13 +14,13 @@ from figures import Figures
 FULL = {
     "repeats": 3, "repeats of one at a time": 5,
     "commits": 5000, "syncs": 2000, "round trips": 20000, "rows": 300000, "spawns": 3000,
-    "B1": 5000, "B2": 300000, "B3": 100000, "B4": 100000, "B5": 300, "B6": 3000, "B7": 1000000, "B8": 1, "warm": 2000,
+    "B1": 5000, "B2": 300000, "B3": 100000, "B4": 100000, "B5": 300, "B6": 3000, "B7": 1000000, "B8": 1, "warm": 2000, "rests": 1000,
     "backlog": [10000, 100000, 1000000, 10000000], "load": [100, 1000, 5000, 10000, 20000, 40000, 60000, 80000], "load for": 3,
 }
 QUICK = {
     "repeats": 1, "repeats of one at a time": 1,
     "commits": 1000, "syncs": 1000, "round trips": 1000, "rows": 10000, "spawns": 1000,
-    "B1": 300, "B2": 20000, "B3": 5000, "B4": 5000, "B5": 30, "B6": 100, "B7": 20000, "B8": 0.1, "warm": 100,
+    "B1": 300, "B2": 20000, "B3": 5000, "B4": 5000, "B5": 30, "B6": 100, "B7": 20000, "B8": 0.1, "warm": 100, "rests": 1000,
     "backlog": [10000, 20000], "load": [100, 1000], "load for": 1,
 }
 WARM_ONE_AT_A_TIME = 50  # jobs
@@ -99,9 +99,15 @@ def limits_of_one(bench):
     bench.limit("roundtrip", "round trips")
 
 
+def limits_of_idle(bench):
+    bench.limit("idle-commit", "rests")
+    bench.limit("idle-roundtrip", "rests")
+
+
 ONE = "limit commit+limit roundtrip"
 ONE_P50 = "limit commit p50+limit roundtrip p50"
 ONE_P99 = "limit commit p99+limit roundtrip p99"
+IDLE_P50 = "limit idle-commit p50+limit idle-roundtrip p50"
 
 
 def b1_submit(bench):
@@ -203,9 +209,10 @@ def b5_idle(bench):
     clock = {pool: ["--tag", tag, "--handler", "clock"] for pool, tag in TAGS.items()}
     for _ in bench.repeat("repeats of one at a time"):
         limits_of_one(bench)
+        limits_of_idle(bench)
         for pool, r in in_pools(bench, "B5", "idle", bench.sizes["B5"], WARM_ONE_AT_A_TIME, clock, [], "tests/bench/worker"):
             for moment in ("ack", "start", "ended", "result"):
-                bench.add(f"B5 idle, {pool}: {moment} p50", r[moment + "_p50_us"], "us", "lower", [ONE_P50])
+                bench.add(f"B5 idle, {pool}: {moment} p50", r[moment + "_p50_us"], "us", "lower", [IDLE_P50, ONE_P50])
 
 
 def b6_true(bench):

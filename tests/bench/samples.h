@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define IDLE_MS 3 /* of rest before each of what is measured on an idle machine */
+
 /* CLOCK_MONOTONIC: the same for every process of this machine. */
 int64_t mono_ns(void);
 void sleep_ms(int64_t ms);

@@ -37,14 +37,16 @@ def below(figure, value, text):
     return Target(figure, "value", "<=", value, text)
 
 
+# The limits of the machine for which the rates were set: another one is held to the same share of its own.
+FINISH, LIFE = 365000, 238000
 TEN_M = "B7 of 10,000,000:"
 TARGETS = [
     within("B1 submit p50", 1.3),
     at_least("B2 bulk submit", 250000, 0.4),
-    at_least("B3 drain, thread", 100000),
-    at_least("B3 drain, loop", 100000),
-    at_least("B3 drain, process", 60000),
-    *[at_least(f"B4 submit and run, {pool}", 60000) for pool in POOLS],
+    at_least("B3 drain, thread", 100000, 100000 / FINISH),
+    at_least("B3 drain, loop", 100000, 100000 / FINISH),
+    at_least("B3 drain, process", 60000, 60000 / FINISH),
+    *[at_least(f"B4 submit and run, {pool}", 60000, 60000 / LIFE) for pool in POOLS],
     share("B4 with retention, list and stats, thread", 0.95),
     *[within(f"B5 idle, {pool}: start p50", 1.5) for pool in ("thread", "loop")],
     *[within(f"B5 idle, {pool}: result p50", 2.5) for pool in ("thread", "loop")],
