@@ -326,3 +326,11 @@ void broker_say_bye(struct broker *b)
         broker_send(b, p, &m);
     }
 }
+
+int broker_save(struct broker *b)
+{
+    int r;
+    while ((r = measures_save(&b->classes.measures, b->store)) > 0) {
+    }
+    return r < 0 ? r : store_commit(b->store);
+}

@@ -57,7 +57,7 @@ struct broker {
     bool dispatch_on;           /* the last turn's dispatch stopped at its budget */
     int64_t last_turn_mono_ms;
     int64_t next_due_ms, next_expiry_ms; /* wall; NEVER */
-    int64_t next_upkeep_mono_ms, next_measures_mono_ms, next_rebalance_mono_ms, next_starts_mono_ms;
+    int64_t next_upkeep_mono_ms, next_measures_mono_ms, next_forgetting_mono_ms, next_rebalance_mono_ms, next_starts_mono_ms;
     uint64_t finished_at_sweep; /* counts.finished, when finished jobs were last deleted */
     bool disk_busy;
     struct asked *asked;        /* owned: of this turn */
@@ -86,6 +86,8 @@ int broker_commit(struct broker *b, struct now now);
 /* Sends the outbox. What a worker cannot be sent goes back to the queue in the next turn: then true, and that turn should
  * come at once. */
 bool broker_flush(struct broker *b, broker_send_fn *send, void *ctx, struct now now);
+/* Between turns, at the end: what is kept in memory and written now and then. */
+int broker_save(struct broker *b);
 /* Everybody hears BYE; nothing is taken after that. */
 void broker_say_bye(struct broker *b);
 

@@ -8,8 +8,8 @@
 /* The parts of a key with a byte between them that none of them can hold. */
 static char *key_text(const struct class_key *k)
 {
-    return xasprintf("%.*s\n%.*s\n%.*s\n%d\n%d%d", (int)k->queue.n, k->queue.p, (int)k->handler.n, k->handler.p,
-                     (int)k->program.n, k->program.p ? k->program.p : "", (int)k->tag, k->tag_unset, k->suspect);
+    return xasprintf("%.*s\n%.*s\n%.*s\n%d\n%d%d%d", (int)k->queue.n, k->queue.p, (int)k->handler.n, k->handler.p,
+                     (int)k->program.n, k->program.p ? k->program.p : "", (int)k->tag, k->tag_unset, k->suspect, k->isolated);
 }
 
 struct queue *classes_find_queue(const struct classes *c, struct str name)
@@ -38,6 +38,8 @@ static struct class *add(struct classes *c, uint32_t id, const struct class_key 
     class->tag = k->tag;
     class->tag_unset = k->tag_unset;
     class->suspect = k->suspect;
+    class->isolated = k->isolated;
+    class->measure = measures_intern(&c->measures, k->handler, k->program);
     size_t before = c->cap;
     c->all = grow_array(c->all, &c->cap, id, sizeof(struct class *));
     memset(c->all + before, 0, (c->cap - before) * sizeof(struct class *));
@@ -50,13 +52,10 @@ static struct class *add(struct classes *c, uint32_t id, const struct class_key 
 
 static void load_class(void *ctx, const struct class_row *row)
 {
-    struct class_key k = { row->queue, row->handler, row->program, row->tag, row->tag_unset, row->suspect };
+    struct class_key k = { row->queue, row->handler, row->program, row->tag, row->tag_unset, row->suspect, row->isolated };
     struct class *class = add(ctx, row->id, &k);
     memcpy(class->jobs, row->jobs, sizeof class->jobs);
     class->more = class->jobs[STATE_QUEUED] > 0;
-    class->runs = row->runs;
-    class->mean_wall_us = row->mean_wall_us;
-    class->mean_cpu_us = row->mean_cpu_us;
 }
 
 static void load_paused(void *ctx, struct str name)
@@ -67,7 +66,9 @@ static void load_paused(void *ctx, struct str name)
 int classes_load(struct classes *c, struct store *s)
 {
     *c = (struct classes){ 0 };
-    int r = store_each_class(s, load_class, c);
+    int r = measures_load(&c->measures, s);
+    if (r >= 0)
+        r = store_each_class(s, load_class, c);
     return r < 0 ? r : store_each_paused(s, load_paused, c);
 }
 
@@ -89,6 +90,7 @@ void classes_fini(struct classes *c)
         free(q);
     }
     free(c->all);
+    measures_fini(&c->measures);
     strmap_fini(&c->queues);
     strmap_fini(&c->by_key);
     *c = (struct classes){ 0 };
@@ -96,8 +98,8 @@ void classes_fini(struct classes *c)
 
 static bool has_key(const struct class *c, const struct class_key *k)
 {
-    return c->tag == k->tag && c->tag_unset == k->tag_unset && c->suspect == k->suspect && str_is(k->queue, c->queue->name) &&
-           str_is(k->handler, c->handler) && (c->program ? k->program.p && str_is(k->program, c->program) : !k->program.p);
+    return c->tag == k->tag && c->tag_unset == k->tag_unset && c->suspect == k->suspect && c->isolated == k->isolated &&
+           str_is(k->queue, c->queue->name) && str_is(k->handler, c->handler) && (c->program ? k->program.p && str_is(k->program, c->program) : !k->program.p);
 }
 
 static struct class *find(struct classes *c, const struct class_key *key)
@@ -123,7 +125,7 @@ int classes_intern(struct classes *c, struct store *s, const struct class_key *k
     if (c->n >= 2 * LIMIT_CLASSES)
         return -E2BIG;
     struct class_row row = { .queue = key->queue, .handler = key->handler, .program = key->program, .tag = key->tag,
-                             .tag_unset = key->tag_unset, .suspect = key->suspect };
+                             .tag_unset = key->tag_unset, .suspect = key->suspect, .isolated = key->isolated };
     uint32_t id;
     int r = store_add_class(s, &row, &id);
     if (r < 0)
@@ -135,7 +137,7 @@ int classes_intern(struct classes *c, struct store *s, const struct class_key *k
 int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret)
 {
     struct class_key k = { str_of(of->queue->name), str_of(of->handler), str_of(of->program), of->tag,
-                           of->tag_unset, true };
+                           of->tag_unset, true, of->isolated };
     return classes_intern(c, s, &k, ret);
 }
 
@@ -238,15 +240,13 @@ void class_move(struct class *from, enum job_state a, struct class *to, enum job
     to->jobs[b]++;
 }
 
-void class_measure(struct class *c, int64_t wall_us, int64_t cpu_us)
+void class_count_run(struct class *c, int64_t wall_us)
 {
     if (wall_us == UNSET || wall_us < 0)
         return;
     c->runs++;
     double weight = c->runs < 16 ? 1 / c->runs : 1 / 16.0;
     c->mean_wall_us += ((double)wall_us - c->mean_wall_us) * weight;
-    c->mean_cpu_us += ((double)or_default(cpu_us, 0) - c->mean_cpu_us) * weight;
-    c->measures_changed = true;
 }
 
 static void forget_old_seconds(struct queue *q, int64_t second)

@@ -1,10 +1,9 @@
-/* class.h - jobs that are alike to dispatch: one (queue, handler, tag, program, suspect) each, with a short look-ahead on
- * what waits. The jobs themselves are in the store. */
+/* class.h - jobs that are alike to dispatch: one (queue, handler, tag, program, suspect, isolated) each, with a short look-ahead
+ * on what waits. The jobs themselves are in the store. */
 #ifndef TERN_CLASS_H
 #define TERN_CLASS_H
 
-#include "broker/store.h"
-#include "proto/base/map.h"
+#include "broker/measure.h"
 
 struct queue {
     char *name;            /* owned */
@@ -29,6 +28,7 @@ struct class {
     enum tag tag;
     bool tag_unset;       /* the handler's own tag counts */
     bool suspect;         /* jobs under which a worker was lost */
+    bool isolated;        /* jobs with a limit that only a process can keep: `auto` chooses no other pool for them */
     uint64_t jobs[N_STATES];
     uint64_t n_leased;    /* RUNNING now, by the leases */
 
@@ -37,9 +37,8 @@ struct class {
     size_t first_head, n_heads;
     bool more;            /* what waits may go on in the store, behind the last head */
 
-    /* What was measured, as decaying means, for `auto` and for prefetch. */
-    double runs, mean_wall_us, mean_cpu_us;
-    bool measures_changed;
+    struct measure *measure; /* borrowed: of the handler, over all its classes */
+    double runs, mean_wall_us; /* of this class, a decaying mean, for prefetch; known anew after a start */
 
     /* Dispatch's memory, valid while the broker's counts of changes are the same. */
     struct eligible *eligible; /* owned */
@@ -53,6 +52,7 @@ struct classes {
     struct strmap queues;   /* of struct queue, owned */
     struct class **all;     /* owned, by id - 1; places may be NULL */
     size_t n, cap;
+    struct measures measures;
     struct class *last;     /* the one that was interned last: mostly the next one too */
 };
 
@@ -63,7 +63,7 @@ void classes_fini(struct classes *c);
 struct class_key {
     struct str queue, handler, program;
     enum tag tag;
-    bool tag_unset, suspect;
+    bool tag_unset, suspect, isolated;
 };
 /* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class; -E2BIG when even that does not help. */
 int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret);
@@ -82,8 +82,8 @@ void class_pop_head(struct class *c);
 void class_read_again(struct class *c);
 /* Keeps the counts that the store keeps too. */
 void class_move(struct class *from, enum job_state a, struct class *to, enum job_state b);
-/* Takes a run into the means, with a weight of 1/16 (of 1/n while there are fewer). */
-void class_measure(struct class *c, int64_t wall_us, int64_t cpu_us);
+/* Takes a run into the mean, with a weight of 1/16 (of 1/n while there are fewer). */
+void class_count_run(struct class *c, int64_t wall_us);
 void queue_count_finished(struct queue *q, int64_t wall_ms);
 uint64_t queue_finished_last_minute(const struct queue *q, int64_t wall_ms);
 

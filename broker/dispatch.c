@@ -83,9 +83,9 @@ static void find_eligible(struct broker *b, struct class *c)
 }
 
 /* The worker whose pool has the largest share of free slots (least loaded first). */
-static struct worker *choose_worker(const struct class *c, enum pool_kind *ret_pool)
+static const struct eligible *choose_worker(const struct class *c, enum pool_kind *ret_pool)
 {
-    struct worker *best = NULL;
+    const struct eligible *best = NULL;
     double best_load = 0;
     for (size_t i = 0; i < c->n_eligible; i++) {
         struct worker *w = c->eligible[i].worker;
@@ -94,7 +94,7 @@ static struct worker *choose_worker(const struct class *c, enum pool_kind *ret_p
             continue;
         double load = (double)w->pools[pool].leased / (double)w->pools[pool].slots;
         if (!best || load < best_load) {
-            best = w;
+            best = &c->eligible[i];
             best_load = load;
             *ret_pool = pool;
         }
@@ -196,14 +196,16 @@ static void fill(struct broker *b, struct heap *h, struct batch *batch)
     while (h->n && h->at[0]->n_heads && batch->n < LEASES_A_BATCH) {
         struct class *c = h->at[0];
         enum pool_kind pool;
-        struct worker *w = choose_worker(c, &pool);
-        if (!w) {
+        const struct eligible *e = choose_worker(c, &pool);
+        if (!e) {
             park(b, c);
             drop_top(h);
             continue;
         }
+        struct worker *w = e->worker;
         size_t i = batch->n++;
-        batch->orders[i] = (struct lease_order){ .id = c->heads[c->first_head].id, .worker = w->row, .pool = pool };
+        batch->orders[i] = (struct lease_order){ .id = c->heads[c->first_head].id, .worker = w->row, .pool = pool,
+                                                 .chosen = CHOSEN(route_chosen_by(c, e->handler), route_tag(c, e->handler)) };
         batch->workers[i] = w;
         batch->classes[i] = c;
         w->pools[pool].leased++;

@@ -154,6 +154,31 @@ static struct attempt_end end_of(const struct lease *l, const struct outcome *o,
     };
 }
 
+/* The tag that was asked for. After a start of the broker it is not known what a handler had declared: then none. */
+static enum tag asked_tag(const struct lease *l)
+{
+    int64_t by = l->job.chosen / N_TAGS;
+    if (by == CHOSEN_BY_JOB || by == CHOSEN_BY_HANDLER)
+        return (enum tag)(l->job.chosen % N_TAGS);
+    return l->class->tag_unset ? TAG_AUTO : l->class->tag;
+}
+
+/* Only of a first attempt: later ones wait for what had become of the others. */
+static int64_t waited_us(const struct lease *l, const struct attempt_end *end)
+{
+    int64_t since_ms = max_i64(l->job.submitted_ms, or_default(l->job.due_ms, 0));
+    return l->job.attempt == 1 ? max_i64(end->started_ms - since_ms, 0) * 1000 : UNSET;
+}
+
+static void measure(struct broker *b, const struct lease *l, const struct attempt_end *end)
+{
+    const struct outcome *o = end->outcome;
+    class_count_run(l->class, o->wall_us);
+    measure_run(&b->classes.measures, l->class->measure, &(struct run_measured){
+        .asked = asked_tag(l), .pool = l->pool, .wall_us = o->wall_us, .cpu_us = o->cpu_us, .ready_us = o->ready_us,
+        .wait_us = waited_us(l, end), .memory_kb = o->max_rss_kb, .ended_ms = end->finished_ms });
+}
+
 void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struct now now)
 {
     struct verdict v = retry_judge(&l->job, o, declared_retries(l), l->started, &b->rng);
@@ -165,7 +190,7 @@ void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struc
         return;
     assert(end.recorded); /* the lease and the row are one truth */
     if (o->ending == ENDING_DONE || o->ending == ENDING_FAILED)
-        class_measure(l->class, o->wall_us, o->cpu_us);
+        measure(b, l, &end);
     if (v.to == STATE_SCHEDULED)
         b->next_due_ms = min_i64(b->next_due_ms, end.due_ms);
     b->counts.retried += v.to == STATE_SCHEDULED;

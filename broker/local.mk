@@ -19,6 +19,8 @@ libbroker_la_SOURCES = \
 	%D%/lease.h \
 	%D%/loop.c \
 	%D%/loop.h \
+	%D%/measure.c \
+	%D%/measure.h \
 	%D%/outbox.c \
 	%D%/outbox.h \
 	%D%/peer.c \
@@ -43,11 +45,14 @@ libbroker_la_SOURCES = \
 	%D%/retry.h \
 	%D%/route.c \
 	%D%/route.h \
+	%D%/sketch.c \
+	%D%/sketch.h \
 	%D%/store.c \
 	%D%/store.h \
 	%D%/store_class.c \
 	%D%/store_internal.h \
 	%D%/store_job.c \
+	%D%/store_measure.c \
 	%D%/store_move.c \
 	%D%/store_peer.c \
 	%D%/store_read.c \

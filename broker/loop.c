@@ -210,6 +210,8 @@ int broker_loop_run(struct broker_loop *l)
         tell_systemd(l, clock_now(), &next_status);
     }
     sd_notify(0, "STOPPING=1");
+    if (broker_save(l->broker) < 0)
+        log_warning("what was measured in the last second is lost: %s", store_error_text(l->broker->store));
     say_bye(l);
     return 0;
 }

@@ -82,6 +82,7 @@ static int plan(struct broker *b, const struct job_spec *s, struct new_job *ret,
         .program = s->program.n ? s->program : STR_UNSET,
         .tag = s->tag == UNSET ? TAG_AUTO : (enum tag)s->tag,
         .tag_unset = s->tag == UNSET,
+        .isolated = s->memory_bytes != UNSET && !str_is(s->handler, "exec"), /* of a command every pool can */
     };
     struct class *class;
     int r = classes_intern(&b->classes, b->store, &key, &class);

@@ -1,32 +1,42 @@
 /* route.c - from tag, forms and measures to a pool. */
 #include "broker/route.h"
 
-#define AUTO_RUNS_NEEDED 5           /* until so many runs are known, `auto` is a process */
-#define AUTO_CPU_SHARE 0.5           /* from this share of CPU time in wall time on, it computes */
-#define AUTO_LONG_WAIT_US (500 * 1000) /* from this mean wall time on, it waits long */
+static enum tag asked_tag(const struct class *c, const struct worker_handler *h) { return c->tag_unset ? h->tag : c->tag; }
 
+/* Of what is not known, and of what only a process can keep within its limits, as if it computed. */
 static enum tag measured_tag(const struct class *c)
 {
-    if (c->runs < AUTO_RUNS_NEEDED || c->mean_cpu_us >= AUTO_CPU_SHARE * c->mean_wall_us)
-        return TAG_CPU;
-    return c->mean_wall_us >= AUTO_LONG_WAIT_US ? TAG_SLOW_IO : TAG_IO;
+    return c->isolated || c->measure->decided == TAG_AUTO ? TAG_CPU : c->measure->decided;
 }
 
 enum tag route_tag(const struct class *c, const struct worker_handler *h)
 {
-    enum tag tag = c->tag_unset ? h->tag : c->tag;
+    enum tag tag = asked_tag(c, h);
     return tag == TAG_AUTO ? measured_tag(c) : tag;
 }
 
-int route(const struct class *c, const struct worker_handler *h)
+enum chosen_by route_chosen_by(const struct class *c, const struct worker_handler *h)
 {
-    enum tag tag = route_tag(c, h);
+    if (c->suspect && h->forms & FORM_BLOCKING)
+        return CHOSEN_FOR_SUSPECT;
+    if (asked_tag(c, h) != TAG_AUTO)
+        return c->tag_unset ? CHOSEN_BY_HANDLER : CHOSEN_BY_JOB;
+    return c->isolated || c->measure->decided == TAG_AUTO ? CHOSEN_BY_DEFAULT : CHOSEN_BY_AUTO;
+}
+
+int route_of_tag(enum tag tag, const struct worker_handler *h)
+{
     bool blocking = h->forms & FORM_BLOCKING, async = h->forms & FORM_ASYNC;
-    if (blocking && (c->suspect || tag == TAG_CPU))
+    if (blocking && tag == TAG_CPU)
         return POOL_PROCESS;
     if (async && (tag == TAG_SLOW_IO || !blocking))
         return POOL_LOOP;
     if (blocking)
         return h->thread_safe ? POOL_THREAD : POOL_PROCESS;
     return -1;
+}
+
+int route(const struct class *c, const struct worker_handler *h)
+{
+    return route_of_tag(c->suspect ? TAG_CPU : route_tag(c, h), h);
 }

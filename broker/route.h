@@ -8,5 +8,9 @@
 int route(const struct class *c, const struct worker_handler *h);
 /* The tag that counts: the submitter's, else the handler's, and for `auto` what the measures say. */
 enum tag route_tag(const struct class *c, const struct worker_handler *h);
+/* Who chose it. */
+enum chosen_by route_chosen_by(const struct class *c, const struct worker_handler *h);
+/* The pool for a tag, whoever chose it; -1 as above. */
+int route_of_tag(enum tag tag, const struct worker_handler *h);
 
 #endif

@@ -9,7 +9,7 @@
  * (corruption) and all else: end. store_error_text says more. One thread. All times: wall clock, ms since 1970, UTC.
  *
  * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (submit, lease, attempts),
- * store_move.c (all other moves), store_class.c (classes, counters, queues), store_peer.c (workers, client sessions),
+ * store_move.c (all other moves), store_class.c (classes, counters, queues), store_measure.c, store_peer.c (workers, client sessions),
  * store_upkeep.c (retention, disk), and for the reader store_read.c. */
 #ifndef TERN_STORE_H
 #define TERN_STORE_H
@@ -38,26 +38,40 @@ const char *store_error_text(const struct store *s);
 int store_commit(struct store *s);
 void store_rollback(struct store *s);
 
-/* ---- classes: (queue, handler, tag, program, suspect) ------------------------------------------ */
+/* ---- classes: (queue, handler, tag, program, suspect, isolated) -------------------------------- */
 
 struct class_row {
     uint32_t id;
     struct str queue, handler, program; /* program: unset but for commands */
     enum tag tag;                       /* TAG_AUTO.. or -1 when the submitter named none */
     bool tag_unset;
-    bool suspect;
+    bool suspect, isolated;
     uint64_t jobs[N_STATES];            /* how many of them are in each state */
-    /* what was measured, for `auto`: decaying means */
-    double runs, mean_wall_us, mean_cpu_us;
 };
 
 int store_each_class(struct store *s, void (*each)(void *ctx, const struct class_row *c), void *ctx);
 /* A new one; *ret_id counts up from 1. */
 int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id);
-int store_save_measures(struct store *s, uint32_t class, double runs, double wall_us, double cpu_us);
 
 int store_each_paused(struct store *s, void (*each)(void *ctx, struct str queue), void *ctx);
 int store_set_paused(struct store *s, struct str queue, bool paused);
+
+/* ---- measures: (handler, program, tag asked for) ----------------------------------------------- */
+
+struct measure_row {
+    struct str handler, program; /* program: unset but for commands */
+    enum tag tag;
+    enum pool_kind pool;
+    uint64_t runs;
+    int64_t last_ms;
+    double recent, wall_us, cpu_us, ready_us;
+    struct str sketches;
+};
+/* Those that ran last come first. */
+int store_each_measure(struct store *s, void (*each)(void *ctx, const struct measure_row *m), void *ctx);
+int store_save_measure(struct store *s, const struct measure_row *m);
+/* Deletes those that have not run since. */
+int store_forget_measures(struct store *s, int64_t before_ms);
 
 /* ---- the life of a job -------------------------------------------------------------------------- */
 
@@ -88,7 +102,11 @@ struct job_row {
     int64_t submitted_ms, due_ms, expire_at_ms, started_ms;
     int64_t timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms;
     int64_t owner; /* store_owner */
+    int64_t chosen; /* CHOSEN; of a job that was just leased: else 0 */
 };
+
+/* Who chose a pool (enum chosen_by), and the tag that counted, in one number. */
+#define CHOSEN(by, tag) ((int64_t)(by) * N_TAGS + (int64_t)(tag))
 
 /* -ENOENT. */
 int store_get(struct store *s, uint64_t id, struct job_row *ret);
@@ -117,6 +135,7 @@ struct lease_order {
     uint64_t id;         /* in */
     uint64_t worker;     /* in: row of the worker */
     enum pool_kind pool; /* in */
+    int64_t chosen;      /* in: CHOSEN */
     bool leased;         /* out: false when the job was not QUEUED any more, or is left for later (then nothing else is set) */
     bool left;           /* out: the payloads before it are enough for one call */
     struct job_row job;  /* out: as it is now */

@@ -84,8 +84,7 @@ int store_each_class(struct store *s, void (*each)(void *ctx, const struct class
         struct class_row c = {
             .id = (uint32_t)column_int(q, 0), .queue = column_text(q, 1), .handler = column_text(q, 2),
             .program = column_text(q, 3), .tag = (enum tag)column_int(q, 4), .tag_unset = column_int(q, 5) != 0,
-            .suspect = column_int(q, 6) != 0, .runs = sqlite3_column_double(q, 7),
-            .mean_wall_us = sqlite3_column_double(q, 8), .mean_cpu_us = sqlite3_column_double(q, 9),
+            .suspect = column_int(q, 6) != 0, .isolated = column_int(q, 7) != 0,
         };
         if (read_counts(s, &c) < 0) {
             sql_end(q);
@@ -108,25 +107,12 @@ int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id
     bind_int(q, 4, c->tag);
     bind_int(q, 5, c->tag_unset);
     bind_int(q, 6, c->suspect);
+    bind_int(q, 7, c->isolated);
     int64_t id = sql_number(s, q, 0);
     if (s->failed)
         return s->failed;
     *ret_id = (uint32_t)id;
     return 0;
-}
-
-int store_save_measures(struct store *s, uint32_t class, double runs, double wall_us, double cpu_us)
-{
-    int r = store_write(s);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *q = sql(s, SQL_CLASS_MEASURES);
-    sqlite3_bind_double(q, 1, runs);
-    sqlite3_bind_double(q, 2, wall_us);
-    sqlite3_bind_double(q, 3, cpu_us);
-    bind_int(q, 4, class);
-    r = sql_run(s, q);
-    return r < 0 ? r : 0;
 }
 
 /* ---- queues ---------------------------------------------------------------------------------------- */

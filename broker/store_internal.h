@@ -27,12 +27,18 @@
     X(META_GET, HOT, "SELECT value FROM meta WHERE key = ?")                                       \
     X(META_PUT, HOT, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value") \
     X(CLASSES, COLD,                                                                               \
-      "SELECT id, queue, handler, program, tag, tag_unset, suspect, runs, mean_wall_us, mean_cpu_us FROM class ORDER BY id") \
+      "SELECT id, queue, handler, program, tag, tag_unset, suspect, isolated FROM class ORDER BY id") \
     X(CLASS_COUNTS, HOT, "SELECT state, n FROM counter WHERE class = ?")                           \
     X(CLASS_ADD, COLD,                                                                             \
-      "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, runs, mean_wall_us, mean_cpu_us) "     \
-      "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, 0, 0, 0) RETURNING id")                 \
-    X(CLASS_MEASURES, HOT, "UPDATE class SET runs = ?, mean_wall_us = ?, mean_cpu_us = ? WHERE id = ?")                \
+      "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, isolated) "                             \
+      "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, ?) RETURNING id")                        \
+    X(MEASURES, COLD,                                                                              \
+      "SELECT handler, program, tag, pool, runs, last_run, recent, wall_us, cpu_us, ready_us, sketches FROM measure "  \
+      "ORDER BY last_run DESC")                                                                    \
+    X(MEASURE_PUT, HOT,                                                                            \
+      "INSERT OR REPLACE INTO measure (handler, program, tag, pool, runs, last_run, recent, wall_us, cpu_us, ready_us, " \
+      "sketches) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                        \
+    X(MEASURES_FORGET, COLD, "DELETE FROM measure WHERE last_run < ?")                             \
     X(COUNTER_ADD, HOT,                                                                            \
       "INSERT INTO counter (class, state, n) VALUES (?, ?, ?) ON CONFLICT (class, state) DO UPDATE SET n = n + excluded.n") \
     X(FINISHED_COUNT, COLD, "SELECT coalesce(sum(n), 0) FROM counter WHERE state >= 4")            \
@@ -59,7 +65,8 @@
       "SELECT " JOB_COLUMNS ", name, body FROM " JOB_TABLES " LEFT JOIN payload ON payload.job = id "            \
       "WHERE id >= ? AND id <= ? AND state = 2 ORDER BY id") \
     X(LEASE, HOT,                                                                                  \
-      "UPDATE job SET state = 3, shelf = -2, rank = 0, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0 "  \
+      "UPDATE job SET state = 3, shelf = -2, rank = 0, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0, " \
+      "chosen = ?6 "                                                                               \
       "WHERE id = ?1 AND state = 2")                                                               \
     X(STARTED, HOT, "UPDATE job SET started_at = ?3, started = 1 WHERE id = ?1 AND state = 3 AND attempt = ?2")           \
     X(ATTEMPT_END, HOT,                                                                            \

@@ -244,6 +244,7 @@ static void take_order(struct lease_order *o, sqlite3_stmt *q, int64_t now_ms)
     o->job.attempt++;
     o->job.worker = o->worker;
     o->job.pool = o->pool;
+    o->job.chosen = o->chosen;
     o->job.started_ms = now_ms;
     o->job.started = false;
 }
@@ -275,6 +276,7 @@ static int lease_one(struct store *s, struct lease_order *o)
     bind_int(q, 3, (int64_t)o->worker);
     bind_int(q, 4, o->pool);
     bind_int(q, 5, o->job.started_ms);
+    bind_int(q, 6, o->chosen);
     int r = sql_run(s, q);
     o->leased = r == 1; /* not when it stands among the orders twice */
     if (o->leased)

@@ -9,7 +9,10 @@
 #include "proto/base/log.h"
 
 #define UPKEEP_MS 1000
-#define MEASURES_MS 10000
+#define MEASURES_MS 1000
+#define MEASURES_AGAIN_MS 20         /* while there are more to be saved */
+#define MEASURES_KEPT_MS (30 * DAY_MS)
+#define DAY_MS 86400000ll
 #define REBALANCE_MS 50
 #define STARTS_MS 500
 #define SWEEP_JOBS 500         /* finished jobs deleted in one turn */
@@ -161,18 +164,23 @@ static void keep_up(struct broker *b, struct now now)
     b->next_upkeep_mono_ms = now.mono_ms + wait;
 }
 
+/* Those that have not run for long are forgotten at the next start. */
+static void forget_measures(struct broker *b, struct now now)
+{
+    if (b->next_forgetting_mono_ms > now.mono_ms)
+        return;
+    b->next_forgetting_mono_ms = now.mono_ms + DAY_MS;
+    broker_failed(b, store_forget_measures(b->store, now.wall_ms - MEASURES_KEPT_MS));
+}
+
 static void save_measures(struct broker *b, struct now now)
 {
     if (b->next_measures_mono_ms > now.mono_ms)
         return;
-    b->next_measures_mono_ms = now.mono_ms + MEASURES_MS;
-    for (size_t i = 0; i < b->classes.n && !b->failed; i++) {
-        struct class *c = b->classes.all[i];
-        if (!c || !c->measures_changed)
-            continue;
-        c->measures_changed = false;
-        broker_failed(b, store_save_measures(b->store, c->id, c->runs, c->mean_wall_us, c->mean_cpu_us));
-    }
+    int r = measures_save(&b->classes.measures, b->store);
+    b->next_measures_mono_ms = now.mono_ms + (r > 0 ? MEASURES_AGAIN_MS : MEASURES_MS);
+    if (!broker_failed(b, r))
+        forget_measures(b, now);
 }
 
 static void store_starts(struct broker *b, struct now now)

@@ -27,5 +27,6 @@
 #define LIMIT_UNREAD_BYTES (16u << 20)   /* of answers that one peer has not read; more are answered with busy */
 #define LIMIT_REQUESTS_OPEN 64u          /* waits and sweeps of one peer that go on at a time */
 #define LIMIT_CLASSES 10000u             /* (queue, handler, tag, program); past it, commands share one */
+#define LIMIT_MEASURES 1000u             /* handlers, and programs of commands, that are measured apart; past it, the rest is together */
 
 #endif

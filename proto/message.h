@@ -98,7 +98,8 @@
     F(I64, max_rss_kb, )     /* a process or a command only */                                     \
     F(STR, error, )                                                                                \
     F(BIN, result, )                                                                               \
-    F(BIN, output, )         /* marked chunks: see output.h */
+    F(BIN, output, )         /* marked chunks: see output.h */                                     \
+    F(I64, ready_us, )       /* of wall_us: it was ready to run, but no core was free */
 
 #define GIVEN_BACK_FIELDS(F) F(U64, job, ) F(U64, attempt, ) F(U64, started, ) F(STR, text, )
 

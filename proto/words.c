@@ -26,6 +26,7 @@
 
 DEFINE_NAME(tag_name, TAGS)
 DEFINE_NAME(pool_name, POOLS)
+DEFINE_NAME(chosen_by_name, CHOOSERS)
 DEFINE_NAME(state_name, STATES)
 DEFINE_NAME(reason_name, REASONS)
 DEFINE_NAME(ending_name, ENDINGS)

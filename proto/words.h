@@ -7,10 +7,19 @@
 /* How a job spends its time. X(ENUM, number on the wire and in the database, name) */
 #define TAGS(X)                                                                                    \
     X(TAG_AUTO, 0, "auto") X(TAG_CPU, 1, "cpu") X(TAG_IO, 2, "io") X(TAG_SLOW_IO, 3, "slow-io")
+#define N_TAGS 4
 
 /* Where it runs. */
 #define POOLS(X) X(POOL_PROCESS, 0, "process") X(POOL_THREAD, 1, "thread") X(POOL_LOOP, 2, "loop")
 #define N_POOLS 3
+
+/* Who chose the pool. */
+#define CHOOSERS(X)                                                                                \
+    X(CHOSEN_BY_JOB, 1, "job")         /* the tag that it was submitted with */                    \
+    X(CHOSEN_BY_HANDLER, 2, "handler") /* the tag that its handler declares */                     \
+    X(CHOSEN_BY_AUTO, 3, "auto")       /* what was measured of earlier runs */                     \
+    X(CHOSEN_BY_DEFAULT, 4, "default") /* auto, but of too few runs something is known */          \
+    X(CHOSEN_FOR_SUSPECT, 5, "suspect") /* a worker was lost under it */
 
 /* Where it stands. From STATE_DONE on, states are terminal. */
 #define STATES(X)                                                                                  \
@@ -56,6 +65,7 @@
 #define X(id, number, name) id = number,
 enum tag { TAGS(X) };
 enum pool_kind { POOLS(X) };
+enum chosen_by { CHOOSERS(X) };
 enum job_state { STATES(X) };
 enum reason { REASONS(X) };
 enum ending { ENDINGS(X) };
@@ -67,6 +77,7 @@ static inline bool state_is_terminal(int64_t state) { return state >= STATE_DONE
 /* The name, static; "?" for a number that is none. */
 const char *tag_name(int64_t n);
 const char *pool_name(int64_t n);
+const char *chosen_by_name(int64_t n);
 const char *state_name(int64_t n);
 const char *reason_name(int64_t n);
 const char *ending_name(int64_t n);

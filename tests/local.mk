@@ -21,6 +21,7 @@ UNIT_TESTS = \
 	%D%/test_link \
 	%D%/test_list \
 	%D%/test_map \
+	%D%/test_measure \
 	%D%/test_message \
 	%D%/test_module \
 	%D%/test_name \
@@ -37,6 +38,7 @@ UNIT_TESTS = \
 	%D%/test_route \
 	%D%/test_selector \
 	%D%/test_sha256 \
+	%D%/test_sketch \
 	%D%/test_slot \
 	%D%/test_socket \
 	%D%/test_store \

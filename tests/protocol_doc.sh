@@ -57,7 +57,7 @@ messages_in_text() {
 
 words_in_code() {
     flat "$1" | awk '
-        BEGIN { split("TAGS Tags POOLS Pools STATES States ENDINGS Endings REASONS Reasons ERROR_CODES Error_codes", pair)
+        BEGIN { split("TAGS Tags POOLS Pools CHOOSERS Choosers STATES States ENDINGS Endings REASONS Reasons ERROR_CODES Error_codes", pair)
                 for (i = 1; i in pair; i += 2) title[pair[i]] = pair[i + 1] }
         /^#define [A-Z_]+\(X\)/ {
             list = $2; sub(/\(.*/, "", list)
@@ -74,7 +74,7 @@ words_in_code() {
 words_in_text() {
     awk '
         /^#/ { heading = $0; sub(/^#+ /, "", heading); gsub(/ /, "_", heading) }
-        heading ~ /^(Tags|Pools|States|Endings|Reasons|Error_codes)$/ && /^\| [0-9]+ \|/ {
+        heading ~ /^(Tags|Pools|Choosers|States|Endings|Reasons|Error_codes)$/ && /^\| [0-9]+ \|/ {
             split($0, cell, / *\| */)
             print heading " " cell[2] " " cell[3]
         }' "$1" | LC_ALL=C sort

@@ -8,9 +8,11 @@
 
 #define BOTH (FORM_BLOCKING | FORM_ASYNC)
 
+static struct measure unknown, computes = { .decided = TAG_CPU }, reads = { .decided = TAG_IO }, waits = { .decided = TAG_SLOW_IO };
+
 static int pool(enum tag tag, unsigned forms, bool thread_safe, bool suspect)
 {
-    struct class c = { .tag = tag, .suspect = suspect };
+    struct class c = { .tag = tag, .suspect = suspect, .measure = &unknown };
     struct worker_handler h = { .forms = forms, .tag = TAG_AUTO, .thread_safe = thread_safe };
     return route(&c, &h);
 }
@@ -83,48 +85,64 @@ static void the_submitters_tag_wins_over_the_handlers(void **state)
 {
     (void)state;
     struct worker_handler h = { .forms = BOTH, .tag = TAG_SLOW_IO, .thread_safe = true };
-    struct class cpu = { .tag = TAG_CPU }, unset = { .tag = TAG_CPU, .tag_unset = true };
-    struct class said_to_be_auto = { .tag = TAG_AUTO };
+    struct class cpu = { .tag = TAG_CPU, .measure = &reads }, unset = { .tag_unset = true, .measure = &reads };
+    struct class said_to_be_auto = { .measure = &unknown };
     assert_int_equal(route_tag(&cpu, &h), TAG_CPU);
+    assert_int_equal(route_chosen_by(&cpu, &h), CHOSEN_BY_JOB);
     assert_int_equal(route_tag(&unset, &h), TAG_SLOW_IO);
+    assert_int_equal(route_chosen_by(&unset, &h), CHOSEN_BY_HANDLER);
     assert_int_equal(route_tag(&said_to_be_auto, &h), TAG_CPU); /* as nothing is measured yet */
-}
-
-static enum tag measured(double runs, double wall_us, double cpu_us)
-{
-    struct worker_handler h = { .forms = BOTH, .tag = TAG_IO, .thread_safe = true };
-    struct class c = { .runs = runs, .mean_wall_us = wall_us, .mean_cpu_us = cpu_us };
-    c.tag = TAG_AUTO;
-    return route_tag(&c, &h);
-}
-
-static void auto_is_a_process_until_five_runs_are_known(void **state)
-{
-    (void)state;
-    assert_int_equal(measured(0, 0, 0), TAG_CPU);
-    assert_int_equal(measured(4, 2000000, 100), TAG_CPU);
-    assert_int_equal(measured(5, 2000000, 100), TAG_SLOW_IO);
+    assert_int_equal(route_chosen_by(&said_to_be_auto, &h), CHOSEN_BY_DEFAULT);
 }
 
 static void auto_follows_what_was_measured(void **state)
 {
     (void)state;
-    assert_int_equal(measured(9, 1000, 900), TAG_CPU);
-    assert_int_equal(measured(9, 1000, 500), TAG_CPU);
-    assert_int_equal(measured(9, 1000, 499), TAG_IO);
-    assert_int_equal(measured(9, 499999, 10), TAG_IO);
-    assert_int_equal(measured(9, 500000, 10), TAG_SLOW_IO);
-    assert_int_equal(measured(9, 60e6, 30e6), TAG_CPU);
-    assert_int_equal(measured(9, 0, 0), TAG_CPU);
+    static const struct {
+        struct measure *measure;
+        unsigned forms;
+        bool thread_safe;
+        enum tag tag;
+        int pool;
+    } cases[] = {
+        { &unknown, BOTH, true, TAG_CPU, POOL_PROCESS },
+        { &computes, BOTH, true, TAG_CPU, POOL_PROCESS },
+        { &computes, FORM_ASYNC, true, TAG_CPU, POOL_LOOP },
+        { &reads, BOTH, true, TAG_IO, POOL_THREAD },
+        { &reads, FORM_BLOCKING, false, TAG_IO, POOL_PROCESS },
+        { &reads, FORM_ASYNC, true, TAG_IO, POOL_LOOP },
+        { &waits, BOTH, true, TAG_SLOW_IO, POOL_LOOP },
+        { &waits, BOTH, false, TAG_SLOW_IO, POOL_LOOP },
+        { &waits, FORM_BLOCKING, true, TAG_SLOW_IO, POOL_THREAD },
+        { &waits, FORM_BLOCKING, false, TAG_SLOW_IO, POOL_PROCESS },
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        for (int unset = 0; unset < 2; unset++) { /* the job says auto, or its handler does */
+            struct class c = { .tag_unset = unset, .measure = cases[i].measure };
+            struct worker_handler h = { .forms = cases[i].forms, .tag = unset ? TAG_AUTO : TAG_CPU, .thread_safe = cases[i].thread_safe };
+            assert_int_equal(route_tag(&c, &h), cases[i].tag);
+            assert_int_equal(route(&c, &h), cases[i].pool);
+            assert_int_equal(route_chosen_by(&c, &h), cases[i].measure == &unknown ? CHOSEN_BY_DEFAULT : CHOSEN_BY_AUTO);
+        }
 }
 
-static void an_auto_of_the_handler_is_measured_too(void **state)
+static void what_only_a_process_can_limit_stays_there_under_auto(void **state)
 {
     (void)state;
-    struct worker_handler h = { .forms = BOTH, .tag = TAG_AUTO, .thread_safe = true };
-    struct class c = { .tag_unset = true, .runs = 9, .mean_wall_us = 1e6, .mean_cpu_us = 1e3 };
-    assert_int_equal(route_tag(&c, &h), TAG_SLOW_IO);
-    assert_int_equal(route(&c, &h), POOL_LOOP);
+    struct worker_handler h = { .forms = BOTH, .thread_safe = true };
+    struct class c = { .isolated = true, .measure = &waits }, asked = { .isolated = true, .tag = TAG_IO, .measure = &waits };
+    assert_int_equal(route(&c, &h), POOL_PROCESS);
+    assert_int_equal(route_chosen_by(&c, &h), CHOSEN_BY_DEFAULT);
+    assert_int_equal(route(&asked, &h), POOL_THREAD);
+}
+
+static void a_suspect_was_put_where_it_is_for_that(void **state)
+{
+    (void)state;
+    struct worker_handler both = { .forms = BOTH, .thread_safe = true }, async = { .forms = FORM_ASYNC };
+    struct class c = { .tag = TAG_IO, .suspect = true, .measure = &unknown };
+    assert_int_equal(route_chosen_by(&c, &both), CHOSEN_FOR_SUSPECT);
+    assert_int_equal(route_chosen_by(&c, &async), CHOSEN_BY_JOB);
 }
 
 int main(void)
@@ -139,9 +157,9 @@ int main(void)
         cmocka_unit_test(a_suspect_runs_in_a_process_where_its_handler_allows_it),
         cmocka_unit_test(a_handler_without_a_form_has_no_pool),
         cmocka_unit_test(the_submitters_tag_wins_over_the_handlers),
-        cmocka_unit_test(auto_is_a_process_until_five_runs_are_known),
         cmocka_unit_test(auto_follows_what_was_measured),
-        cmocka_unit_test(an_auto_of_the_handler_is_measured_too),
+        cmocka_unit_test(what_only_a_process_can_limit_stays_there_under_auto),
+        cmocka_unit_test(a_suspect_was_put_where_it_is_for_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
