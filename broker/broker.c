@@ -114,6 +114,8 @@ static int load(struct broker *b, struct now now)
         r = store_each_lease(b->store, load_lease, &loading);
     b->next_due_ms = store_next_due(b->store);
     b->next_expiry_ms = store_next_expiry(b->store);
+    b->cascades = true; /* those of before */
+    b->cascade.parent = 0;
     b->worker_changes++;
     b->credit_changes++;
     return r < 0 ? r : loading.r;

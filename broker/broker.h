@@ -50,6 +50,11 @@ struct broker {
     const struct outcome *recorded; /* borrowed: while it is being recorded; else NULL */
     struct link moving_waits;   /* of struct wait: those that look for the next job to watch */
     struct link moving_changes; /* of struct change: those that are not through yet */
+    bool cascades;              /* there may be children to be cancelled with their parents */
+    struct cascade {
+        uint64_t parent;        /* whose children are being cancelled; 0: the next in the store */
+        char after[LIMIT_NAME_BYTES + 1]; /* behind this key */
+    } cascade;
     struct rng rng;
     int failed;                 /* the first error of the store in this turn */
     uint64_t worker_changes;    /* counts up when a worker comes, goes or changes what it serves */

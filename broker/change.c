@@ -1,6 +1,7 @@
 /* change.c - one verb for each of CANCEL, RETRY and REMOVE, and the walk over the ranges that they share. */
 #include "broker/change.h"
 
+#include "broker/children.h"
 #include "broker/lease.h"
 #include "broker/ranges.h"
 
@@ -42,12 +43,13 @@ static const char *cancel_running(struct broker *b, struct lease *l, struct now 
     if (broker_failed(b, r))
         return NULL;
     l->job.cancel_asked = true;
+    children_cancel(b, &l->job);
     if (l->worker->peer) /* else it is told when it says HELLO */
         refs_add(&l->worker->stops, l->job.id, l->job.attempt);
     return NULL;
 }
 
-static const char *cancel(struct broker *b, const struct job_row *j, struct now now)
+const char *change_cancel(struct broker *b, const struct job_row *j, struct now now)
 {
     if (state_is_terminal(j->state))
         return "it has finished already";
@@ -55,8 +57,11 @@ static const char *cancel(struct broker *b, const struct job_row *j, struct now 
         return cancel_running(b, lease_of_job(b, j->id), now);
     int r = store_end_waiting(b->store, j->id, STATE_CANCELLED, now.wall_ms);
     struct class *class = classes_get(&b->classes, j->class);
-    if (!broker_failed(b, r) && r == 1)
-        job_moved(b, j->id, j->priority, class, j->state, class, STATE_CANCELLED, now);
+    if (broker_failed(b, r) || r != 1)
+        return NULL;
+    job_moved(b, j->id, j->priority, class, j->state, class, STATE_CANCELLED, now);
+    children_on_end(b, j, STATE_CANCELLED, NULL);
+    children_cancel(b, j);
     return NULL;
 }
 
@@ -104,7 +109,7 @@ static const char *apply(struct broker *b, struct change *c, const struct job_ro
 {
     switch (c->verb) {
     case MSG_CANCEL:
-        return cancel(b, j, now);
+        return change_cancel(b, j, now);
     case MSG_RETRY:
         return retry(b, j, now);
     default:

@@ -21,6 +21,8 @@ struct change {
 
 void change_start(struct broker *b, struct peer *p, enum message_type verb, const struct msg_cancel *m);
 void change_stop(struct change *c);
+/* Cancels one job, now. NULL, or why it was not done, static. */
+const char *change_cancel(struct broker *b, const struct job_row *j, struct now now);
 /* True when there is more to do. */
 bool change_tick(struct broker *b, struct now now);
 

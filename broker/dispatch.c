@@ -55,7 +55,7 @@ static enum gate passing_gate(const struct class *c, const struct worker *w, con
         return GATE_FULL;
     if (suspects_are_out(c, *ret_pool))
         return GATE_SUSPECT;
-    return p->leased < p->slots + prefetch(c, p->slots) ? GATE_OPEN : GATE_FULL;
+    return p->leased < worker_pool_room(p) + prefetch(c, p->slots) ? GATE_OPEN : GATE_FULL;
 }
 
 enum gate dispatch_gate(const struct class *c, const struct worker *w, enum pool_kind *ret_pool)
@@ -92,7 +92,8 @@ static const struct eligible *choose_worker(const struct class *c, enum pool_kin
         enum pool_kind pool;
         if (passing_gate(c, w, c->eligible[i].handler, &pool) != GATE_OPEN)
             continue;
-        double load = (double)w->pools[pool].leased / (double)w->pools[pool].slots;
+        const struct worker_pool *p = &w->pools[pool];
+        double load = (double)p->leased / (double)worker_pool_room(p);
         if (!best || load < best_load) {
             best = &c->eligible[i];
             best_load = load;

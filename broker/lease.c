@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "broker/children.h"
 #include "broker/job.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
@@ -197,12 +198,13 @@ void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struc
     log_debug("job=%" PRIu64 " attempt=%" PRIu64 " ended=%s state=%s", l->job.id, l->job.attempt,
               ending_name((int64_t)o->ending), state_name(v.to));
     struct class *from_class = l->class;
-    uint64_t id = l->job.id;
-    int64_t priority = l->job.priority;
+    struct job_row job = l->job;
     if (!state_is_terminal(v.to))
         expires_again(b, l);
     drop(b, l);
-    job_moved(b, id, priority, from_class, STATE_RUNNING, class, v.to, now);
+    job_moved(b, job.id, job.priority, from_class, STATE_RUNNING, class, v.to, now);
+    if (state_is_terminal(v.to))
+        children_on_end(b, &job, v.to, o);
 }
 
 /* A cancelled job that nobody runs any more is cancelled. */

@@ -14,6 +14,9 @@ struct lease {
     bool taking_back;       /* TAKE_BACK was sent, GIVEN or STARTED has not come yet */
     bool listed;            /* by the HELLO that is being read */
     int64_t leased_mono_ms;
+    bool awaits;            /* its worker is told, in this session, when a child of it has ended */
+    bool counted;           /* n_children is known */
+    uint64_t n_children;
 };
 
 /* Notes a lease that the store has. */

@@ -9,6 +9,8 @@ libbroker_la_SOURCES = \
 	%D%/broker_options.h \
 	%D%/change.c \
 	%D%/change.h \
+	%D%/children.c \
+	%D%/children.h \
 	%D%/class.c \
 	%D%/class.h \
 	%D%/dispatch.c \
@@ -34,9 +36,11 @@ libbroker_la_SOURCES = \
 	%D%/recv.c \
 	%D%/recv.h \
 	%D%/recv_admin.c \
+	%D%/recv_await.c \
 	%D%/recv_hello.c \
 	%D%/recv_query.c \
 	%D%/recv_result.c \
+	%D%/recv_spawn.c \
 	%D%/recv_submit.c \
 	%D%/recv_wait.c \
 	%D%/recv_why.c \
@@ -49,6 +53,7 @@ libbroker_la_SOURCES = \
 	%D%/sketch.h \
 	%D%/store.c \
 	%D%/store.h \
+	%D%/store_child.c \
 	%D%/store_class.c \
 	%D%/store_internal.h \
 	%D%/store_job.c \
@@ -60,6 +65,7 @@ libbroker_la_SOURCES = \
 	%D%/store_upkeep.c \
 	%D%/store_view.c \
 	%D%/store_view.h \
+	%D%/submit.h \
 	%D%/text.h \
 	%D%/tick.c \
 	%D%/wait.c \

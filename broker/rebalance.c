@@ -12,7 +12,7 @@ static bool somebody_else_has_room(struct broker *b, const struct class *c, cons
     struct worker *w;
     for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
         enum pool_kind pool;
-        if (w != not_this && dispatch_gate(c, w, &pool) == GATE_OPEN && w->pools[pool].leased < w->pools[pool].slots)
+        if (w != not_this && dispatch_gate(c, w, &pool) == GATE_OPEN && w->pools[pool].leased < worker_pool_room(&w->pools[pool]))
             return true;
     }
     return false;

@@ -21,7 +21,7 @@ static const struct {
     [MSG_REMOVE] = { recv_change, FROM_CLIENT },
     [MSG_PAUSE] = { recv_pause, FROM_CLIENT },
     [MSG_LIST] = { recv_query, FROM_CLIENT },
-    [MSG_FETCH] = { recv_query, FROM_CLIENT },
+    [MSG_FETCH] = { recv_fetch, FROM_ANYBODY },
     [MSG_HISTORY] = { recv_query, FROM_CLIENT },
     [MSG_WHY] = { recv_why, FROM_CLIENT },
     [MSG_QUEUES] = { recv_queues, FROM_CLIENT },
@@ -30,6 +30,8 @@ static const struct {
     [MSG_STARTED] = { recv_started, FROM_WORKER },
     [MSG_RESULT] = { recv_result, FROM_WORKER },
     [MSG_GIVEN] = { recv_given, FROM_WORKER },
+    [MSG_SPAWN] = { recv_spawn, FROM_WORKER },
+    [MSG_AWAIT] = { recv_await, FROM_WORKER },
 };
 
 #define BAD_LOGGED_EVERY_MS 60000

@@ -10,12 +10,12 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
 typedef void recv_fn(struct broker *b, struct peer *p, const struct message *m, struct now now);
 
 /* from anybody */
-recv_fn recv_bye, recv_beat;
+recv_fn recv_bye, recv_beat, recv_fetch;
 /* from clients */
 recv_fn recv_submit, recv_wait, recv_unwait, recv_change, recv_pause, recv_drain, recv_query, recv_why, recv_queues,
     recv_workers, recv_stats;
 /* from workers */
-recv_fn recv_started, recv_result, recv_given;
+recv_fn recv_started, recv_result, recv_given, recv_spawn, recv_await;
 
 /* Takes over what a worker says it holds; what it need not hold any more goes into *ret_gone (owned by the caller). */
 size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hello *h, struct attempt_ref **ret_gone,

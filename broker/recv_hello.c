@@ -66,6 +66,8 @@ static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *g
     m.welcome.gone = gone;
     m.welcome.n_gone = n_gone;
     m.welcome.last_seq = last_seq;
+    m.welcome.capabilities = &(struct str){ CAPABILITY_CHILDREN, sizeof CAPABILITY_CHILDREN - 1 };
+    m.welcome.n_capabilities = 1;
     broker_send(b, p, &m);
 }
 
@@ -135,8 +137,10 @@ static void repeat_stops(struct worker *w)
 {
     w->stops.n = 0;
     w->recorded.n = 0; /* it will send them again */
+    w->ended.n = 0;    /* and say again what it awaits */
     list_each(link, &w->leases) {
         struct lease *l = list_entry(link, struct lease, link);
+        l->awaits = false;
         if (l->job.cancel_asked)
             refs_add(&w->stops, l->job.id, l->job.attempt);
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
+#include "broker/submit.h"
 #include "broker/wait.h"
 #include "proto/name.h"
 
@@ -59,7 +60,7 @@ static const char *check_texts(const struct job_spec *s)
     return bad;
 }
 
-static const char *check_job(const struct broker *b, const struct job_spec *s, enum error_code *ret_code)
+const char *submit_check(const struct broker *b, const struct job_spec *s, enum error_code *ret_code)
 {
     *ret_code = CODE_REFUSED;
     if (s->payload.n > b->options.max_payload_bytes) {
@@ -74,7 +75,7 @@ static const char *check_job(const struct broker *b, const struct job_spec *s, e
 
 /* ---- from a wish to a row ----------------------------------------------------------------------- */
 
-static int plan(struct broker *b, const struct job_spec *s, struct new_job *ret, struct now now)
+int submit_plan(struct broker *b, const struct job_spec *s, struct new_job *ret, struct now now)
 {
     struct class_key key = {
         .queue = s->queue.p ? s->queue : str_of("default"),
@@ -100,10 +101,11 @@ static int plan(struct broker *b, const struct job_spec *s, struct new_job *ret,
     return 0;
 }
 
-static void note_new(struct broker *b, const struct new_job *j, uint64_t id)
+void submit_note(struct broker *b, const struct new_job *j, uint64_t id)
 {
     struct class *class = classes_get(&b->classes, j->class);
     class->jobs[j->state]++;
+    b->counts.submitted++;
     if (j->state == STATE_QUEUED)
         class_add_waiting(class, or_default(j->spec->priority, 0), id);
     else
@@ -216,7 +218,7 @@ static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m
 {
     for (size_t i = 0; i < m->n_jobs; i++) {
         enum error_code code;
-        const char *bad = check_job(b, &m->jobs[i], &code);
+        const char *bad = submit_check(b, &m->jobs[i], &code);
         if (!bad)
             continue;
         if (m->n_jobs == 1)
@@ -232,7 +234,7 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
 {
     cleanup(freep) struct new_job *jobs = xcalloc(m->n_jobs, sizeof *jobs);
     for (size_t i = 0; i < m->n_jobs; i++) {
-        int r = plan(b, &m->jobs[i], &jobs[i], now);
+        int r = submit_plan(b, &m->jobs[i], &jobs[i], now);
         if (r == -E2BIG)
             broker_send_error(b, p, m->req, CODE_REFUSED,
                               "too many different queues and handlers: at most %u, use fewer names", 2 * LIMIT_CLASSES);
@@ -247,8 +249,7 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
     if (broker_failed(b, r))
         return;
     for (size_t i = 0; i < m->n_jobs; i++)
-        note_new(b, &jobs[i], row.first_id + i);
-    b->counts.submitted += m->n_jobs;
+        submit_note(b, &jobs[i], row.first_id + i);
     send_submitted(b, p, m, row.first_id, true);
 }
 

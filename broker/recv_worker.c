@@ -5,11 +5,11 @@
 #include "proto/base/log.h"
 
 /* Room that opens in one pool while another closes is room all the same. */
-static bool slots_differ(const struct worker *w, const size_t before[N_POOLS])
+static bool room_differs(const struct worker *w, const struct worker_pool before[N_POOLS])
 {
     bool differ = false;
     for (int k = 0; k < N_POOLS; k++)
-        differ |= w->pools[k].slots != before[k];
+        differ |= w->pools[k].slots != before[k].slots || w->pools[k].parked != before[k].parked;
     return differ;
 }
 
@@ -17,11 +17,10 @@ void recv_beat(struct broker *b, struct peer *p, const struct message *m, struct
 {
     (void)now;
     if (p->worker && m->beat.n_pools) {
-        size_t before[N_POOLS];
-        for (int k = 0; k < N_POOLS; k++)
-            before[k] = p->worker->pools[k].slots;
+        struct worker_pool before[N_POOLS];
+        memcpy(before, p->worker->pools, sizeof before);
         worker_set_load(p->worker, m->beat.pools, m->beat.n_pools);
-        b->credit_changes += slots_differ(p->worker, before);
+        b->credit_changes += room_differs(p->worker, before);
     }
     struct message answer;
     message_init(&answer, MSG_BEAT);

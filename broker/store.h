@@ -10,6 +10,7 @@
  *
  * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (submit, lease, attempts),
  * store_move.c (all other moves), store_class.c (classes, counters, queues), store_measure.c, store_peer.c (workers, client sessions),
+ * store_child.c (children),
  * store_upkeep.c (retention, disk), and for the reader store_read.c. */
 #ifndef TERN_STORE_H
 #define TERN_STORE_H
@@ -103,6 +104,7 @@ struct job_row {
     int64_t timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms;
     int64_t owner; /* store_owner */
     int64_t chosen; /* CHOSEN; of a job that was just leased: else 0 */
+    uint64_t parent; /* or 0 */
 };
 
 /* Who chose a pool (enum chosen_by), and the tag that counted, in one number. */
@@ -192,6 +194,31 @@ int64_t store_oldest(struct store *s, uint32_t class);
 
 /* All that is RUNNING, at start. */
 int store_each_lease(struct store *s, void (*each)(void *ctx, const struct job_row *j), void *ctx);
+
+/* ---- children: jobs that a job has submitted, by its id and a key of its choice ------------------ */
+
+/* The id of a job's child with this key, 0: there is none yet. 0 or -errno. */
+int store_find_child(struct store *s, uint64_t parent, struct str key, uint64_t *ret_id);
+/* The child of j->parent with this key: 1, made now; 0, made before, whatever j says. owner: of job_row. */
+int store_add_child(struct store *s, const struct new_job *j, struct str key, bool detached, int64_t owner, int64_t now_ms,
+                    uint64_t *ret_id);
+/* How many a job has; or -errno. */
+int64_t store_count_children(struct store *s, uint64_t parent);
+struct child_row {
+    uint64_t id;
+    bool detached;
+    char key[LIMIT_NAME_BYTES + 1];
+};
+/* Those whose keys come after this one, in order of their keys, at most max; returns how many. */
+int store_children(struct store *s, uint64_t parent, const char *after, struct child_row *ret, size_t max);
+/* Where a job stands, and how it ended if it has; -ENOENT. */
+int store_get_end(struct store *s, uint64_t id, struct child_end *ret, uint64_t *ret_parent);
+
+/* A job was cancelled: if it has children, this is noted until store_end_cascade. 1 or 0. */
+int store_begin_cascade(struct store *s, uint64_t parent);
+/* One that was noted; 0: none; or -errno. */
+int64_t store_first_cascade(struct store *s);
+int store_end_cascade(struct store *s, uint64_t parent);
 
 /* ---- workers ------------------------------------------------------------------------------------ */
 

@@ -14,7 +14,7 @@
 #define JOB_COLUMNS                                                                                \
     "id, state, class, priority, attempt, failures, crashes, cancel, worker, pool, submitted_at, due_at, expire_at, "  \
     "started_at, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, owner, "  \
-    "started"
+    "started, parent"
 #define JOB_TABLES "job LEFT JOIN spec ON spec.job = id"
 
 #define HOT true
@@ -92,6 +92,20 @@
     X(REMOVE_ATTEMPTS, HOT, "DELETE FROM attempt WHERE job >= ? AND job <= ?")                     \
     X(REMOVE_OUTPUT, HOT, "DELETE FROM output WHERE job >= ? AND job <= ?")                        \
     X(REMOVE_EVENTS, HOT, "DELETE FROM event WHERE job >= ? AND job <= ?")                         \
+    X(REMOVE_CHILDREN, HOT, "DELETE FROM child WHERE parent >= ? AND parent <= ?")                 \
+    X(CHILD_FIND, HOT, "SELECT job FROM child WHERE parent = ? AND key = ?")                       \
+    X(CHILD_ADD, HOT, "INSERT INTO child (parent, key, job, detached) VALUES (?, ?, ?, ?)")        \
+    X(CHILD_COUNT, HOT, "SELECT count(*) FROM child WHERE parent = ?")                             \
+    X(CHILDREN, HOT, "SELECT key, job, detached FROM child WHERE parent = ? AND key > ? ORDER BY key LIMIT ?")         \
+    X(CHILDREN_FORGET, HOT,                                                                        \
+      "DELETE FROM child WHERE parent = ? AND NOT EXISTS (SELECT 1 FROM job WHERE id = child.job AND state <= 4)")     \
+    X(CHILD_END, HOT,                                                                              \
+      "SELECT parent, job.state, reason, exit_code, signal FROM " JOB_TABLES " LEFT JOIN attempt ON attempt.job = id " \
+      "AND n = attempt WHERE id = ?")                                                              \
+    X(CASCADE_ADD, HOT,                                                                            \
+      "INSERT OR IGNORE INTO cascade (parent) SELECT ?1 WHERE EXISTS (SELECT 1 FROM child WHERE parent = ?1)")         \
+    X(CASCADE_FIRST, HOT, "SELECT min(parent) FROM cascade")                    \
+    X(CASCADE_REMOVE, HOT, "DELETE FROM cascade WHERE parent = ?")                                 \
     X(EVENT_TRIM, HOT,                                                                             \
       "DELETE FROM event WHERE id = (SELECT id FROM event WHERE job = ? ORDER BY id DESC LIMIT 1 OFFSET ?)")           \
     X(EVENT_END, HOT,                                                                              \
@@ -199,6 +213,10 @@ void read_job(sqlite3_stmt *q, struct job_row *ret);
 /* A job that expires waits again: it is looked at when its time has come. */
 int store_note_expiry(struct store *s, uint64_t id);
 int store_owner_intern(struct store *s, struct str owner, int64_t *ret);
+/* Under the next id; its number of the owner stands for his text. */
+int store_add_job(struct store *s, const struct new_job *j, int64_t owner, int64_t now_ms, uint64_t *ret_id);
+/* store_child.c: of a job that is tried again from its beginning, what did not come to a good end. */
+int store_forget_children(struct store *s, uint64_t parent);
 int store_load_caches(struct store *s);
 
 #endif

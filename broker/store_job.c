@@ -13,7 +13,7 @@ void read_job(sqlite3_stmt *q, struct job_row *ret)
         .started_ms = column_int(q, 13), .timeout_ms = column_int(q, 14), .retries = column_int(q, 15),
         .backoff_min_ms = column_int(q, 16), .backoff_max_ms = column_int(q, 17), .crash_limit = column_int(q, 18),
         .memory_bytes = column_int(q, 19), .kill_grace_ms = column_int(q, 20), .owner = column_int(q, 21),
-        .started = column_int(q, 22) == 1,
+        .started = column_int(q, 22) == 1, .parent = (uint64_t)or_default(column_int(q, 23), 0),
     };
 }
 
@@ -138,6 +138,12 @@ static int add_job(struct store *s, uint64_t id, const struct new_job *j, int64_
     return r < 0 ? r : add_payload(s, id, j->spec->payload);
 }
 
+int store_add_job(struct store *s, const struct new_job *j, int64_t owner, int64_t now_ms, uint64_t *ret_id)
+{
+    *ret_id = s->next_id++;
+    return add_job(s, *ret_id, j, owner, now_ms);
+}
+
 int store_add_jobs(struct store *s, const struct new_job *jobs, size_t n, struct str owner, int64_t now_ms,
                    uint64_t *ret_first)
 {
@@ -238,7 +244,7 @@ static void keep_texts(struct lease_order *o, struct str name, struct str payloa
 static void take_order(struct lease_order *o, sqlite3_stmt *q, int64_t now_ms)
 {
     read_job(q, &o->job);
-    keep_texts(o, column_text(q, 23), column_blob(q, 24));
+    keep_texts(o, column_text(q, 24), column_blob(q, 25));
     o->leased = true;
     o->job.state = STATE_RUNNING;
     o->job.attempt++;

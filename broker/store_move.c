@@ -118,6 +118,8 @@ int store_retry(struct store *s, uint64_t id, uint32_t class, int64_t now_ms)
     if (changed <= 0)
         return changed;
     counter_move(s, j.class, (int)j.state, class, STATE_QUEUED);
+    if ((r = store_forget_children(s, id)) < 0)
+        return r;
     r = store_event(s, id, 0, "retried", STR_UNSET, str_of(state_name(j.state)), now_ms);
     return r < 0 ? r : 1;
 }
@@ -125,7 +127,8 @@ int store_retry(struct store *s, uint64_t id, uint32_t class, int64_t now_ms)
 int store_remove_range(struct store *s, const struct swept_job *jobs, size_t n)
 {
     static const enum statement parts[] = { SQL_REMOVE,          SQL_REMOVE_SPEC,   SQL_REMOVE_PAYLOAD,
-                                            SQL_REMOVE_ATTEMPTS, SQL_REMOVE_OUTPUT, SQL_REMOVE_EVENTS };
+                                            SQL_REMOVE_ATTEMPTS, SQL_REMOVE_OUTPUT, SQL_REMOVE_EVENTS,
+                                            SQL_REMOVE_CHILDREN };
     int r = store_write(s);
     s->highest_removed |= jobs[n - 1].id + 1 == s->next_id;
     for (size_t i = 0; i < ELEMENTS(parts) && r >= 0; i++) {

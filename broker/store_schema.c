@@ -98,7 +98,8 @@ static const char schema_3[] =
     "DROP TABLE output;"
     "ALTER TABLE output_3 RENAME TO output;";
 
-/* chosen: of the pool of the last attempt, who chose it, and the tag that counted (words.h). isolated: see class.h. */
+/* chosen: of the pool of the last attempt, who chose it, and the tag that counted (words.h). isolated: see class.h.
+ * child: what a job knows those by that it has submitted. cascade: jobs that were cancelled, and whose children are yet to be. */
 static const char schema_4[] =
     "CREATE TABLE measure (handler TEXT NOT NULL, program TEXT NOT NULL, tag INTEGER NOT NULL, pool INTEGER NOT NULL,"
     "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
@@ -107,7 +108,10 @@ static const char schema_4[] =
     "ALTER TABLE class DROP COLUMN mean_wall_us;"
     "ALTER TABLE class DROP COLUMN mean_cpu_us;"
     "ALTER TABLE class ADD COLUMN isolated INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE job ADD COLUMN chosen INTEGER;";
+    "ALTER TABLE job ADD COLUMN chosen INTEGER;"
+    "CREATE TABLE child (parent INTEGER NOT NULL, key TEXT NOT NULL, job INTEGER NOT NULL, detached INTEGER NOT NULL,"
+    "  PRIMARY KEY (parent, key)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE cascade (parent INTEGER PRIMARY KEY) STRICT;";
 
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
 static const char *const schema_steps[] = { schema_1, schema_2, schema_3, schema_4 };

@@ -2,6 +2,7 @@
 #include "broker/broker.h"
 
 #include "broker/change.h"
+#include "broker/children.h"
 #include "broker/dispatch.h"
 #include "broker/lease.h"
 #include "broker/rebalance.h"
@@ -50,8 +51,10 @@ static void expire(struct broker *b, struct now now)
             return;
         int r = store_end_waiting(b->store, j.id, STATE_EXPIRED, now.wall_ms);
         struct class *c = classes_get(&b->classes, j.class);
-        if (!broker_failed(b, r) && r == 1)
-            job_moved(b, j.id, j.priority, c, j.state, c, STATE_EXPIRED, now);
+        if (broker_failed(b, r) || r != 1)
+            continue;
+        job_moved(b, j.id, j.priority, c, j.state, c, STATE_EXPIRED, now);
+        children_on_end(b, &j, STATE_EXPIRED, NULL);
     }
     if (!broker_failed(b, n))
         b->next_expiry_ms = store_next_expiry(b->store);
@@ -210,6 +213,7 @@ int64_t broker_tick(struct broker *b, struct now now)
     if (!b->failed)
         store_starts(b, now);
     bool more = !b->failed && change_tick(b, now);
+    more |= !b->failed && children_tick(b, now);
     if (!b->failed)
         lease_tell_workers(b);
     if (!b->failed)
@@ -217,6 +221,8 @@ int64_t broker_tick(struct broker *b, struct now now)
     if (!b->failed && b->next_rebalance_mono_ms <= now.mono_ms)
         b->next_rebalance_mono_ms = now.mono_ms + (rebalance(b, now) ? REBALANCE_MS : 4 * REBALANCE_MS);
     more |= !b->failed && wait_tick(b);
+    if (!b->failed)
+        children_tell_workers(b);
     if (more || b->dispatch_on || b->failed)
         return now.mono_ms;
     next = min_i64(next, until_wall(b->next_due_ms, now));

@@ -40,6 +40,7 @@ void worker_free(struct worker *w)
     forget(w);
     free(w->stops.at);
     free(w->recorded.at);
+    free(w->ended.at);
     free(w->owner);
     free(w);
 }
@@ -90,6 +91,7 @@ void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n)
         p->used = pools[i].used;
         p->stuck = pools[i].stuck;
         p->waiting = pools[i].waiting;
+        p->parked = min_size(pools[i].parked, LIMIT_PARKED * p->slots);
     }
 }
 

@@ -20,7 +20,11 @@ struct worker_pool {
     size_t leased;          /* attempts that are out, by the broker's own count */
     size_t started;         /* of them: reported as started */
     size_t used, stuck, waiting; /* as last told, for people */
+    size_t parked;          /* attempts that have started and hold no slot, as last told */
 };
+
+/* Attempts that may be out without any prefetch. */
+static inline size_t worker_pool_room(const struct worker_pool *p) { return p->slots + min_size(p->parked, p->started); }
 
 /* A growing list of attempts. */
 struct refs {
@@ -28,6 +32,15 @@ struct refs {
     size_t n, cap;
 };
 void refs_add(struct refs *r, uint64_t job, uint64_t attempt);
+
+/* Children that have ended, and whose parents' attempts await them. */
+struct child_ends {
+    struct child_told {
+        uint64_t parent, attempt;
+        struct child_end end;
+    } *at; /* owned */
+    size_t n, cap;
+};
 
 struct worker {
     uint64_t row;               /* in the store */
@@ -50,6 +63,7 @@ struct worker {
     struct link leases;         /* of struct lease */
     struct refs stops;          /* to be told to stop, at the end of this turn */
     struct refs recorded;       /* outcomes of this turn that it may let go of */
+    struct child_ends ended;    /* of this turn */
 };
 
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name);

@@ -26,6 +26,9 @@
 #define LIMIT_QUERIES_OPEN 32u           /* LIST, FETCH and HISTORY of one peer that wait for their turn */
 #define LIMIT_UNREAD_BYTES (16u << 20)   /* of answers that one peer has not read; more are answered with busy */
 #define LIMIT_REQUESTS_OPEN 64u          /* waits and sweeps of one peer that go on at a time */
+#define LIMIT_SPAWN 1000u                /* children in one SPAWN; jobs in the ranges of one AWAIT */
+#define LIMIT_CHILDREN 10000u            /* children of one job */
+#define LIMIT_PARKED 8u                  /* attempts a slot that wait for their children and hold none */
 #define LIMIT_CLASSES 10000u             /* (queue, handler, tag, program); past it, commands share one */
 #define LIMIT_MEASURES 1000u             /* handlers, and programs of commands, that are measured apart; past it, the rest is together */
 

@@ -53,7 +53,8 @@
 #define COMMAND_FIELDS(F) F(STRS, argv, ) F(STRS, env, ) F(STR, cwd, ) F(BIN, input, )
 
 #define POOL_LOAD_FIELDS(F)                                                                        \
-    F(U64, pool, ) F(U64, slots, ) F(U64, used, ) F(U64, stuck, ) F(U64, waiting, )
+    F(U64, pool, ) F(U64, slots, ) F(U64, used, ) F(U64, stuck, ) F(U64, waiting, )                \
+    F(U64, parked, )         /* attempts that wait for their children and hold no slot */
 
 #define FORM_BLOCKING 1u
 #define FORM_ASYNC 2u
@@ -102,6 +103,14 @@
     F(I64, ready_us, )       /* of wall_us: it was ready to run, but no core was free */
 
 #define GIVEN_BACK_FIELDS(F) F(U64, job, ) F(U64, attempt, ) F(U64, started, ) F(STR, text, )
+
+#define CHILD_REF_FIELDS(F) F(U64, id, ) F(U64, made, ) /* by this SPAWN; 0: by one before it */
+#define CHILD_END_FIELDS(F)                                                                        \
+    F(U64, id, )                                                                                   \
+    F(U64, state, )          /* a terminal one; STATE_BLOCKED: there is no such child (any more) */ \
+    F(U64, reason, )                                                                               \
+    F(I64, exit_code, )                                                                            \
+    F(I64, signal, )
 
 #define JOB_VIEW_FIELDS(F)                                                                         \
     F(U64, id, )                                                                                   \
@@ -181,6 +190,8 @@
     R(run_job, RUN_JOB_FIELDS)                                                                     \
     R(outcome, OUTCOME_FIELDS)                                                                     \
     R(given_back, GIVEN_BACK_FIELDS)                                                               \
+    R(child_ref, CHILD_REF_FIELDS)                                                                 \
+    R(child_end, CHILD_END_FIELDS)                                                                 \
     R(job_view, JOB_VIEW_FIELDS)                                                                   \
     R(event, EVENT_FIELDS)                                                                         \
     R(refusal, REFUSAL_FIELDS)                                                                     \
@@ -193,6 +204,7 @@
 /* ---- messages --------------------------------------------------------------------------------- */
 
 #define PROTOCOL_VERSION 1u
+#define CAPABILITY_CHILDREN "children" /* in WELCOME: SPAWN, AWAIT, and FETCH from a worker */
 
 #define HELLO_FIELDS(F)                                                                            \
     F(U64, version, )        /* the newest that the peer speaks */                                 \
@@ -265,7 +277,9 @@
 
 #define WHAT_RESULT 0u
 #define WHAT_OUTPUT 1u
-#define FETCH_FIELDS(F) F(U64, req, ) F(U64, job, ) F(I64, attempt, ) F(U64, what, )
+#define FETCH_FIELDS(F) F(U64, req, ) F(U64, job, ) F(I64, attempt, ) F(U64, what, )               \
+    F(U64, parent, )         /* a worker asks, for this attempt that it runs: the job is its child */ \
+    F(U64, parent_attempt, )
 #define FETCHED_FIELDS(F)                                                                          \
     F(U64, req, )                                                                                  \
     F(U64, state, )                                                                                \
@@ -295,6 +309,31 @@
 #define TAKE_BACK_FIELDS(F) F(LIST, attempts, attempt_ref) F(U64, number, )
 #define GIVEN_FIELDS(F) F(LIST, attempts, given_back) F(U64, number, )
 #define STOP_FIELDS(F) F(LIST, attempts, attempt_ref) F(U64, number, )
+
+/* An attempt submits children, and hears of their ends. */
+#define SPAWN_FIELDS(F)                                                                            \
+    F(U64, req, )                                                                                  \
+    F(U64, job, )            /* the parent */                                                      \
+    F(U64, attempt, )                                                                              \
+    F(LIST, jobs, job_spec)                                                                        \
+    F(STRS, keys, )          /* of each: what its parent knows it by */                            \
+    F(U64, detached, )       /* they are not cancelled with it */                                  \
+    F(U64, number, )
+#define SPAWNED_FIELDS(F)                                                                          \
+    F(U64, req, )                                                                                  \
+    F(LIST, children, child_ref)                                                                       \
+    F(U64, code, )           /* not 0: refused, none was made */                                   \
+    F(STR, text, )                                                                                 \
+    F(U64, number, )
+#define AWAIT_FIELDS(F) F(U64, req, ) F(U64, job, ) F(U64, attempt, ) F(LIST, ranges, range) F(U64, number, )
+#define AWAITED_FIELDS(F)                                                                          \
+    F(U64, job, )                                                                                  \
+    F(U64, attempt, )                                                                              \
+    F(LIST, ended, child_end)                                                                      \
+    F(U64, req, )            /* of the AWAIT that was refused */                                   \
+    F(U64, code, )                                                                                 \
+    F(STR, text, )                                                                                 \
+    F(U64, number, )
 
 /* M(NAME, number, struct, FIELDS) */
 #define MESSAGES(M)                                                                                \
@@ -336,7 +375,11 @@
     M(RECORDED, 43, recorded, RECORDED_FIELDS)                                                     \
     M(TAKE_BACK, 44, take_back, TAKE_BACK_FIELDS)                                                  \
     M(GIVEN, 45, given, GIVEN_FIELDS)                                                              \
-    M(STOP, 46, stop, STOP_FIELDS)
+    M(STOP, 46, stop, STOP_FIELDS)                                                                 \
+    M(SPAWN, 50, spawn, SPAWN_FIELDS)                                                              \
+    M(SPAWNED, 51, spawned, SPAWNED_FIELDS)                                                        \
+    M(AWAIT, 52, await, AWAIT_FIELDS)                                                              \
+    M(AWAITED, 53, awaited, AWAITED_FIELDS)
 
 /* ---- what the lists make ---------------------------------------------------------------------- */
 

@@ -1,7 +1,9 @@
 /* numbered.c - one counter a session and direction. */
 #include "proto/numbered.h"
 
-#define NUMBERED(N) N(RUN, run) N(TAKE_BACK, take_back) N(STOP, stop) N(DRAIN, drain) N(STARTED, started) N(RESULT, result) N(GIVEN, given)
+#define NUMBERED(N)                                                                                \
+    N(RUN, run) N(TAKE_BACK, take_back) N(STOP, stop) N(DRAIN, drain) N(STARTED, started) N(RESULT, result) N(GIVEN, given)   \
+    N(SPAWN, spawn) N(SPAWNED, spawned) N(AWAIT, await) N(AWAITED, awaited)
 
 /* NULL for what has no number. */
 static uint64_t *number_of(struct message *m)

@@ -5,6 +5,7 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 UNIT_TESTS = \
 	%D%/test_broker \
 	%D%/test_broker_change \
+	%D%/test_broker_children \
 	%D%/test_broker_worker \
 	%D%/test_buf \
 	%D%/test_class \

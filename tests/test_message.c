@@ -511,7 +511,7 @@ static void an_unknown_type_is_not_supported(void **state)
     for (uint64_t i = 0; i < MESSAGE_TYPES; i++)
         n[4 + i] = i;
     for (size_t i = 0; i < ELEMENTS(types); i++)
-        n[4 + types[i]] = 50;
+        n[4 + types[i]] = MESSAGE_TYPES;
     for (size_t i = 0; i < ELEMENTS(n); i++) {
         msgpack_sbuffer s;
         msgpack_packer to;
