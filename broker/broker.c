@@ -219,12 +219,20 @@ static void restore_hello_counts(struct broker *b, const struct kept_count *kept
     }
 }
 
+void broker_count_jobs(const struct broker *b, uint64_t ret_n[static N_STATES])
+{
+    memset(ret_n, 0, N_STATES * sizeof *ret_n);
+    for (size_t i = 0; i < b->classes.n; i++)
+        for (int state = 0; b->classes.all[i] && state < N_STATES; state++)
+            ret_n[state] += b->classes.all[i]->jobs[state];
+}
+
 #define START_OVER_PAUSE_MS 1000 /* what did not fit may have been the deleting */
 
 /* The disk is full: nothing of this turn is true, so memory is made anew from what is, and every peer says HELLO again. */
 static int start_over(struct broker *b, struct now now)
 {
-    log_error("the disk is full: %s; this turn's requests are answered with busy", store_error_text(b->store));
+    log_error("event=disk-full: the disk is full: %s; this turn's requests are answered with busy", store_error_text(b->store));
     store_rollback(b->store);
     size_t n_kept;
     cleanup(freep) struct kept_count *kept = keep_hello_counts(b, &n_kept);

@@ -24,6 +24,7 @@ struct broker_options {
     uint64_t max_payload_bytes;
     int disk_busy_percent;      /* from here on submits get `busy: disk` */
     int64_t own_uid;            /* whose processes are admins, beside root */
+    int64_t worker_uid;         /* who may be a worker, and is no admin; -1: nobody else */
     uint64_t seed;              /* of the jitter */
     const char *software;       /* static: name and version */
     /* Hands a query to the reader; -EBUSY when it has too many. NULL: queries are refused (simulation). */
@@ -71,6 +72,10 @@ struct broker {
         uint64_t submitted, finished, retried, lost, turns, bad_messages, refused_results, dropped_replies, busy;
     } counts;
     int64_t bad_logged_mono_ms;
+    struct {
+        int64_t since_mono_ms;
+        size_t n;
+    } dead_logged;              /* jobs that died in this second */
     int64_t started_wall_ms;
 };
 
@@ -93,6 +98,8 @@ int broker_commit(struct broker *b, struct now now);
 bool broker_flush(struct broker *b, broker_send_fn *send, void *ctx, struct now now);
 /* Between turns, at the end: what is kept in memory and written now and then. */
 int broker_save(struct broker *b);
+/* How many jobs are in each state, by the counts that are kept. */
+void broker_count_jobs(const struct broker *b, uint64_t ret_n[static N_STATES]);
 /* Everybody hears BYE; nothing is taken after that. */
 void broker_say_bye(struct broker *b);
 

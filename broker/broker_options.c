@@ -3,10 +3,13 @@
 
 #include "config.h"
 
+#include <pwd.h>
+
 #include "proto/base/log.h"
 #include "proto/limits.h"
 #include "proto/socket.h"
 
+#define WORKER_USER "tern-worker"
 #define FIELD_AT(field) offsetof(struct program_options, field)
 
 static const struct option_def table[] = {
@@ -27,6 +30,8 @@ static const struct option_def table[] = {
       FIELD_AT(disk_busy), 1, 101, NULL, false },
     { "ballast", "SIZE", "a file that is freed when the disk is full, so that results can be recorded (64M)", OPTION_SIZE,
       FIELD_AT(ballast), 0, INT64_MAX / 2, NULL, false },
+    { "worker-user", "USER", "may be a worker, beside root and the broker's own user (tern-worker, where there is one)", OPTION_TEXT,
+      FIELD_AT(worker_user), 0, 0, NULL, false },
     { "insecure-loopback", NULL, "allow tcp://127.0.0.1 without keys: every local user is an admin then", OPTION_FLAG,
       FIELD_AT(insecure_loopback), 0, 0, NULL, false },
     { "log-level", "LEVEL", "error, warning, info or debug (info)", OPTION_TEXT, FIELD_AT(log_level), 0, 0, NULL, false },
@@ -60,6 +65,17 @@ static int load_config(const struct option_group *group, int argc, char **argv, 
     return r;
 }
 
+/* The default one may be missing, as it is where everything runs as one user. */
+static int find_worker_user(struct program_options *o, char **ret_error)
+{
+    const struct passwd *p = getpwnam(o->worker_user ? o->worker_user : WORKER_USER);
+    o->worker_uid = p ? (int64_t)p->pw_uid : -1;
+    if (p || !o->worker_user)
+        return 0;
+    *ret_error = xasprintf("--worker-user: there is no user %s", o->worker_user);
+    return -EINVAL;
+}
+
 static int check(struct program_options *o, char **ret_error)
 {
     *ret_error = address_check(o->listen, o->insecure_loopback);
@@ -73,7 +89,19 @@ static int check(struct program_options *o, char **ret_error)
         *ret_error = xasprintf("--log-level must be error, warning, info or debug, not %s", o->log_level);
         return -EINVAL;
     }
-    return 0;
+    return find_worker_user(o, ret_error);
+}
+
+/* options_parse moves the arguments around, and they are read again at HUP: it gets a copy. */
+static int parse_arguments(const struct option_group *group, int n, char **argv, char **ret_error)
+{
+    cleanup(freep) char **args = xcalloc((size_t)n + 1, sizeof *args);
+    memcpy(args, argv, (size_t)n * sizeof *args);
+    int operands = options_parse(group, 1, n, args, false, ret_error);
+    if (operands <= 0)
+        return operands;
+    *ret_error = xasprintf("unexpected argument %s", args[0]);
+    return -EINVAL;
 }
 
 static int read_all(struct program_options *o, int argc, char **argv, char **ret_error)
@@ -82,13 +110,9 @@ static int read_all(struct program_options *o, int argc, char **argv, char **ret
     int r = load_config(&group, argc, argv, ret_error);
     if (r < 0)
         return -EBADMSG;
-    int n = options_parse(&group, 1, argc - 1, argv + 1, false, ret_error);
+    int n = parse_arguments(&group, argc - 1, argv + 1, ret_error);
     if (n < 0)
         return n;
-    if (n > 0) {
-        *ret_error = xasprintf("unexpected argument %s", argv[1]);
-        return -EINVAL;
-    }
     return o->help || o->version ? 0 : check(o, ret_error);
 }
 

@@ -5,7 +5,8 @@
 #include "proto/base/options.h"
 
 struct program_options {
-    char *listen, *db, *config, *log_level; /* owned */
+    char *listen, *db, *config, *log_level, *worker_user; /* owned */
+    int64_t worker_uid;                        /* of worker_user; -1: there is none */
     int64_t heartbeat, lost_after, retention;  /* ms */
     int64_t keep_finished, disk_busy;
     int64_t max_payload, ballast;              /* bytes */

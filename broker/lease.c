@@ -65,6 +65,7 @@ void lease_free_all(struct broker *b)
 #define LATE_START_MS 100 /* a start so much later than its lease is stored: `tern show` tells it */
 #define LONG_RUN_MS 500   /* and that of an attempt that has run so long */
 #define STARTS_A_TURN 1000
+#define DEAD_LOGGED_A_SECOND 20
 
 static void store_start(struct broker *b, struct lease *l)
 {
@@ -180,6 +181,21 @@ static void measure(struct broker *b, const struct lease *l, const struct attemp
         .wait_us = waited_us(l, end), .memory_kb = o->max_rss_kb, .ended_ms = end->finished_ms });
 }
 
+/* Many jobs may die of one cause: so many are named in a second, the others only counted. */
+static void log_dead(struct broker *b, const struct lease *l, const struct outcome *o, struct now now)
+{
+    if (now.mono_ms - b->dead_logged.since_mono_ms >= 1000) {
+        if (b->dead_logged.n > DEAD_LOGGED_A_SECOND)
+            log_info("%zu more jobs died", b->dead_logged.n - DEAD_LOGGED_A_SECOND);
+        b->dead_logged.since_mono_ms = now.mono_ms;
+        b->dead_logged.n = 0;
+    }
+    if (++b->dead_logged.n > DEAD_LOGGED_A_SECOND)
+        return;
+    log_info("event=job-dead job=%" PRIu64 " attempt=%" PRIu64 " worker=%s handler=%s reason=%s", l->job.id, l->job.attempt,
+             l->worker->name, l->class->handler, reason_name((int64_t)o->reason));
+}
+
 void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struct now now)
 {
     struct verdict v = retry_judge(&l->job, o, declared_retries(l), l->started, &b->rng);
@@ -197,6 +213,8 @@ void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struc
     b->counts.retried += v.to == STATE_SCHEDULED;
     log_debug("job=%" PRIu64 " attempt=%" PRIu64 " ended=%s state=%s", l->job.id, l->job.attempt,
               ending_name((int64_t)o->ending), state_name(v.to));
+    if (v.to == STATE_DEAD)
+        log_dead(b, l, o, now);
     struct class *from_class = l->class;
     struct job_row job = l->job;
     if (!state_is_terminal(v.to))
@@ -255,7 +273,7 @@ static void lose(struct broker *b, struct lease *l, const char *why, struct now 
 
 void lease_lose_worker(struct broker *b, struct worker *w, const char *why, struct now now)
 {
-    log_warning("worker=%s lost: %s; its attempts go back to the queue", w->name, why);
+    log_warning("event=worker-lost worker=%s: %s; its attempts go back to the queue", w->name, why);
     list_each_safe(link, &w->leases) {
         struct lease *l = list_entry(link, struct lease, link);
         lose(b, l, why, now);

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "proto/base/log.h"
@@ -13,7 +13,6 @@
 
 #define MESSAGES_A_TURN 1000
 #define BYTES_A_TURN (8u << 20)
-#define STATUS_MS 5000
 #define LATE_AGAIN_MS 5 /* while a worker has too much to read */
 #define TIDY_AGAIN_MS 5 /* while there is space to give back, and nothing else to do */
 
@@ -23,14 +22,31 @@
 #define UNREAD_BYTES_ALL (128u << 20)
 #define ANSWER_BYTES_SMALL (64u << 10)
 
+/* ---- signals ---------------------------------------------------------------------------------- */
+
+static void reload(struct broker_loop *l)
+{
+    service_say_reloading();
+    int r = l->reload(l->ctx, l->broker);
+    if (r < 0)
+        log_error("not reloaded: the configuration is wrong; going on with the old one");
+    else
+        log_info("reloaded retention, keep-finished, disk-busy and log-level; other options take effect when the broker is restarted");
+    service_say_ready();
+}
+
 static bool stop_asked(struct broker_loop *l)
 {
     struct signalfd_siginfo info;
     while (read(l->signals, &info, sizeof info) == (ssize_t)sizeof info)
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        if (info.ssi_signo == SIGHUP)
+            reload(l);
+        else
             return true;
     return false;
 }
+
+/* ---- messages --------------------------------------------------------------------------------- */
 
 /* Reads at most a turn's worth, of what has come and of what is to be said to it. True when more is waiting. */
 static bool recv_batch(struct broker_loop *l, struct now now)
@@ -140,15 +156,31 @@ static void send_answers(struct broker_loop *l)
     buf_fini(&b);
 }
 
-static void tell_systemd(struct broker_loop *l, struct now now, int64_t *next)
+/* ---- the service manager ---------------------------------------------------------------------- */
+
+static void ask_parts(void *ctx) { reader_ask_alive(((struct broker_loop *)ctx)->reader); }
+static bool parts_answered(void *ctx) { return reader_is_alive(((struct broker_loop *)ctx)->reader); }
+
+static void tell_status(struct broker_loop *l)
 {
-    if (*next > now.mono_ms)
-        return;
-    uint64_t watchdog_us = 0;
-    sd_watchdog_enabled(0, &watchdog_us);
-    *next = now.mono_ms + (watchdog_us ? min_i64((int64_t)watchdog_us / 2000, STATUS_MS) : STATUS_MS);
-    sd_notifyf(0, "WATCHDOG=1\nSTATUS=%zu workers, %zu peers, %zu running, %" PRIu64 " finished since the start",
-               l->broker->workers.n, l->broker->peers.by_routing_id.n, l->broker->leases.n, l->broker->counts.finished);
+    const struct broker *b = l->broker;
+    uint64_t n[N_STATES];
+    char text[256];
+    broker_count_jobs(b, n);
+    snprintf(text, sizeof text,
+             "%zu workers, %" PRIu64 " jobs running, %" PRIu64 " queued, %" PRIu64 " scheduled, %" PRIu64
+             " finished since the start%s",
+             b->workers.n, n[STATE_RUNNING], n[STATE_QUEUED], n[STATE_SCHEDULED], b->counts.finished,
+             b->disk_busy ? "; the disk is full, submits are refused" : "");
+    service_set_status(&l->service, text);
+}
+
+/* When to come back. */
+static int64_t tell_service(struct broker_loop *l, struct now now)
+{
+    if (service_wants_status(&l->service, now))
+        tell_status(l);
+    return service_tick(&l->service, &(struct service_parts){ l, ask_parts, parts_answered }, now);
 }
 
 /* Jobs are not sent to workers faster than they read them. True while there is one to look at again. */
@@ -191,9 +223,10 @@ static void say_bye(struct broker_loop *l)
     broker_flush(l->broker, send_one, l, clock_now());
 }
 
-int broker_loop_run(struct broker_loop *l)
+/* Until it is asked to stop. */
+static int run(struct broker_loop *l)
 {
-    int64_t due = 0, next_status = 0;
+    int64_t due = 0;
     for (;;) {
         struct pollfd fds[] = { { .fd = l->signals, .events = POLLIN }, { .fd = reader_fd(l->reader), .events = POLLIN } };
         int64_t wait = max_i64(due - clock_now().mono_ms, 0);
@@ -201,15 +234,25 @@ int broker_loop_run(struct broker_loop *l)
         bool idle = r == 0 && wait && !fds[0].revents && !fds[1].revents;
         bool untidy = idle && store_tidy(l->broker->store) > 0;
         if (fds[0].revents && stop_asked(l))
-            break;
+            return 0;
         r = turn(l, &due);
         if (r < 0)
             return r;
+        struct now now = clock_now();
         if (untidy)
-            due = min_i64(due, clock_now().mono_ms + TIDY_AGAIN_MS);
-        tell_systemd(l, clock_now(), &next_status);
+            due = min_i64(due, now.mono_ms + TIDY_AGAIN_MS);
+        due = min_i64(due, tell_service(l, now));
     }
-    sd_notify(0, "STOPPING=1");
+}
+
+int broker_loop_run(struct broker_loop *l)
+{
+    service_init(&l->service);
+    int r = run(l);
+    service_fini(&l->service);
+    if (r < 0)
+        return r;
+    service_say_stopping();
     if (broker_save(l->broker) < 0)
         log_warning("what was measured in the last second is lost: %s", store_error_text(l->broker->store));
     say_bye(l);

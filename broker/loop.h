@@ -4,6 +4,7 @@
 
 #include "broker/broker.h"
 #include "broker/reader.h"
+#include "proto/base/service.h"
 #include "proto/socket.h"
 
 struct broker_loop {
@@ -12,6 +13,10 @@ struct broker_loop {
     struct broker *broker; /* borrowed */
     bool late;              /* a worker has too much to read */
     int signals;           /* signalfd of TERM, INT and HUP */
+    struct service service;
+    /* At HUP: reads the configuration again and changes what can be changed. < 0: it is wrong, nothing has changed. */
+    int (*reload)(void *ctx, struct broker *b);
+    void *ctx;
 };
 
 /* broker_options.ask_reader; ctx is a struct broker_loop. */

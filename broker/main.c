@@ -7,7 +7,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "broker/broker_options.h"
@@ -54,7 +53,7 @@ static struct broker_options core_options(const struct program_options *o, struc
         .heartbeat_ms = o->heartbeat, .lost_after_ms = o->lost_after,
         .retention_ms = o->retention, .keep_finished = (uint64_t)o->keep_finished,
         .max_payload_bytes = (uint64_t)o->max_payload, .disk_busy_percent = (int)o->disk_busy,
-        .own_uid = geteuid(), .seed = random_seed(), .software = "tern-broker " PACKAGE_VERSION,
+        .own_uid = geteuid(), .worker_uid = o->worker_uid, .seed = random_seed(), .software = "tern-broker " PACKAGE_VERSION,
         .ask_reader = broker_loop_ask, .ctx = l,
     };
 }
@@ -66,10 +65,33 @@ static int fail(const char *error, int r)
     return only_a_person_helps ? EXIT_CONFIG : EXIT_FAILED;
 }
 
-/* In this order: the database (and its lock), the reader, then the socket: who can connect is served. */
-static int serve(const struct program_options *o)
+/* ---- at HUP ----------------------------------------------------------------------------------- */
+
+struct arguments {
+    int n;
+    char **at; /* borrowed */
+};
+
+static int reload(void *ctx, struct broker *b)
 {
-    struct broker_loop l = { .signals = block_signals() };
+    const struct arguments *a = ctx;
+    struct program_options o;
+    int r = program_options_read(&o, a->n, a->at);
+    if (r > 0) {
+        b->options.retention_ms = o.retention;
+        b->options.keep_finished = (uint64_t)o.keep_finished;
+        b->options.disk_busy_percent = (int)o.disk_busy;
+    }
+    program_options_fini(&o);
+    return r > 0 ? 0 : -EINVAL;
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+/* In this order: the database (and its lock), the reader, then the socket: who can connect is served. */
+static int serve(const struct program_options *o, struct arguments *a)
+{
+    struct broker_loop l = { .signals = block_signals(), .reload = reload, .ctx = a };
     cleanup(freep) char *error = NULL;
     struct broker_options core = core_options(o, &l);
     int r = broker_open(&l.broker, &core, clock_now(), &error);
@@ -83,10 +105,10 @@ static int serve(const struct program_options *o)
         status = fail(error, r);
     } else {
         log_info("listens on %s, database %s, epoch %" PRIu64, o->listen, o->db, store_epoch(l.broker->store));
-        sd_notify(0, "READY=1");
+        service_say_ready();
         r = broker_loop_run(&l);
         if (r < 0) {
-            log_error("the database has failed, nothing was acknowledged: %s", store_error_text(l.broker->store));
+            log_error("event=database-failed: the database has failed, nothing was acknowledged: %s", store_error_text(l.broker->store));
             status = EXIT_FAILED;
         }
     }
@@ -109,7 +131,7 @@ int main(int argc, char **argv)
         program_options_fini(&o);
         return r == -EBADMSG ? EXIT_CONFIG : r < 0 ? EXIT_USAGE : 0;
     }
-    int status = serve(&o);
+    int status = serve(&o, &(struct arguments){ argc, argv });
     program_options_fini(&o);
     return status;
 }

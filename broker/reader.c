@@ -26,6 +26,7 @@ struct reader {
     struct link questions, answers;
     size_t n;            /* of both */
     size_t answer_bytes; /* of the answers */
+    uint64_t asked, seen; /* reader_ask_alive: how often; as of when the thread last came by */
     bool stop;
     struct store_reader *store; /* owned; the thread's own */
     int event;
@@ -41,8 +42,11 @@ static void free_question(struct question *q)
 static struct question *wait_for_question(struct reader *r)
 {
     pthread_mutex_lock(&r->lock);
-    while (!r->stop && (list_empty(&r->questions) || r->answer_bytes > ANSWER_BYTES_MAX))
+    while (!r->stop && (list_empty(&r->questions) || r->answer_bytes > ANSWER_BYTES_MAX)) {
+        r->seen = r->asked;
         pthread_cond_wait(&r->wake, &r->lock);
+    }
+    r->seen = r->asked;
     struct link *l = r->stop ? NULL : list_pop(&r->questions);
     pthread_mutex_unlock(&r->lock);
     return l ? list_entry(l, struct question, link) : NULL;
@@ -128,6 +132,22 @@ struct reader *reader_stop(struct reader *r)
     closep(&r->event);
     free(r);
     return NULL;
+}
+
+void reader_ask_alive(struct reader *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->asked++;
+    pthread_cond_signal(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+}
+
+bool reader_is_alive(struct reader *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool alive = r->seen == r->asked;
+    pthread_mutex_unlock(&r->lock);
+    return alive;
 }
 
 int reader_fd(const struct reader *r) { return r->event; }

@@ -19,4 +19,8 @@ int reader_ask(struct reader *r, const char *routing_id, uint64_t epoch, uint64_
 /* The next answer, appended to ret_bytes. False when there is none. */
 bool reader_take(struct reader *r, char *ret_routing_id, struct buf *ret_bytes);
 
+/* Asks the thread for a sign of life; has it given one since it was last asked? Between two questions it does at once. */
+void reader_ask_alive(struct reader *r);
+bool reader_is_alive(struct reader *r);
+
 #endif

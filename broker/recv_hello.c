@@ -213,12 +213,12 @@ static void part_from_worker(struct broker *b, struct peer *p, struct str instan
 }
 
 /* NULL, or why this peer may not come in. */
-static const char *why_not(const struct msg_hello *h, bool admin, enum error_code *ret_code)
+static const char *why_not(const struct broker *b, const struct msg_hello *h, int64_t uid, bool admin, enum error_code *ret_code)
 {
     const char *bad = why_bad(h);
     *ret_code = bad ? CODE_PROTOCOL : CODE_NOT_ALLOWED;
-    if (!bad && str_is(h->role, "worker") && !admin)
-        bad = "a worker must run as root or as the broker's own user";
+    if (!bad && str_is(h->role, "worker") && !admin && uid != b->options.worker_uid)
+        bad = "a worker must run as root, as the broker's own user, or as its --worker-user";
     return bad;
 }
 
@@ -227,7 +227,7 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
     const struct msg_hello *h = &m->hello;
     bool admin = uid <= 0 || uid == b->options.own_uid, worker = str_is(h->role, "worker");
     enum error_code code;
-    const char *bad = why_not(h, admin, &code);
+    const char *bad = why_not(b, h, uid, admin, &code);
     struct peer *p = NULL;
     if (!bad && worker && is_late(b, h))
         return;

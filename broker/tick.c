@@ -120,10 +120,10 @@ static bool forget_silent_clients(struct broker *b, struct now now)
 
 static uint64_t count_finished(const struct broker *b)
 {
-    uint64_t n = 0;
-    for (size_t i = 0; i < b->classes.n; i++)
-        for (int state = 0; b->classes.all[i] && state < N_STATES; state++)
-            n += state_is_terminal(state) ? b->classes.all[i]->jobs[state] : 0;
+    uint64_t by_state[N_STATES], n = 0;
+    broker_count_jobs(b, by_state);
+    for (int state = 0; state < N_STATES; state++)
+        n += state_is_terminal(state) ? by_state[state] : 0;
     return n;
 }
 
@@ -158,7 +158,8 @@ static void keep_up(struct broker *b, struct now now)
     int used = store_disk_used(b->store);
     bool busy = used >= b->options.disk_busy_percent;
     if (busy != b->disk_busy)
-        log_warning("disk is %d %% full: submits are %s", used, busy ? "refused (busy: disk)" : "taken again");
+        log_warning("event=%s: the disk is %d %% full: submits are %s", busy ? "submits-refused" : "submits-taken", used,
+                    busy ? "refused (busy: disk)" : "taken again");
     b->disk_busy = busy;
     if (!busy)
         store_restore_ballast(b->store);

@@ -6,16 +6,55 @@ contrib_slow_server_LDADD = $(UV_LIBS)
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = %D%/completion/tern.bash
 
-# Examples to copy to $(sysconfdir)/tern.
+# Examples to copy to $(sysconfdir)/tern, and below /etc/systemd/system.
 exampledir = $(docdir)/examples
 dist_example_DATA = \
 	%D%/broker.conf \
+	%D%/systemd/worker-less.conf \
+	%D%/systemd/worker-more.conf \
 	%D%/worker.conf \
 	$(END)
+
+# For systemd. The paths in the units are those of configure.
+FROM_TEMPLATES = \
+	%D%/systemd/tern.conf \
+	%D%/systemd/tern-broker.service \
+	%D%/systemd/tern-worker@.service \
+	$(END)
+if HAVE_SYSTEMD_UNITS
+nodist_systemdsystemunit_DATA = \
+	%D%/systemd/tern-broker.service \
+	%D%/systemd/tern-worker@.service \
+	$(END)
+dist_systemdsystemunit_DATA = \
+	%D%/systemd/tern-workers.slice \
+	%D%/systemd/tern-workers.target \
+	$(END)
+sysusersdir = $(prefix)/lib/sysusers.d
+dist_sysusers_DATA = \
+	%D%/systemd/sysusers.d/tern-broker.conf \
+	%D%/systemd/sysusers.d/tern-worker.conf \
+	$(END)
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
+nodist_tmpfiles_DATA = %D%/systemd/tern.conf
+catalogdir = $(prefix)/lib/systemd/catalog
+dist_catalog_DATA = %D%/systemd/tern.catalog
+endif
+CLEANFILES += $(FROM_TEMPLATES)
+$(FROM_TEMPLATES): %D%/local.mk Makefile
+	$(AM_V_GEN)$(MKDIR_P) %D%/systemd && \
+	sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' -e 's|@docdir[@]|$(docdir)|g' \
+		-e 's|@localstatedir[@]|$(localstatedir)|g' '$(srcdir)/$@.in' > $@.tmp && mv $@.tmp $@
+%D%/systemd/tern-broker.service: $(srcdir)/%D%/systemd/tern-broker.service.in
+%D%/systemd/tern-worker@.service: $(srcdir)/%D%/systemd/tern-worker@.service.in
+%D%/systemd/tern.conf: $(srcdir)/%D%/systemd/tern.conf.in
 
 EXTRA_DIST += \
 	%D%/cppcheck-suppressions \
 	%D%/install-deps \
+	%D%/systemd/tern-broker.service.in \
+	%D%/systemd/tern-worker@.service.in \
+	%D%/systemd/tern.conf.in \
 	%D%/test \
 	%D%/try \
 	$(END)

@@ -23,6 +23,8 @@ libproto_la_SOURCES = \
 	%D%/base/parse.c \
 	%D%/base/parse.h \
 	%D%/base/rng.h \
+	%D%/base/service.c \
+	%D%/base/service.h \
 	%D%/base/utf8.c \
 	%D%/base/utf8.h \
 	%D%/guard.c \

@@ -101,6 +101,7 @@ check() {
     rule pthread "$(include_of '(pthread|threads)\.h')" \
         'worker/(pool_thread|pool_loop|coroutine)\.c|broker/reader\.c|tests/.*'
     rule fork "$(call_of 'v?fork|_Fork')" 'worker/zygote\.c|tests/.*'
+    rule systemd "$(include_of 'systemd/.*')" 'proto/base/(log|service)\.c'
     rule unsafe "$(call_of 'strcpy|strcat|v?sprintf|strtok|gets|ato[ifl]|atoll|system')" '-'
     rule sideways-proto "$(include_of '(broker|worker|client|tests)/.*')" '(broker|worker|client|tests)/.*'
     rule sideways-base "$(include_of 'proto/[^b/][^/]*|proto/b[^/]*')" \
@@ -146,6 +147,8 @@ plant fork worker/slot.c 'int x = fork();'
 plant fork client/cmd_up.c 'int x = vfork ();'
 plant '' worker/slot.c '/* fork() is the zygote'"'"'s */ const char *s = "fork()"; int fork_count(void);'
 plant '' worker/zygote.c 'int x = fork();'
+plant systemd broker/loop.c '#include <systemd/sd-daemon.h>'
+plant '' proto/base/service.c '#include <systemd/sd-daemon.h>'
 for f in strcpy strcat sprintf strtok gets atoi system; do
     plant unsafe tests/test_slot.c "int x = $f(y);"
 done

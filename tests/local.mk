@@ -21,6 +21,7 @@ UNIT_TESTS = \
 	%D%/test_job \
 	%D%/test_link \
 	%D%/test_list \
+	%D%/test_log \
 	%D%/test_map \
 	%D%/test_measure \
 	%D%/test_message \
@@ -38,6 +39,7 @@ UNIT_TESTS = \
 	%D%/test_ring \
 	%D%/test_route \
 	%D%/test_selector \
+	%D%/test_service \
 	%D%/test_sha256 \
 	%D%/test_sketch \
 	%D%/test_slot \
@@ -203,6 +205,11 @@ FLOW_TESTS = \
 	%D%/flow/wrong_input.bats \
 	$(END)
 
+# The units, in a throw-away machine with a systemd.
+SYSTEMD_TESTS = \
+	%D%/systemd/flows.sh \
+	$(END)
+
 # A short form of the chaos.
 CHAOS_TESTS = \
 	%D%/chaos/short.sh \
@@ -252,6 +259,9 @@ EXTRA_DIST += \
 	%D%/fuzz/corpus \
 	%D%/fuzz/run \
 	%D%/schema_2.sql \
+	$(SYSTEMD_TESTS) \
+	%D%/systemd/service.bats \
+	%D%/with-systemd \
 	$(END)
 
 TEST_EXTENSIONS = .sh .bats
@@ -265,7 +275,7 @@ AM_TESTS_ENVIRONMENT = \
 TESTS += $(STATIC_TESTS)
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
-TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS) $(CHAOS_TESTS)
+TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS) $(SYSTEMD_TESTS) $(CHAOS_TESTS)
 else
 check-local:
 	@echo "make check needs cmocka, which configure did not find." >&2
@@ -274,7 +284,7 @@ check-local:
 endif
 
 # Flows start the programs, so these are built first even for make check TESTS=...
-$(FLOW_TESTS:.bats=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
+$(FLOW_TESTS:.bats=.log) $(SYSTEMD_TESTS:.sh=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
 
 # What the thread sanitizer is for: the pools, the handlers that they run, and the reader.
 check-tsan:

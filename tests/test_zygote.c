@@ -647,6 +647,27 @@ static void children_are_recycled_and_nothing_leaks(void **state)
     rig_close(g);
 }
 
+static void one_that_is_asked_gives_a_sign_of_life_unless_it_hangs(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(2, 0);
+    assert_true(zygote_is_alive(g->zygote));
+    zygote_ask_alive(g->zygote);
+    assert_false(zygote_is_alive(g->zygote));
+    for (int i = 0; i < 500 && !zygote_is_alive(g->zygote); i++)
+        turns(g, 10);
+    assert_true(zygote_is_alive(g->zygote));
+    kill(zygote_pid(g->zygote), SIGSTOP);
+    zygote_ask_alive(g->zygote);
+    turns(g, 200);
+    assert_false(zygote_is_alive(g->zygote));
+    kill(zygote_pid(g->zygote), SIGCONT);
+    for (int i = 0; i < 500 && !zygote_is_alive(g->zygote); i++)
+        turns(g, 10);
+    assert_true(zygote_is_alive(g->zygote));
+    rig_close(g);
+}
+
 static void it_is_fast(void **state)
 {
     (void)state;
@@ -679,6 +700,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(deaths_at_random_lose_no_job),
         cmocka_unit_test(when_the_worker_dies_all_that_it_started_ends),
         cmocka_unit_test(children_are_recycled_and_nothing_leaks),
+        cmocka_unit_test(one_that_is_asked_gives_a_sign_of_life_unless_it_hangs),
         cmocka_unit_test(it_is_fast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

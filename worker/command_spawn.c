@@ -21,7 +21,8 @@ static bool starts_with(const char *s, const char *prefix) { return strncmp(s, p
 
 static bool is_private(const char *assignment)
 {
-    static const char *const prefixes[] = { "TERN_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "CREDENTIALS_" };
+    static const char *const prefixes[] = { "TERN_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "CREDENTIALS_", "JOURNAL_STREAM=",
+                                            "INVOCATION_ID=", "SYSTEMD_EXEC_PID=" };
     for (size_t i = 0; i < ELEMENTS(prefixes); i++)
         if (starts_with(assignment, prefixes[i]))
             return true;

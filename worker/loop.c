@@ -5,14 +5,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "proto/base/log.h"
 
 #define MESSAGES_A_TURN 100
 #define BYTES_A_TURN (8u << 20)
-#define TELL_MS 5000
+#define EXTEND_MS 2000 /* between two words that the stop may take longer */
+#define EXTEND_BY_MS 15000
 #define LAST_WORD_MS 50 /* for BYE to leave */
 #define EXIT_SPENT 1
 
@@ -77,7 +77,8 @@ void worker_loop_signals(sigset_t *ret)
 static void drain(struct worker_loop *l, struct now now)
 {
     size_t runs = link_view(l->link).unfinished;
-    sd_notify(0, "STOPPING=1");
+    service_say_stopping();
+    l->extend_at_ms = now.mono_ms;
     if (l->drain_asked) {
         log_info("handing back at once what still runs: held=%zu", runs);
         link_drain_at_once(l->link, now);
@@ -102,7 +103,7 @@ static void take_over(struct worker_options *o, struct worker_options *fresh)
     fresh->queue_list = old.queue_list;
 }
 
-static void reload(struct worker_loop *l, struct now now)
+static void read_again(struct worker_loop *l, struct now now)
 {
     struct worker_options fresh;
     int status;
@@ -117,6 +118,13 @@ static void reload(struct worker_loop *l, struct now now)
     worker_options_fini(&fresh);
     log_info("reloaded queues, drain and log-level; other options take effect when the worker is "
              "restarted");
+}
+
+static void reload(struct worker_loop *l, struct now now)
+{
+    service_say_reloading();
+    read_again(l, now);
+    service_say_ready();
 }
 
 static void dump(struct worker_loop *l, struct now now)
@@ -223,44 +231,73 @@ static void reopen(struct worker_loop *l)
     l->socket = fresh;
 }
 
-/* ---- systemd --------------------------------------------------------------------------------- */
+/* ---- the service manager --------------------------------------------------------------------- */
 
-static void add_status(struct buf *b, const struct worker_loop *l)
+static void add_pools(struct buf *b, const struct worker_loop *l)
 {
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++) {
         if (!l->pools[pool])
             continue;
         struct pool_load load = pool_load(l->pools[pool]);
-        buf_addf(b, "%c %s %llu/%llu", pool ? ',' : ';', pool_name(pool),
-                 (unsigned long long)load.used, (unsigned long long)load.slots);
+        buf_addf(b, ", %s %llu/%llu", pool_name(pool), (unsigned long long)load.used,
+                 (unsigned long long)load.slots);
         if (load.stuck)
             buf_addf(b, " (%llu stuck)", (unsigned long long)load.stuck);
     }
 }
 
-static void tell_systemd(struct worker_loop *l, struct now now)
+static void tell_status(struct worker_loop *l)
 {
-    if (now.mono_ms < l->tell_at_ms)
-        return;
     struct link_view v = link_view(l->link);
     struct buf b;
     buf_init(&b, 2048);
-    buf_addf(&b, "WATCHDOG=1\n");
-    if (l->drain_asked)
-        buf_addf(&b, "EXTEND_TIMEOUT_USEC=%d\n", 4 * TELL_MS * 1000);
     const char *mode = v.draining ? "draining; " : v.quiet ? "quiet; " : "";
     const char *verb = v.connected ? "connected to" : "waiting for the broker at";
-    buf_addf(&b, "STATUS=%s%s %s", mode, verb, l->options->broker);
-    add_status(&b, l);
-    sd_notifyf(0, "%.*s", (int)b.n, b.p);
+    buf_addf(&b, "%s%s %.200s; %zu jobs held", mode, verb, l->options->broker, v.held);
+    add_pools(&b, l);
+    buf_add(&b, "", 1);
+    service_set_status(&l->service, b.p);
     buf_fini(&b);
-    l->tell_at_ms = now.mono_ms + min_i64(TELL_MS, l->watchdog_ms);
 }
 
-static int64_t watchdog_interval_ms(void)
+/* The pools whose threads have to go round, and the zygote. A loop that is known to be stuck is left to the drain. */
+static void ask_parts(void *ctx)
 {
-    uint64_t us = 0;
-    return sd_watchdog_enabled(0, &us) > 0 ? max_i64((int64_t)(us / 2000), 1) : NEVER;
+    struct worker_loop *l = ctx;
+    zygote_ask_alive(l->zygote);
+    for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
+        if (l->pools[pool])
+            pool_ask_alive(l->pools[pool]);
+}
+
+static bool parts_answered(void *ctx)
+{
+    struct worker_loop *l = ctx;
+    bool alive = zygote_is_alive(l->zygote);
+    for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
+        alive &= !l->pools[pool] || l->spent || pool_is_alive(l->pools[pool]);
+    return alive;
+}
+
+/* While it is drained, its stop takes as long as the link has something to wait for. */
+static int64_t extend_stop(struct worker_loop *l, struct now now)
+{
+    if (!l->drain_asked)
+        return NEVER;
+    if (now.mono_ms >= l->extend_at_ms) {
+        service_extend_timeout(EXTEND_BY_MS);
+        l->extend_at_ms = now.mono_ms + EXTEND_MS;
+    }
+    return l->extend_at_ms;
+}
+
+static int64_t tell_service(struct worker_loop *l, struct now now)
+{
+    if (service_wants_status(&l->service, now))
+        tell_status(l);
+    int64_t due_ms = service_tick(&l->service, &(struct service_parts){ l, ask_parts, parts_answered }, now);
+    due_ms = min_i64(due_ms, extend_stop(l, now));
+    return min_i64(due_ms, l->service.status_at_ms);
 }
 
 /* ---- the turn -------------------------------------------------------------------------------- */
@@ -304,8 +341,8 @@ static void leave_when_spent(struct worker_loop *l, enum pool_kind pool, struct 
 {
     if (l->spent || !pool_is_spent(l->pools[pool]))
         return;
-    log_error("too many slots of the %s pool are stuck in handlers that do not return; draining, "
-              "to be started anew",
+    log_error("event=slots-spent pool=%s: too many of its slots are stuck in handlers that do not "
+              "return; draining, to be started anew",
               pool_name(pool));
     l->spent = true;
     link_drain(l->link, now.mono_ms + l->options->drain, now);
@@ -336,8 +373,7 @@ static int64_t turn(struct worker_loop *l, const struct pollfd fds[static FDS_MA
         link_due_ms = link_flush(l->link, now);
     if (link_take_reopen(l->link))
         reopen(l);
-    tell_systemd(l, now);
-    due_ms = min_i64(min_i64(due_ms, link_due_ms), l->tell_at_ms);
+    due_ms = min_i64(min_i64(due_ms, link_due_ms), tell_service(l, now));
     return more ? now.mono_ms : due_ms;
 }
 
@@ -346,13 +382,14 @@ int worker_loop_run(struct worker_loop *l)
     struct pollfd fds[FDS_MAX];
     int64_t due_ms = 0;
     int status = 0;
-    l->watchdog_ms = watchdog_interval_ms();
+    service_init(&l->service);
     while (!link_is_over(l->link, &status)) {
         size_t n = list_fds(l, fds);
         int64_t wait_ms = max_i64(due_ms - clock_now().mono_ms, 0);
         socket_poll(l->socket, fds, n, wait_ms); /* what is readable says itself in the turn */
         due_ms = turn(l, fds);
     }
+    service_fini(&l->service);
     if (link_view(l->link).connected)
         socket_poll(l->socket, NULL, 0, LAST_WORD_MS);
     return l->spent && !status ? EXIT_SPENT : status;

@@ -3,6 +3,7 @@
 #ifndef TERN_WORKER_LOOP_H
 #define TERN_WORKER_LOOP_H
 
+#include "proto/base/service.h"
 #include "proto/socket.h"
 #include "worker/launcher.h"
 #include "worker/link.h"
@@ -21,8 +22,8 @@ struct worker_loop {
     int signals;                    /* borrowed: a signalfd of worker_loop_signals() */
 
     bool spent, drain_asked;
-    int64_t tell_at_ms;             /* systemd */
-    int64_t watchdog_ms;            /* half of what it allows; NEVER */
+    struct service service;
+    int64_t extend_at_ms;           /* the service manager is to be told that the stop takes longer */
 };
 
 /* What the loop reads from its signalfd; they must be blocked in every thread. */

@@ -5,7 +5,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "worker/handlers.h"
@@ -188,7 +187,7 @@ static int run_loop(struct worker_loop *l)
              l->options->broker, (long long)l->options->slots[POOL_PROCESS],
              (long long)l->options->slots[POOL_THREAD], (long long)l->options->slots[POOL_LOOP]);
     look_for_broker(l->options->broker);
-    sd_notify(0, "READY=1");
+    service_say_ready();
     return worker_loop_run(l);
 }
 

@@ -110,6 +110,10 @@ void pool_close(struct pool *p)
 
 static void finish(struct pool *p, struct run *r, const struct outcome *o, struct now now)
 {
+    if (o->reason == REASON_MEMORY_LIMIT)
+        log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", (unsigned long long)r->job.job,
+                    (unsigned long long)r->job.attempt, pool_name(p->options.kind), (int)o->error.n,
+                    o->error.p ? o->error.p : "");
     forget(p, r);
     r->slot = NULL;
     run_finish(r, o, now.mono_ms * 1000);
@@ -201,8 +205,8 @@ static void kill_slot(struct pool *p, struct slot *s, struct now now)
         slot_move(s, SLOT_KILLED);
     s->n_kills++;
     if (s->n_kills == 4)
-        log_warning("event=unkillable job=%llu pool=%s slot=%zu", (unsigned long long)s->run->job.job,
-                    pool_name(p->options.kind), pool_slot_index(p, s));
+        log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu", (unsigned long long)s->run->job.job,
+                    (unsigned long long)s->run->job.attempt, pool_name(p->options.kind), pool_slot_index(p, s));
     slot_due_set(&p->due, s, now.mono_ms + KILL_AGAIN_MS);
     if (s->on_launcher)
         launcher_kill(p->options.launcher, s);
@@ -560,6 +564,14 @@ struct pool_load pool_load(const struct pool *p)
 }
 
 bool pool_is_spent(const struct pool *p) { return p->n_stuck > p->options.stuck_max; }
+
+void pool_ask_alive(struct pool *p)
+{
+    if (p->ops->ask_alive)
+        p->ops->ask_alive(p);
+}
+
+bool pool_is_alive(const struct pool *p) { return !p->ops->is_alive || p->ops->is_alive(p); }
 
 static void dump_slot(const struct pool *p, const struct slot *s, struct now now)
 {

@@ -54,6 +54,9 @@ void pool_on_readable(struct pool *p, struct now now);
 struct pool_load pool_load(const struct pool *p);
 /* True when more is stuck than may be replaced: the worker must drain and be restarted. */
 bool pool_is_spent(const struct pool *p);
+/* Asks it for a sign of life: for the watchdog. Has it given one since? */
+void pool_ask_alive(struct pool *p);
+bool pool_is_alive(const struct pool *p);
 /* A line a slot for SIGUSR1. */
 void pool_dump(const struct pool *p, struct now now);
 

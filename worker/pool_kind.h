@@ -26,6 +26,10 @@ struct pool_kind_ops {
     /* Can something begin now? A kind that backs off says no, and when to ask again; or NULL: always. */
     bool (*ready)(struct pool *p, struct now now, int64_t *ret_when_ms);
 
+    /* Asks the one thread that all depends on for a sign of life; has it given one since? Or NULL: there is none. */
+    void (*ask_alive)(struct pool *p);
+    bool (*is_alive)(const struct pool *p);
+
     /* ---- of a kind that gives runs ahead; else NULL ---- */
 
     /* Takes back what was given ahead and has not begun (pool_take_back). Calls nothing else of the pool's. */

@@ -35,6 +35,7 @@ struct pool_loop {
     pthread_t thread;
     int gone_fd;              /* eventfd: the thread is at its end */
     struct loop_task **tasks; /* the link's: by number of their slot */
+    uint64_t asked, seen;     /* for a sign of life, how often; as of when the loop last came by: through __atomic builtins */
     uint64_t named_job;       /* the link's: the last that it said to block the loop */
 };
 
@@ -68,6 +69,7 @@ static void follow(struct pool_loop *l, struct order *o)
 static void on_wake(uv_async_t *h)
 {
     struct pool_loop *l = h->data;
+    __atomic_store_n(&l->seen, __atomic_load_n(&l->asked, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
     for (unsigned i = 0; i < ORDERS_A_TURN; i++) {
         if (!l->orders_left)
             l->orders_left = mailbox_take_all(&l->orders);
@@ -259,6 +261,19 @@ static void loop_pool_on_readable(struct pool *p, struct now now)
     }
 }
 
+static void loop_pool_ask_alive(struct pool *p)
+{
+    struct pool_loop *l = p->state;
+    __atomic_fetch_add(&l->asked, 1, __ATOMIC_RELAXED);
+    uv_async_send(&l->wake);
+}
+
+static bool loop_pool_is_alive(const struct pool *p)
+{
+    const struct pool_loop *l = p->state;
+    return __atomic_load_n(&l->seen, __ATOMIC_RELAXED) == __atomic_load_n(&l->asked, __ATOMIC_RELAXED);
+}
+
 const struct pool_kind_ops pool_loop_ops = {
     .open = loop_pool_open,
     .close = loop_pool_close,
@@ -266,4 +281,6 @@ const struct pool_kind_ops pool_loop_ops = {
     .tell_stop = loop_pool_tell_stop,
     .fd = loop_pool_fd,
     .on_readable = loop_pool_on_readable,
+    .ask_alive = loop_pool_ask_alive,
+    .is_alive = loop_pool_is_alive,
 };

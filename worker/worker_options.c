@@ -117,8 +117,9 @@ static int check_queues(struct worker_options *o, char **ret_error)
 
 static int check_name(struct worker_options *o, char **ret_error)
 {
+    const char *instance = getenv("TERN_INSTANCE"); /* of tern-worker@.service: one of several on this host */
     if (!o->name)
-        o->name = xstrdup(o->host);
+        o->name = instance && *instance ? xasprintf("%s-%s", o->host, instance) : xstrdup(o->host);
     const char *why = name_check(str_of(o->name), "worker");
     if (!why)
         return 0;

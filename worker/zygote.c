@@ -42,6 +42,7 @@ static struct {
     int sigchld;
     pid_t pid;
     int64_t nofile_soft;
+    bool pong_owed;
     size_t n_limited, n_strays;
     int64_t sample_at_ms, sweep_at_ms;
     struct tree tree; /* scratch */
@@ -202,6 +203,12 @@ static void report_gone(void)
     }
 }
 
+static void pong(void)
+{
+    if (self.pong_owed && report(&(struct zygote_report){ .news = ZYGOTE_PONG }))
+        self.pong_owed = false;
+}
+
 /* ---- memory ----------------------------------------------------------------------------------- */
 
 static void sample_child(struct forked *f)
@@ -242,6 +249,8 @@ static void on_request(const struct zygote_request *q, int fd)
         self.nofile_soft = q->value;
     else if (q->verb == ZYGOTE_FORK)
         on_fork(q, TAKE_FD(fd));
+    else if (q->verb == ZYGOTE_PING)
+        self.pong_owed = true;
     else if (!f || f->stage != LIVE)
         ;
     else if (q->verb == ZYGOTE_SIGNAL)
@@ -295,6 +304,7 @@ static int64_t tick(void)
     if (look && now >= self.sweep_at_ms)
         sweep();
     report_gone();
+    pong();
     look = !list_empty(&self.exited) || self.n_strays;
     return min_i64(self.n_limited ? self.sample_at_ms : NEVER, look ? self.sweep_at_ms : NEVER);
 }
@@ -303,7 +313,7 @@ static bool turn(void)
 {
     int64_t next = tick();
     struct pollfd fds[2] = { { ZYGOTE_FD, POLLIN, 0 }, { self.sigchld, POLLIN, 0 } };
-    if (!list_empty(&self.gone))
+    if (!list_empty(&self.gone) || self.pong_owed)
         fds[0].events |= POLLOUT;
     int timeout = next == NEVER ? -1 : (int)min_i64(max_i64(next - now_ms(), 0), 60000);
     poll(fds, ELEMENTS(fds), timeout);

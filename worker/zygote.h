@@ -49,6 +49,9 @@ void zygote_kill(struct zygote *z, uint64_t child);
 void zygote_abandon(struct zygote *z, uint64_t child);
 /* From now on the child with all that descends from it may have so much resident memory. */
 void zygote_limit(struct zygote *z, uint64_t child, int64_t bytes);
+/* Asks the zygote for a sign of life; is there one, and has it given that since? */
+void zygote_ask_alive(struct zygote *z);
+bool zygote_is_alive(const struct zygote *z);
 /* 0 while there is none. */
 pid_t zygote_pid(const struct zygote *z);
 

@@ -45,6 +45,7 @@ struct zygote {
     int control;        /* owned; -1: none */
     int epoll, timer;   /* owned */
     int64_t nofile_soft, started_ms;
+    bool pinged;        /* and has not answered yet */
     uint64_t last_child;
     struct idmap children; /* owned struct zchild by number */
     size_t n_lost;
@@ -213,6 +214,14 @@ static int ask(struct zygote *z, const struct zygote_request *q, int fd)
     return r;
 }
 
+void zygote_ask_alive(struct zygote *z)
+{
+    if (!z->pinged)
+        z->pinged = ask(z, &(struct zygote_request){ .verb = ZYGOTE_PING }, -1) >= 0;
+}
+
+bool zygote_is_alive(const struct zygote *z) { return z->pid && !z->pinged; }
+
 static void lose(struct zygote *z, struct zchild *c)
 {
     if (c->lost)
@@ -282,6 +291,8 @@ static void tell_ended(struct zygote *z, struct zchild *c, const struct child_en
 
 static void on_report(struct zygote *z, const struct zygote_report *r, struct now now)
 {
+    if (r->news == ZYGOTE_PONG)
+        z->pinged = false;
     struct zchild *c = idmap_find(&z->children, r->child);
     if (!c)
         return;
@@ -339,6 +350,7 @@ static void on_death(struct zygote *z)
         ;
     z->old_pid = z->pid;
     z->pid = 0;
+    z->pinged = false;
     struct zchild *c;
     for (size_t i = 0; (c = idmap_next(&z->children, &i));)
         if (c->data < 0)

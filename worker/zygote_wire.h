@@ -13,6 +13,7 @@ enum zygote_verb {
     ZYGOTE_SIGNAL, /* value: the signal */
     ZYGOTE_KILL,
     ZYGOTE_LIMIT,  /* value: bytes */
+    ZYGOTE_PING,
 };
 
 struct zygote_request {
@@ -20,7 +21,7 @@ struct zygote_request {
     int64_t value;
 };
 
-enum zygote_news { ZYGOTE_FORKED, ZYGOTE_NOT_FORKED, ZYGOTE_ENDED };
+enum zygote_news { ZYGOTE_FORKED, ZYGOTE_NOT_FORKED, ZYGOTE_ENDED, ZYGOTE_PONG };
 
 struct zygote_report {
     uint64_t news, child;
