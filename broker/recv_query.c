@@ -69,7 +69,7 @@ void recv_queues(struct broker *b, struct peer *p, const struct message *m, stru
 struct worker_texts {
     char instance[33];
     struct pool_load pools[N_POOLS];
-    struct str *queues, *handlers; /* owned */
+    struct str *queues, *handlers, *notices; /* owned */
 };
 
 static void view_worker(const struct worker *w, struct worker_view *v, struct worker_texts *t, struct now now)
@@ -88,7 +88,11 @@ static void view_worker(const struct worker *w, struct worker_view *v, struct wo
     t->handlers = xcalloc(w->n_handlers, sizeof *t->handlers);
     for (size_t i = 0; i < w->n_handlers; i++)
         t->handlers[i] = str_of(w->handlers[i].name);
+    t->notices = xcalloc(w->n_notices, sizeof *t->notices);
+    for (size_t i = 0; i < w->n_notices; i++)
+        t->notices[i] = str_of(w->notices[i]);
     *v = (struct worker_view){
+        .notices = t->notices, .n_notices = w->n_notices,
         .name = str_of(w->name), .instance = str_of(t->instance), .host = str_of(w->host), .pid = w->pid,
         .software = str_of(w->software), .owner = str_of(w->owner), .draining = w->draining,
         .pools = t->pools, .n_pools = N_POOLS, .queues = t->queues, .n_queues = w->n_queues,
@@ -108,6 +112,8 @@ static size_t names_cost(const struct worker_view *v)
         n += v->queues[i].n + NAME_COST;
     for (size_t i = 0; i < v->n_handlers; i++)
         n += v->handlers[i].n + NAME_COST;
+    for (size_t i = 0; i < v->n_notices; i++)
+        n += v->notices[i].n + NAME_COST;
     return n;
 }
 
@@ -116,7 +122,7 @@ static size_t bound_names(struct worker_view *v, size_t before)
     size_t after = before + names_cost(v);
     if (after <= NAMES_BYTES)
         return after;
-    v->n_queues = v->n_handlers = 0;
+    v->n_queues = v->n_handlers = v->n_notices = 0;
     return before;
 }
 
@@ -139,6 +145,7 @@ void recv_workers(struct broker *b, struct peer *p, const struct message *m, str
     answer.worker_list.n_workers = n;
     broker_send(b, p, &answer);
     for (size_t i = 0; i < n; i++) {
+        free(texts[i].notices);
         free(texts[i].queues);
         free(texts[i].handlers);
     }

@@ -25,6 +25,9 @@ static void forget(struct worker *w)
         free(w->queues[i]);
     for (size_t i = 0; i < w->n_handlers; i++)
         free(w->handlers[i].name);
+    for (size_t i = 0; i < w->n_notices; i++)
+        free(w->notices[i]);
+    free(w->notices);
     free(w->queues);
     free(w->handlers);
     free(w->name);
@@ -75,6 +78,10 @@ void worker_describe(struct worker *w, const struct msg_hello *h)
     w->n_queues = h->n_queues;
     for (size_t i = 0; i < h->n_queues; i++)
         w->queues[i] = xstrndup(h->queues[i]);
+    w->n_notices = min_size(h->n_notices, LIMIT_NOTICES);
+    w->notices = xcalloc(w->n_notices, sizeof *w->notices);
+    for (size_t i = 0; i < w->n_notices; i++)
+        w->notices[i] = xstrndup(h->notices[i].p ? text_cut(h->notices[i], LIMIT_TEXT_BYTES) : str_of(""));
     take_handlers(w, h);
     for (int k = 0; k < N_POOLS; k++)
         w->pools[k].slots = 0;

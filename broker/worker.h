@@ -54,6 +54,8 @@ struct worker {
     struct worker_handler *handlers; /* owned */
     size_t n_handlers;
     struct strmap handler_by_name;
+    char **notices;             /* owned: what it says is wrong with it */
+    size_t n_notices;
     struct worker_pool pools[N_POOLS];
     bool draining;
     bool reads_late;            /* it has enough to read (set by the loop): nothing more for now */

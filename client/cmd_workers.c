@@ -54,6 +54,7 @@ static void print_json(const struct tern_worker_view *w)
     json_texts(&j, "handlers", w->handlers);
     json_ms(&j, "heard_ago_ms", w->heard_ago_ms);
     json_time(&j, "connected_at", w->connected_ms);
+    json_texts(&j, "notices", w->notices);
     json_print(&j);
 }
 
@@ -93,6 +94,8 @@ static int take(void *context, const struct tern_worker_view *w)
         print_json(w);
     for (size_t i = 0; !l->json && i < w->n_pools; i++)
         add_row(&l->table, w, i);
+    for (size_t i = 0; !l->json && w->notices[i]; i++)
+        cli_notice("worker %s: %s", w->name, w->notices[i]);
     return 0;
 }
 

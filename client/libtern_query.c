@@ -102,6 +102,7 @@ static int tell_worker(const struct worker_view *w, tern_worker_fn *fn, void *co
         .handlers = texts_add_all(&t, w->handlers, w->n_handlers),
         .heard_ago_ms = w->heard_ago_ms,
         .connected_ms = w->connected_ms,
+        .notices = texts_add_all(&t, w->notices, w->n_notices),
     };
     int enough = fn(context, &view);
     texts_fini(&t);

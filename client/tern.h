@@ -279,6 +279,7 @@ struct tern_worker_view {
     const char *const *queues;   /* ends with NULL; empty: all */
     const char *const *handlers; /* ends with NULL */
     int64_t heard_ago_ms, connected_ms;
+    const char *const *notices;  /* ends with NULL; what is wrong with it, as it says */
 };
 typedef int tern_worker_fn(void *context, const struct tern_worker_view *worker);
 int tern_client_workers(struct tern_client *c, tern_worker_fn *fn, void *context);

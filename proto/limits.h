@@ -17,6 +17,7 @@
 #define LIMIT_RANGES 1000u               /* ranges in one selector */
 #define LIMIT_PAGE 1000u                 /* jobs in one page of an answer */
 #define LIMIT_HANDLERS 1000u             /* handlers that one worker declares */
+#define LIMIT_NOTICES 16u                /* what one worker says is wrong with it */
 #define LIMIT_QUEUES 1000u               /* queues that one worker names */
 #define LIMIT_PREFETCH 1000u             /* attempts beyond the slots of one pool */
 #define LIMIT_SLOTS 10000u               /* slots of one pool */

@@ -174,7 +174,8 @@
     F(STRS, queues, )        /* none: all */                                                       \
     F(STRS, handlers, )                                                                            \
     F(I64, heard_ago_ms, )                                                                         \
-    F(I64, connected_ms, )   /* when, since 1970 */
+    F(I64, connected_ms, )   /* when, since 1970 */                                                \
+    F(STRS, notices, )
 
 #define STAT_FIELDS(F) F(STR, name, ) F(I64, value, )
 
@@ -221,7 +222,8 @@
     F(LIST, handlers, handler_info)                                                                \
     F(LIST, held, held)                                                                            \
     F(U64, draining, )                                                                             \
-    F(U64, count, )          /* of this instance's HELLOs, from 1: an older one that comes late is ignored */
+    F(U64, count, )          /* of this instance's HELLOs, from 1: an older one that comes late is ignored */ \
+    F(STRS, notices, )       /* what is wrong with this worker, for people */
 
 #define WELCOME_FIELDS(F)                                                                          \
     F(U64, version, )                                                                              \

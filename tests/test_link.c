@@ -876,6 +876,24 @@ static void an_unknown_handler_fails_with_a_text(void **state)
     assert_int_equal(link_view(f->link).unrecorded, 1);
 }
 
+static void what_waits_for_a_handler_that_is_gone_is_not_listed_in_the_next_hello(void **state)
+{
+    struct fixture *f = *state;
+    const struct str notices[] = { str_of("module x.so refused") };
+    tell_run_in(f, 1, 1, POOL_THREAD, "sleep");
+    tell_run(f, 2, 1);
+    tell_run_in(f, 3, 1, POOL_THREAD, "sleep"); /* waits, as the next */
+    tell_run(f, 4, 1);
+    link_set_handlers(f->link, handlers, 1, notices, 1, f->now);
+    turn(f);
+    const struct msg_hello *h = &find_said(f, MSG_HELLO)->hello;
+    assert_int_equal(h->n_handlers, 1);
+    assert_true(str_is(h->notices[0], "module x.so refused"));
+    assert_int_equal(h->n_held, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_not_equal(h->held[i].job, 3);
+}
+
 static void a_pool_that_is_off_fails_with_a_text(void **state)
 {
     struct fixture *f = *state;
@@ -1216,6 +1234,7 @@ int main(void)
         IN_SESSION(gone_attempts_are_stopped_and_their_results_dropped),
         IN_SESSION(a_gone_attempt_that_still_runs_is_not_listed_and_not_taken_anew),
         IN_SESSION(an_unknown_handler_fails_with_a_text),
+        IN_SESSION(what_waits_for_a_handler_that_is_gone_is_not_listed_in_the_next_hello),
         IN_SESSION(a_pool_that_is_off_fails_with_a_text),
         IN_SESSION(take_back_of_what_waits_is_given),
         IN_SESSION(take_back_of_what_runs_is_answered_with_started),

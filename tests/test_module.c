@@ -125,7 +125,7 @@ static void its_handlers_stand_beside_the_built_in_ones(void **state)
     assert_null(handlers_find_function(str_of("echo"), str_of("f")));
     assert_int_equal(module_new(&again, "n.so", &tern_module, &error), 0);
     assert_int_equal(handlers_add_module(again, &error), -EEXIST);
-    assert_string_equal(error, "its handler a is the module m.so's");
+    assert_string_equal(error, "its handler a is that of the module m.so");
     free(error);
     static const struct tern_handler mine[] = { { .name = "z", .blocking = work }, { .name = "echo", .blocking = work } };
     struct tern_module t = with(mine, 2);

@@ -61,10 +61,37 @@ static void a_worker_whose_queues_have_names_that_cannot_be_is_refused(void **st
     bench_expect_error(t, &w, CODE_PROTOCOL, "queue's name");
 }
 
+static void more_notices_than_are_kept_are_left_out(void **state)
+{
+    struct bench *t = *state;
+    struct conn w = bench_conn("w-000", OWN_UID), c;
+    cleanup(freep) char *text = xcalloc(LIMIT_TEXT_BYTES + 100, 1);
+    struct str notices[LIMIT_NOTICES + 5];
+    memset(text, 'x', LIMIT_TEXT_BYTES + 99);
+    for (size_t i = 0; i < ELEMENTS(notices); i++)
+        notices[i] = str_of(text);
+    struct message m = bench_hello(&w, "worker");
+    m.hello.name = str_of("w-000");
+    m.hello.notices = notices;
+    m.hello.n_notices = ELEMENTS(notices);
+    m.hello.count = 1;
+    bench_tell(t, &w, &m);
+    bench_welcome(t, &w);
+    c = bench_client(t, "cli-1", 1000);
+    message_init(&m, MSG_WORKERS);
+    m.workers.req = ++c.req;
+    bench_tell(t, &c, &m);
+    bench_turn(t);
+    const struct worker_view *v = bench_expect(t, &c, MSG_WORKER_LIST)->worker_list.workers;
+    assert_int_equal(v->n_notices, LIMIT_NOTICES);
+    assert_int_equal(v->notices[0].n, LIMIT_TEXT_BYTES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         bench_test(a_list_of_workers_that_declare_too_much_is_cut_and_does_not_end_the_broker),
+        bench_test(more_notices_than_are_kept_are_left_out),
         bench_test(a_worker_whose_queues_have_names_that_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include "worker/commands.h"
 #include "worker/frame.h"
 #include "worker/handlers.h"
+#include "worker/modules_child.h"
 #include "worker/run.h"
 
 #define END_MS 5000
@@ -209,7 +210,8 @@ static void run_handler(struct child *c, const struct run_job *job)
     struct now now = clock_now();
     const struct tern_handler *h = handlers_find(job->handler);
     if (!h || !h->blocking || c->capacity > 1) {
-        refuse(c, job, "this worker has no blocking form of the handler");
+        const char *why = h ? NULL : modules_why_not();
+        refuse(c, job, why ? why : "this worker has no blocking form of the handler");
         return;
     }
     struct tern_job call;
@@ -369,6 +371,8 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     reset_signals();
     offer_to_oom_killer();
+    if (capacity == 0)
+        modules_probe(fd);
     c.capacity = capacity;
     frames_init(&c.frames, fd);
     list_init(&c.later);
@@ -378,7 +382,7 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
     commands_watch(&c.commands, fd, false);
     if (capacity > 1)
         raise_nofile();
-    else if (ring_accept(&c.ring, fd) < 0)
+    else if (ring_accept(&c.ring, fd) < 0 || modules_accept(fd) < 0)
         _exit(EXIT_FAILURE);
     cpu_us(&c.base_kb);
     c.cpu_us = UNSET;

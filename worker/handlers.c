@@ -9,14 +9,17 @@ static const struct tern_handler *const built_in[] = {
     &handler_echo, &handler_exec, &handler_http, &handler_sha256, &handler_sleep, NULL,
 };
 
-/* Arrays of their own, for HELLO wants the infos in one. */
+/* The built-in ones first. Arrays of their own, for HELLO wants the infos in one. */
 static struct {
-    struct handler_info *info; /* owned; its texts stay for ever */
+    struct handler_info *info; /* owned; its texts are the modules' */
     struct entry {
-        const struct tern_handler *handler; /* borrowed */
+        const struct tern_handler *handler; /* borrowed; NULL: its code is not in this process */
         const struct module *module;        /* borrowed; NULL: built in */
     } *at; /* owned */
-    size_t n, cap_info, cap_at;
+    size_t n, n_built_in, cap_info, cap_at;
+    char *only;                /* owned: the choice; NULL: all */
+    bool with_modules;
+    handlers_load_fn *load;    /* or NULL */
 } table;
 
 static bool listed(const char *only, const char *name)
@@ -52,39 +55,35 @@ static int check_only(const struct tern_handler *const *all, const char *only, c
     return 0;
 }
 
-static struct handler_info info_of(const struct tern_handler *h)
-{
-    struct handler_info i;
-    record_init(RECORD_handler_info, &i);
-    i.name = str_of(h->name);
-    i.forms = (h->blocking ? FORM_BLOCKING : 0) | (h->async ? FORM_ASYNC : 0);
-    if (handler_is_exec(i.name)) /* no function, but it runs in every pool */
-        i.forms = FORM_BLOCKING | FORM_ASYNC;
-    i.tag = (int64_t)h->tag;
-    i.retries = h->retries;
-    i.timeout_ms = h->timeout_ms > 0 ? h->timeout_ms : UNSET;
-    i.thread_safe = !h->not_thread_safe;
-    return i;
-}
-
-static void add(const struct tern_handler *h, const struct module *m)
+static void add(struct handler_info info, const struct tern_handler *h, const struct module *m)
 {
     table.info = grow_array(table.info, &table.cap_info, table.n + 1, sizeof *table.info);
     table.at = grow_array(table.at, &table.cap_at, table.n + 1, sizeof *table.at);
-    table.info[table.n] = info_of(h);
+    table.info[table.n] = info;
     table.at[table.n] = (struct entry){ h, m };
     table.n++;
 }
 
+static void add_built_in(const struct tern_handler *h)
+{
+    struct handler_info info = module_info(h);
+    if (handler_is_exec(info.name)) /* no function, but it runs in every pool */
+        info.forms = FORM_BLOCKING | FORM_ASYNC;
+    add(info, h, NULL);
+}
+
 int handlers_init_from(const struct tern_handler *const *all, const char *only, bool with_exec, char **ret_error)
 {
-    int r = only ? check_only(all, only, ret_error) : 0;
+    int r = only && !table.with_modules ? check_only(all, only, ret_error) : 0;
     if (r < 0)
         return r;
+    free(table.only);
+    table.only = only ? xstrdup(only) : NULL;
     table.n = 0;
     for (; *all; all++)
         if ((!only || listed(only, (*all)->name)) && (with_exec || !handler_is_exec(str_of((*all)->name))))
-            add(*all, NULL);
+            add_built_in(*all);
+    table.n_built_in = table.n;
     return 0;
 }
 
@@ -111,29 +110,52 @@ static const struct entry *find(struct str name)
     return NULL;
 }
 
-const struct tern_handler *handlers_find(struct str name)
+static const struct entry *find_or_load(struct str name)
 {
     const struct entry *e = find(name);
+    return e || !table.load || table.load(name) < 0 ? e : find(name);
+}
+
+const struct tern_handler *handlers_find(struct str name)
+{
+    const struct entry *e = find_or_load(name);
     return e ? e->handler : NULL;
 }
 
 const struct tern_function *handlers_find_function(struct str handler, struct str function)
 {
-    const struct entry *e = find(handler);
+    const struct entry *e = find_or_load(handler);
     return e && e->module ? module_find_function(e->module, function) : NULL;
 }
+
+/* ---- modules ---------------------------------------------------------------------------------- */
+
+void handlers_with_modules(void) { table.with_modules = true; }
+void handlers_set_load(handlers_load_fn *load) { table.load = load; }
+void handlers_forget_modules(void) { table.n = table.n_built_in; }
 
 /* Why one of its names is taken, owned by the caller; or NULL. */
 static char *why_taken(const struct module *m)
 {
     for (size_t i = 0; i < m->n_handlers; i++) {
-        const struct entry *e = find(str_of(m->handlers[i].name));
+        struct str name = m->info[i].name;
+        const struct entry *e = find(name);
         if (e && e->module)
-            return xasprintf("its handler %s is the module %s's", m->handlers[i].name, e->module->name);
-        if (e || known(built_in, str_of(m->handlers[i].name)))
-            return xasprintf("its handler %s has the name of one that is built in", m->handlers[i].name);
+            return xasprintf("its handler %.*s is that of the module %s", (int)name.n, name.p, e->module->name);
+        if (e || known(built_in, name))
+            return xasprintf("its handler %.*s has the name of one that is built in", (int)name.n, name.p);
     }
-    return NULL;
+    return table.n + m->n_handlers > LIMIT_HANDLERS
+               ? xasprintf("with it this worker would have more than %u handlers", LIMIT_HANDLERS)
+               : NULL;
+}
+
+static bool is_chosen(struct str name)
+{
+    if (!table.only)
+        return true;
+    cleanup(freep) char *text = xstrndup(name);
+    return listed(table.only, text);
 }
 
 int handlers_add_module(const struct module *m, char **ret_error)
@@ -144,8 +166,20 @@ int handlers_add_module(const struct module *m, char **ret_error)
         return -EEXIST;
     }
     for (size_t i = 0; i < m->n_handlers; i++)
-        add(&m->handlers[i], m);
+        if (is_chosen(m->info[i].name))
+            add(m->info[i], m->handlers ? &m->handlers[i] : NULL, m);
     return 0;
+}
+
+char *handlers_unknown(void)
+{
+    for (const char *p = table.only ? table.only : ""; *p; p += strspn(p, ",")) {
+        struct str name = { p, strcspn(p, ",") };
+        if (!find(name) && !known(built_in, name))
+            return xstrndup(name);
+        p += name.n;
+    }
+    return NULL;
 }
 
 const struct handler_info *handlers_info(size_t *ret_n)

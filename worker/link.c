@@ -162,6 +162,27 @@ void link_set_queues(struct worker_link *l, const struct str *queues, size_t n, 
         link_leave(l, 0, now);
 }
 
+static void know_handlers(struct worker_link *l)
+{
+    strmap_fini(&l->handlers);
+    l->handlers = (struct strmap){ 0 };
+    for (size_t i = 0; i < l->o.n_handlers; i++)
+        strmap_put(&l->handlers, l->o.handlers[i].name, (void *)&l->o.handlers[i]);
+}
+
+void link_set_handlers(struct worker_link *l, const struct handler_info *handlers, size_t n, const struct str *notices,
+                       size_t n_notices, struct now now)
+{
+    l->o.handlers = handlers;
+    l->o.n_handlers = n;
+    l->o.notices = notices;
+    l->o.n_notices = n_notices;
+    know_handlers(l);
+    link_give_back_strangers(l);
+    if (l->state != LINK_AWAY)
+        link_leave(l, 0, now);
+}
+
 /* ---- the turn -------------------------------------------------------------------------------- */
 
 struct receiver {
@@ -296,8 +317,7 @@ struct worker_link *link_new(const struct link_options *o, struct now now)
 {
     struct worker_link *l = xcalloc(1, sizeof *l);
     l->o = *o;
-    for (size_t i = 0; i < o->n_handlers; i++)
-        strmap_put(&l->handlers, o->handlers[i].name, (void *)&o->handlers[i]);
+    know_handlers(l);
     l->heartbeat_ms = LINK_HEARTBEAT_MS;
     l->lost_after_ms = LINK_LOST_AFTER_MS;
     l->heard_ms = l->ticked_ms = l->opened_ms = l->hello_at_ms = now.mono_ms;

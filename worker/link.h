@@ -51,6 +51,8 @@ struct link_options {
     size_t n_queues;
     const struct handler_info *handlers;
     size_t n_handlers;
+    const struct str *notices;  /* what is wrong with this worker, for people */
+    size_t n_notices;
     bool pool_on[N_POOLS];      /* others are never called */
     struct link_pools pools;
     struct rng *rng;            /* jitter */
@@ -81,6 +83,10 @@ void link_quiet(struct worker_link *l, struct now now);
 void link_resume(struct worker_link *l, struct now now);
 /* Other queues from now on (borrowed), told by a new HELLO. */
 void link_set_queues(struct worker_link *l, const struct str *queues, size_t n, struct now now);
+/* Other handlers and notices from now on (borrowed), told by a new HELLO. What waits for a handler that is gone is given
+ * back. */
+void link_set_handlers(struct worker_link *l, const struct handler_info *handlers, size_t n, const struct str *notices,
+                       size_t n_notices, struct now now);
 void link_tick(struct worker_link *l, struct now now);
 /* Returns the monotonic time in ms when it wants the next turn, at the latest. */
 int64_t link_flush(struct worker_link *l, struct now now);

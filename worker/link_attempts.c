@@ -92,6 +92,18 @@ void link_give_back(struct worker_link *l, struct holding *h, struct run *r, con
     link_discard(l, h, r);
 }
 
+void link_give_back_strangers(struct worker_link *l)
+{
+    list_each_safe(i, &l->held.all) {
+        struct holding *h = list_entry(i, struct holding, all);
+        struct run *r;
+        if (h->finished || h->dropped || strmap_find(&l->handlers, h->run->job.handler))
+            continue;
+        if (link_take_waiting(l, h, &r))
+            link_give_back(l, h, r, "the worker has its handler no more");
+    }
+}
+
 void link_on_started(struct worker_link *l, struct run *r)
 {
     struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);

@@ -112,6 +112,8 @@ void link_forget(struct worker_link *l, struct holding *h);
 void link_discard(struct worker_link *l, struct holding *h, struct run *r);
 /* The attempt is to be given back; r, its run, is no pool's any more; h is gone. text is static. */
 void link_give_back(struct worker_link *l, struct holding *h, struct run *r, const char *text);
+/* The same of all that wait for a handler that is not there any more. */
+void link_give_back_strangers(struct worker_link *l);
 /* Takes a run that has not started out of its pool. False when it has started. */
 bool link_take_waiting(struct worker_link *l, struct holding *h, struct run **ret);
 void link_stop(struct worker_link *l, struct holding *h, enum reason reason, int64_t grace_ms,

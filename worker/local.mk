@@ -57,6 +57,12 @@ libworker_la_SOURCES = \
 	%D%/mailbox.h \
 	%D%/module.c \
 	%D%/module.h \
+	%D%/modules.c \
+	%D%/modules.h \
+	%D%/modules_child.c \
+	%D%/modules_child.h \
+	%D%/pass.c \
+	%D%/pass.h \
 	%D%/pool.c \
 	%D%/pool.h \
 	%D%/pool_kind.h \
@@ -102,6 +108,8 @@ libworker_la_SOURCES = \
 
 sbin_PROGRAMS += tern-worker
 
+# What handlers in modules call.
+tern_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol='tern_*'
 tern_worker_LDADD = libworker.la libproto.la
 tern_worker_SOURCES = \
 	%D%/main.c \

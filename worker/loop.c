@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "worker/handlers.h"
 
 #define MESSAGES_A_TURN 100
 #define BYTES_A_TURN (8u << 20)
@@ -64,6 +65,21 @@ void worker_loop_on_finished(void *ctx, struct run *r)
     link_on_finished(((struct worker_loop *)ctx)->link, r);
 }
 
+/* Before the link there is nobody to tell. */
+void worker_loop_on_handlers(void *ctx, struct now now)
+{
+    struct worker_loop *l = ctx;
+    size_t n, n_notices;
+    if (!l->link)
+        return;
+    for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
+        if (l->pools[pool])
+            pool_renew(l->pools[pool]);
+    const struct handler_info *handlers = handlers_info(&n);
+    const struct str *notices = modules_notices(l->modules, &n_notices);
+    link_set_handlers(l->link, handlers, n, notices, n_notices, now);
+}
+
 /* ---- signals --------------------------------------------------------------------------------- */
 
 void worker_loop_signals(sigset_t *ret)
@@ -89,7 +105,7 @@ static void drain(struct worker_loop *l, struct now now)
     link_drain(l->link, now.mono_ms + l->options->drain, now);
 }
 
-/* What can change while the worker runs: the queues, the drain time and the log level. The link
+/* What can change while the worker runs: the queues, the drain time, the log level and the modules. The link
  * borrows the rest. */
 static void take_over(struct worker_options *o, struct worker_options *fresh)
 {
@@ -99,8 +115,11 @@ static void take_over(struct worker_options *o, struct worker_options *fresh)
     o->n_queues = fresh->n_queues;
     o->drain = fresh->drain;
     o->level = fresh->level;
+    o->modules = fresh->modules;
+    o->modules_named = fresh->modules_named;
     fresh->queues = old.queues;
     fresh->queue_list = old.queue_list;
+    fresh->modules = old.modules;
 }
 
 static void read_again(struct worker_loop *l, struct now now)
@@ -116,8 +135,10 @@ static void read_again(struct worker_loop *l, struct now now)
     link_set_queues(l->link, l->options->queue_list, l->options->n_queues, now);
     log_init("tern-worker", l->options->level);
     worker_options_fini(&fresh);
-    log_info("reloaded queues, drain and log-level; other options take effect when the worker is "
-             "restarted");
+    log_info("reloaded queues, drain and log-level, and looking for modules in %s; other options take effect when the "
+             "worker is restarted",
+             l->options->modules);
+    modules_reload(l->modules, l->options->modules, l->options->modules_named, now);
 }
 
 static void reload(struct worker_loop *l, struct now now)
@@ -367,7 +388,8 @@ static int64_t turn(struct worker_loop *l, const struct pollfd fds[static FDS_MA
     bool more = recv_batch(l, now);
     read_fds(l, fds, now);
     link_tick(l->link, now);
-    int64_t due_ms = tick_pools(l, now);
+    int64_t modules_due_ms = modules_tick(l->modules, now);
+    int64_t due_ms = min_i64(tick_pools(l, now), modules_due_ms);
     int64_t link_due_ms = link_flush(l->link, now);
     if (!send_all(l, now))
         link_due_ms = link_flush(l->link, now);

@@ -7,6 +7,7 @@
 #include "proto/socket.h"
 #include "worker/launcher.h"
 #include "worker/link.h"
+#include "worker/modules.h"
 #include "worker/worker_options.h"
 #include "worker/zygote.h"
 
@@ -16,6 +17,7 @@ struct worker_loop {
     char *const *argv;              /* borrowed: read again at HUP */
     struct zygote *zygote;          /* borrowed */
     struct launcher *launcher;      /* borrowed; may be NULL */
+    struct modules *modules;        /* borrowed */
     struct pool *pools[N_POOLS];    /* borrowed; NULL: off */
     struct socket *socket;          /* owned while the loop runs: it is replaced */
     struct worker_link *link;       /* borrowed */
@@ -31,6 +33,8 @@ void worker_loop_signals(sigset_t *ret);
 /* The pools' reports, and the link's verbs: ctx is the loop. */
 void worker_loop_on_started(void *ctx, struct run *r);
 void worker_loop_on_finished(void *ctx, struct run *r);
+/* The modules' report; ctx is the loop. */
+void worker_loop_on_handlers(void *ctx, struct now now);
 struct link_pools worker_loop_pools(struct worker_loop *l);
 
 /* Until the worker is drained: the exit status. */

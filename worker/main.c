@@ -1,6 +1,7 @@
 /* main.c - tern-worker: the order of things at start and at the end, and the exit status. */
 #include "config.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -41,6 +42,7 @@ static void free_args(char **args)
 
 static int init_handlers(const struct worker_options *o)
 {
+    handlers_with_modules();
     cleanup(freep) char *error = NULL;
     if (handlers_init(o->handlers, !o->no_exec, &error) < 0) {
         log_error("--handlers: %s", error);
@@ -86,6 +88,22 @@ static void fit_descriptors(struct worker_options *o)
     o->slots[POOL_LOOP] = fits;
 }
 
+/* A name that no module has yet may be that of one that was refused: which the log says. */
+static int check_chosen(const struct worker_loop *l)
+{
+    size_t n_refused;
+    cleanup(freep) char *unknown = handlers_unknown();
+    modules_notices(l->modules, &n_refused);
+    if (!unknown)
+        return 0;
+    if (n_refused) {
+        log_warning("--handlers: there is no handler `%s` so far", unknown);
+        return 0;
+    }
+    log_error("--handlers: there is no handler `%s`", unknown);
+    return -EINVAL;
+}
+
 /* ---- the parts ------------------------------------------------------------------------------- */
 
 static int open_pool(struct worker_loop *l, enum pool_kind pool)
@@ -98,6 +116,7 @@ static int open_pool(struct worker_loop *l, enum pool_kind pool)
         .slots = slots,
         .zygote = l->zygote,
         .launcher = l->launcher,
+        .modules = l->modules,
         .jobs_per_child = (size_t)l->options->jobs_per_child,
         .stuck_max = pool == POOL_PROCESS ? 0 : slots,
         .on_started = worker_loop_on_started,
@@ -105,6 +124,29 @@ static int open_pool(struct worker_loop *l, enum pool_kind pool)
         .ctx = l,
     };
     return pool_open(&l->pools[pool], &o);
+}
+
+static int load_modules(struct worker_loop *l)
+{
+    const struct worker_options *o = l->options;
+    struct modules_options options = {
+        .in_thread = o->slots[POOL_THREAD],
+        .in_loop = o->slots[POOL_LOOP],
+        .zygote = l->zygote,
+        .on_changed = worker_loop_on_handlers,
+        .ctx = l,
+    };
+    struct now now = clock_now();
+    l->modules = modules_new(&options);
+    modules_reload(l->modules, o->modules, o->modules_named, now);
+    while (!modules_are_settled(l->modules)) {
+        int64_t until_ms = modules_tick(l->modules, now);
+        struct pollfd fd = { zygote_fd(l->zygote), POLLIN, 0 };
+        poll(&fd, 1, until_ms == NEVER ? 100 : (int)min_i64(max_i64(until_ms - now.mono_ms, 0), 100));
+        now = clock_now();
+        zygote_on_readable(l->zygote, now);
+    }
+    return check_chosen(l);
 }
 
 static int open_pools(struct worker_loop *l)
@@ -148,6 +190,7 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         link.pool_on[pool] = l->pools[pool] != NULL;
     link.handlers = handlers_info(&link.n_handlers);
+    link.notices = modules_notices(l->modules, &link.n_notices);
     for (size_t i = 0; i < sizeof link.instance; i++)
         link.instance[i] = (unsigned char)rng_below(rng, 256);
     ssize_t n = getrandom(link.instance, sizeof link.instance, 0);
@@ -196,11 +239,15 @@ static int serve(struct worker_loop *l)
     l->signals = open_signals();
     if (l->signals < 0)
         return fail("cannot make a signalfd", -errno);
-    int r = open_pools(l);
-    int status = r < 0 ? fail("cannot start the pools", r) : run_loop(l);
-    close_pools(l);
+    int r = load_modules(l), status = EXIT_USAGE;
+    if (r >= 0) {
+        r = open_pools(l);
+        status = r < 0 ? fail("cannot start the pools", r) : run_loop(l);
+        close_pools(l);
+    }
     link_free(l->link);
     socket_close(l->socket);
+    modules_free(l->modules);
     closep(&l->signals);
     if (!status)
         log_info("stopped");

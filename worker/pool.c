@@ -531,6 +531,13 @@ void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now)
             ask_stop(r, REASON_NONE, grace_ms);
 }
 
+void pool_renew(struct pool *p)
+{
+    recall(p);
+    if (p->ops->renew)
+        p->ops->renew(p);
+}
+
 int64_t pool_tick(struct pool *p, struct now now)
 {
     for (struct slot *s; (s = slot_due_first(&p->due)) && s->due_ms <= now.mono_ms;) {

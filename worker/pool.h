@@ -11,6 +11,7 @@
 
 struct pool;
 struct zygote;   /* zygote.h: forks children; the process pool and every command need it */
+struct modules;  /* modules.h: what children get handlers from */
 struct launcher; /* launcher.h: runs commands for the thread and the loop pool */
 
 struct pool_options {
@@ -18,6 +19,7 @@ struct pool_options {
     size_t slots;
     struct zygote *zygote;     /* borrowed */
     struct launcher *launcher; /* borrowed */
+    struct modules *modules;   /* borrowed; NULL: none. Process */
     size_t jobs_per_child;     /* process: a child is recycled after so many; 0: never */
     size_t stuck_max;          /* thread, loop: slots that may be stuck and are replaced */
     void (*on_started)(void *ctx, struct run *r);
@@ -49,6 +51,9 @@ int64_t pool_tick(struct pool *p, struct now now);
 /* What to poll for reading. */
 int pool_fd(const struct pool *p);
 void pool_on_readable(struct pool *p, struct now now);
+
+/* The handlers have changed: what has not begun begins with the new ones. */
+void pool_renew(struct pool *p);
 
 /* What the broker is told in BEAT: slots (less what is stuck beyond replacement), used, stuck, waiting. */
 struct pool_load pool_load(const struct pool *p);

@@ -25,6 +25,8 @@ struct pool_kind_ops {
     int (*replace)(struct pool *p);
     /* Can something begin now? A kind that backs off says no, and when to ask again; or NULL: always. */
     bool (*ready)(struct pool *p, struct now now, int64_t *ret_when_ms);
+    /* Whatever begins from here on begins with the handlers that there are now; or NULL: it does so anyway. */
+    void (*renew)(struct pool *p);
 
     /* Asks the one thread that all depends on for a sign of life; has it given one since? Or NULL: there is none. */
     void (*ask_alive)(struct pool *p);

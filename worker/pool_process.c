@@ -14,6 +14,7 @@
 #include "proto/base/log.h"
 #include "worker/frame.h"
 #include "worker/handlers.h"
+#include "worker/modules.h"
 #include "worker/zygote.h"
 
 #define STORM_CHILDREN 3
@@ -39,6 +40,7 @@ struct process {
     bool watched_to_write, ready, garbled, ended;
     bool in_doubt;      /* garbled, perhaps not by the run that it ended with */
     bool told;          /* to stop: it takes no further job */
+    bool outdated;      /* it has handlers that have changed since: likewise */
     size_t n_jobs;
     uint64_t n_given, n_passed; /* places, also of what was taken back; those up to its last outcome */
     struct link ahead;  /* owned runs, in order */
@@ -124,6 +126,8 @@ static int attach(struct pool *p, struct slot *slot, struct process **ret)
     }
     frames_init(&c->frames, fd);
     r = ring_open(&c->ring, fd);
+    if (r >= 0)
+        r = modules_hand(p->options.modules, fd);
     if (r < 0) {
         zygote_abandon(p->options.zygote, c->number);
         process_free(c);
@@ -187,7 +191,7 @@ static bool is_plain(const struct run *r)
 static size_t ahead_wanted(const struct process *c)
 {
     size_t most = c->pool->options.jobs_per_child, left = most ? most - min_size(most, c->n_jobs + 1) : AHEAD_MOST;
-    if (!c->slot || c->slot->state != SLOT_RUNNING || c->told || c->garbled || !is_plain(c->slot->run))
+    if (!c->slot || c->slot->state != SLOT_RUNNING || c->told || c->outdated || c->garbled || !is_plain(c->slot->run))
         return 0;
     return c->job_us == UNSET ? 0 : min_size((size_t)(AHEAD_US / (c->job_us + JOB_US)), min_size(left, AHEAD_MOST));
 }
@@ -277,6 +281,18 @@ static void retire(struct process *c)
     zygote_kill(c->pool->options.zygote, c->number);
 }
 
+/* What has begun goes on, and its process ends with it. */
+static void renew(struct pool *p)
+{
+    struct processes *s = p->state;
+    list_each_safe(l, &s->all) {
+        struct process *c = list_entry(l, struct process, link);
+        c->outdated = true;
+        if (c->slot && c->slot->state == SLOT_IDLE)
+            retire(c);
+    }
+}
+
 static void close_kind(struct pool *p)
 {
     struct processes *s = p->state;
@@ -332,7 +348,7 @@ static void kill_process(struct pool *p, struct slot *slot)
 static bool is_spent(const struct process *c)
 {
     size_t most = c->pool->options.jobs_per_child;
-    return c->ended || c->told || is_limited(&c->slot->run->job) || (most && c->n_jobs >= most);
+    return c->ended || c->told || c->outdated || is_limited(&c->slot->run->job) || (most && c->n_jobs >= most);
 }
 
 static bool is_of(const struct process *c, const struct outcome *o)
@@ -612,6 +628,7 @@ const struct pool_kind_ops pool_process_ops = {
     .fd = fd,
     .on_readable = on_readable,
     .ready = ready,
+    .renew = renew,
     .recall = recall,
     .look = look,
     .tick = tick,

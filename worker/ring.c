@@ -4,8 +4,9 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+#include "worker/pass.h"
 
 enum place_state { PLACE_GIVEN = 1, PLACE_BEGUN, PLACE_TAKEN };
 
@@ -37,18 +38,6 @@ static int make(void)
     return TAKE_FD(fd);
 }
 
-/* One byte with the descriptor. */
-static int hand_over(int socket, int fd)
-{
-    struct iovec v = { (char[1]){ 0 }, 1 };
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
-    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    *c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd)) };
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1 ? 0 : -errno;
-}
-
 int ring_open(struct ring **ret, int socket)
 {
     cleanup(closep) int fd = make();
@@ -58,7 +47,7 @@ int ring_open(struct ring **ret, int socket)
     int r = map(&ring, fd);
     if (r < 0)
         return r;
-    r = hand_over(socket, fd);
+    r = pass_send(socket, &fd, 1);
     if (r < 0)
         ring_close(ring);
     else
@@ -66,27 +55,12 @@ int ring_open(struct ring **ret, int socket)
     return r;
 }
 
-static int receive(int socket)
-{
-    struct iovec v = { (char[1]){ 0 }, 1 };
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-    ssize_t n;
-    int fd;
-    while ((n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
-        ;
-    const struct cmsghdr *c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-        return n < 0 ? -errno : -ECONNRESET;
-    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    return fd;
-}
-
 int ring_accept(struct ring **ret, int socket)
 {
-    cleanup(closep) int fd = receive(socket);
-    if (fd < 0)
-        return fd;
+    cleanup(closep) int fd = -1;
+    ssize_t n = pass_receive(socket, &fd, 1);
+    if (n != 1)
+        return n < 0 ? (int)n : -ECONNRESET;
     int r = map(ret, fd);
     if (r >= 0) /* what a handler forks has no business here */
         madvise(*ret, sizeof(struct ring), MADV_DONTFORK);

@@ -37,6 +37,8 @@ void link_send_hello(struct worker_link *l, struct now now)
     m.hello.n_pools = link_tell_loads(l, loads);
     m.hello.handlers = (struct handler_info *)l->o.handlers;
     m.hello.n_handlers = l->o.n_handlers;
+    m.hello.notices = (struct str *)l->o.notices;
+    m.hello.n_notices = l->o.n_notices;
     m.hello.held = held;
     m.hello.n_held = list_held(l, held);
     m.hello.draining = l->draining;

@@ -37,6 +37,8 @@ static const struct option_def table[] = {
     { "http-allow", "LIST",
       "addresses that the handler http may reach though they are local: loopback, link-local",
       OPTION_TEXT, AT(http_allow), 0, 0, NULL, false },
+    { "modules", "DIR", "where modules with more handlers are (" TERN_LIBDIR_MODULES ")", OPTION_TEXT, AT(modules), 0, 0,
+      NULL, false },
     { "jobs-per-child", "N", "a process is replaced after so many jobs; 0: never (1000)",
       OPTION_NUMBER, AT(jobs_per_child), 0, INT64_MAX / 2, NULL, false },
     { "drain", "DUR", "on TERM, what runs may go on for so long (60s)", OPTION_DURATION, AT(drain),
@@ -139,8 +141,16 @@ static int check_level(struct worker_options *o, char **ret_error)
     return 0;
 }
 
+static void name_modules(struct worker_options *o)
+{
+    o->modules_named = o->modules != NULL;
+    if (!o->modules)
+        o->modules = xstrdup(TERN_LIBDIR_MODULES);
+}
+
 static int check(struct worker_options *o, char **ret_error)
 {
+    name_modules(o);
     *ret_error = address_check(o->broker, o->insecure_loopback);
     if (*ret_error)
         return -EINVAL;

@@ -8,13 +8,14 @@
 #include "proto/words.h"
 
 struct worker_options {
-    char *broker, *name, *queues, *handlers, *http_allow, *config, *log_level; /* owned */
+    char *broker, *name, *queues, *handlers, *http_allow, *modules, *config, *log_level; /* owned */
     int64_t slots[N_POOLS];
     int64_t drain;          /* ms */
     int64_t jobs_per_child; /* 0: never recycled */
     bool no_exec, insecure_loopback, help, version;
 
     /* made of the above */
+    bool modules_named;     /* or `modules` is the default */
     char *host;             /* owned */
     struct str *queue_list; /* owned; views into queues */
     size_t n_queues;        /* 0: all */
