@@ -3,6 +3,7 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_await \
 	%D%/test_broker \
 	%D%/test_broker_change \
 	%D%/test_broker_children \
@@ -227,6 +228,7 @@ STATIC_TESTS = \
 EXTRA_DIST += \
 	$(STATIC_TESTS) \
 	$(FLOW_TESTS) \
+	%D%/await_rig.h \
 	%D%/bench/README.md \
 	%D%/bench/compare \
 	%D%/bench/curves.py \

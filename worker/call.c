@@ -40,8 +40,9 @@ static void say_failed(const struct tern_job *j, int r, struct outcome *ret)
 {
     const char *error = error_of(j, r);
     ret->ending = ENDING_FAILED;
-    ret->reason = j->past_limit ? REASON_TIME_LIMIT : REASON_HANDLER_ERROR;
-    ret->for_good = j->error && j->for_good && !j->past_limit;
+    bool past_limit = __atomic_load_n(&j->past_limit, __ATOMIC_RELAXED);
+    ret->reason = past_limit ? REASON_TIME_LIMIT : REASON_HANDLER_ERROR;
+    ret->for_good = j->error && j->for_good && !past_limit;
     ret->error = str_of(error ? error : "the handler returned a number that is no errno");
 }
 

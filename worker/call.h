@@ -7,14 +7,12 @@
 #include "proto/message.h"
 #include "worker/handler.h"
 
-struct coroutine;
-
 struct tern_job {
     const struct run_job *job;   /* borrowed */
     int64_t deadline_ms;         /* monotonic; NEVER */
     int stop;                    /* set by another thread or a signal handler: only through __atomic builtins */
-    bool past_limit;             /* the handler was told that its time is over */
-    struct coroutine *coroutine; /* borrowed; NULL outside the loop pool */
+    bool past_limit;             /* the handler was told that its time is over; likewise */
+    bool on_loop;                /* it may await */
     struct buf result;           /* owned */
     bool result_set;
     struct buf output;           /* owned: marked chunks, proto/output.h */

@@ -24,7 +24,7 @@ void coroutine_arena_free(struct coroutine_arena *a);
 
 /* f(arg) begins at the first resume. -ENOMEM, -EAGAIN: all in use. */
 int coroutine_new(struct coroutine **ret, struct coroutine_arena *a, void (*f)(void *arg), void *arg);
-/* One that has ended, or not begun. */
+/* One that has ended, or not begun; one that is suspended is given up where it stands. Not from within a coroutine. */
 void coroutine_free(struct coroutine *c);
 /* Runs it until it suspends or ends; true while there is more to come. Not from within a coroutine.
  * */

@@ -63,6 +63,34 @@ int tern_await_ms(struct tern_job *job, int64_t ms);
 /* Awaits a descriptor: POLLIN and/or POLLOUT as in poll(2). Returns the events that came, or -errno. */
 int tern_await_fd(struct tern_job *job, int fd, int events);
 
+/* ---- several things at once -------------------------------------------------------------------- */
+
+/* A function that runs at the same time as the one that started it, on a coroutine of its own on the same thread: each
+ * goes on while the others await, so that what they share needs no lock. It may do with the job what the handler may.
+ * What a job starts ends with it: when the handler returns, its tasks are told to stop (their awaits return -ECANCELED)
+ * and the job has ended only once they have. */
+struct tern_task;
+
+/* Calls function(job, arg) soon, in any case. What arg points to must stand until it has returned: a handler whose tasks
+ * have something on its stack calls tern_end_all before it returns. A task costs what a job costs, about 8 KiB. ret: its
+ * handle, which stays good until tern_end or until the handler has returned; NULL where none is wanted. 0, -ECANCELED, or
+ * -EAGAIN: the loop has 10,000 tasks already. */
+int tern_start(struct tern_job *job, struct tern_task **ret, int (*function)(struct tern_job *job, void *arg), void *arg);
+
+/* Awaits all of n tasks: 0, or as soon as one has failed (returned a negative number), what that returned: of several
+ * the first in the array. The others go on. Of a task only one at a time may await the end: -EBUSY; itself: -EDEADLK. */
+int tern_await_all(struct tern_job *job, struct tern_task *const *tasks, size_t n);
+/* Awaits the first of n tasks (1 to 10,000) to end, however it did: its place in the array. */
+int tern_await_any(struct tern_job *job, struct tern_task *const *tasks, size_t n);
+/* What its function returned; -EINPROGRESS until it has. */
+int tern_task_result(const struct tern_task *task);
+/* Has its awaits end early. Nothing happens when it has ended. */
+void tern_task_stop(struct tern_task *task);
+/* Stops it, waits until it has ended (even past the job's own end), and frees the handle. What its function returned. */
+int tern_end(struct tern_job *job, struct tern_task *task);
+/* The same of all tasks of the job, also of those without a handle. By the handler itself: -EDEADLK in a task. */
+int tern_end_all(struct tern_job *job);
+
 /* ---- modules ----------------------------------------------------------------------------------- */
 
 /* A function of a module that an async handler of the same module has a process of the pool compute. It is called as a

@@ -3,6 +3,7 @@
 #include "worker/job_log.h"
 #include "worker/job_text.h"
 #include "worker/loop_await.h"
+#include "worker/loop_start.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ int64_t tern_time_left_ms(const struct tern_job *job)
         return INT64_MAX;
     int64_t left_ms = job->deadline_ms - clock_now().mono_ms;
     if (left_ms <= 0)
-        ((struct tern_job *)(uintptr_t)job)->past_limit = true;
+        __atomic_store_n(&((struct tern_job *)(uintptr_t)job)->past_limit, true, __ATOMIC_RELAXED);
     return max_i64(0, left_ms);
 }
 
@@ -90,10 +91,32 @@ int tern_fail_for_good(struct tern_job *job, const char *format, ...)
 
 int tern_await_ms(struct tern_job *job, int64_t ms)
 {
-    return job->coroutine ? loop_await_ms(job, ms) : -EOPNOTSUPP;
+    return job->on_loop ? loop_await_ms(job, ms) : -EOPNOTSUPP;
 }
 
 int tern_await_fd(struct tern_job *job, int fd, int events)
 {
-    return job->coroutine ? loop_await_fd(job, fd, events) : -EOPNOTSUPP;
+    return job->on_loop ? loop_await_fd(job, fd, events) : -EOPNOTSUPP;
 }
+
+int tern_start(struct tern_job *job, struct tern_task **ret, int (*function)(struct tern_job *, void *), void *arg)
+{
+    return job->on_loop ? loop_start(job, ret, function, arg) : -EOPNOTSUPP;
+}
+
+int tern_await_all(struct tern_job *job, struct tern_task *const *tasks, size_t n)
+{
+    return job->on_loop ? loop_await_all(job, tasks, n) : -EOPNOTSUPP;
+}
+
+int tern_await_any(struct tern_job *job, struct tern_task *const *tasks, size_t n)
+{
+    return job->on_loop ? loop_await_any(job, tasks, n) : -EOPNOTSUPP;
+}
+
+int tern_end(struct tern_job *job, struct tern_task *task)
+{
+    return job->on_loop ? loop_end(job, task) : -EOPNOTSUPP;
+}
+
+int tern_end_all(struct tern_job *job) { return job->on_loop ? loop_end_all(job) : -EOPNOTSUPP; }

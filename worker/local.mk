@@ -49,8 +49,14 @@ libworker_la_SOURCES = \
 	%D%/loop.h \
 	%D%/loop_await.c \
 	%D%/loop_await.h \
+	%D%/loop_blocked.c \
+	%D%/loop_blocked.h \
 	%D%/loop_curl.c \
 	%D%/loop_curl.h \
+	%D%/loop_start.c \
+	%D%/loop_start.h \
+	%D%/loop_strand.c \
+	%D%/loop_strand.h \
 	%D%/loop_task.c \
 	%D%/loop_task.h \
 	%D%/mailbox.c \

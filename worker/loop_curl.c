@@ -30,7 +30,7 @@ enum transfer_state { TRANSFER_IN_LINE, TRANSFER_OPENING, TRANSFER_OPEN, TRANSFE
 struct transfer {
     struct link link;
     struct loop_curl *curl;
-    struct loop_task *t;
+    struct strand *s;
     CURL *easy;
     enum transfer_state state;
     CURLcode result;
@@ -157,7 +157,7 @@ static void transfer_begin(struct transfer *x)
         return;
     note_open(x, TRANSFER_DONE);
     x->result = CURLE_FAILED_INIT;
-    loop_task_wake(x->t);
+    strand_wake(x->s);
 }
 
 static void take_done(struct loop_curl *c)
@@ -170,7 +170,7 @@ static void take_done(struct loop_curl *c)
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &of_easy);
         struct transfer *x = of_easy;
         transfer_done(x, m->data.result);
-        loop_task_wake(x->t);
+        strand_wake(x->s);
     }
 }
 
@@ -236,9 +236,9 @@ static struct loop_curl *curl_of(struct looper *l)
     return l->curl = c;
 }
 
-static void transfer_init(struct transfer *x, struct loop_curl *c, struct loop_task *t, CURL *easy)
+static void transfer_init(struct transfer *x, struct loop_curl *c, struct strand *s, CURL *easy)
 {
-    *x = (struct transfer){ .curl = c, .t = t, .easy = easy, .state = TRANSFER_IN_LINE };
+    *x = (struct transfer){ .curl = c, .s = s, .easy = easy, .state = TRANSFER_IN_LINE };
     list_init(&x->link);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, sockopt_function);
@@ -250,17 +250,17 @@ static void transfer_init(struct transfer *x, struct loop_curl *c, struct loop_t
 
 int loop_await_curl(struct tern_job *j, CURL *easy, CURLcode *ret)
 {
-    struct loop_task *t = loop_task_of(j);
-    int r = loop_task_may_wait(t);
-    struct loop_curl *c = r == 0 ? curl_of(t->looper) : NULL;
+    struct strand *s = strand_of(j);
+    int r = strand_may_wait(s);
+    struct loop_curl *c = r == 0 ? curl_of(s->job->looper) : NULL;
     if (r < 0 || !c)
         return r < 0 ? r : -ENOMEM;
     struct transfer x;
-    transfer_init(&x, c, t, easy);
+    transfer_init(&x, c, s, easy);
     list_add_tail(&c->line, &x.link);
     kick(c);
     while (r == 0 && x.state != TRANSFER_DONE)
-        r = loop_task_wait(t);
+        r = strand_wait(s);
     if (x.state != TRANSFER_DONE)
         transfer_give_up(&x);
     if (r == 0)

@@ -1,12 +1,12 @@
-/* loop_task.h - a job on the loop: a coroutine, what it waits for, and the thread's side of the
- * loop pool.
+/* loop_task.h - a job on the loop: its strands, and the thread's side of the loop pool.
  *
- * All of it belongs to the loop's thread, but for what says otherwise. A coroutine waits for one
- * thing at a time, so timers, polls and transfers can never outlive their job. */
+ * All of it belongs to the loop's thread, but for what says otherwise. A strand waits for one thing at a time, and a job
+ * ends only once all its strands have: so timers, polls and transfers can never outlive it. */
 #ifndef TERN_LOOP_TASK_H
 #define TERN_LOOP_TASK_H
 
-#include "worker/coroutine.h"
+#include "worker/loop_blocked.h"
+#include "worker/loop_strand.h"
 #include "worker/task.h"
 
 #include <uv.h>
@@ -19,47 +19,41 @@ struct looper {
     struct coroutine_arena *arena; /* owned */
     struct loop_task **running;    /* owned: by number of their slot */
     size_t n_running, n_slots;
+    size_t n_tasks;                /* that jobs have started, and that have not ended */
+    struct strand *current;        /* what runs; NULL between two */
+    struct link ready;             /* strands that are to be resumed */
+    uv_idle_t kick;                /* runs while there are any */
     struct mailbox ended;          /* to the link's thread: tasks */
     struct loop_curl *curl;        /* owned; NULL before the first transfer */
+    struct loop_busy busy;
     bool closing;
-    /* Which job has the thread, since when (0: none): read by the link's thread, only through
-     * __atomic builtins. */
-    uint64_t busy_job;
-    int64_t busy_since_us;
 };
 
+/* So many tasks may all jobs of the loop have at a time. */
+#define LOOP_TASKS_MAX 10000u
+
 struct loop_task {
-    struct task task;            /* first: cast back from its mail */
-    struct looper *looper;       /* borrowed */
-    struct coroutine *coroutine; /* owned */
-    uv_timer_t timer;            /* of tern_await_ms; closed with the task */
-    bool waiting, told;          /* suspended in an await; told to stop */
-    bool warned;                 /* that it blocks the loop */
-    unsigned refused_awaits;
+    struct task task;      /* first: cast back from its mail */
+    struct looper *looper; /* borrowed */
+    struct strand strand;  /* the handler's own */
+    struct link tasks;     /* owned: struct tern_task, those that have ended too while their handle is kept */
+    size_t n_tasks;        /* that have not ended */
+    bool joining;          /* its handler has returned, and waits for them */
+    bool is_deaf;          /* a task of it was given up, as it does not hear that it should stop */
     int64_t began_us, cpu_us;
 };
 
-/* A handler that has the thread for longer is named in the log. */
-#define LOOP_BLOCKED_US 100000
-
 /* Runs the handler until its first await. */
 void loop_task_begin(struct looper *l, struct loop_task *t);
-/* Ends its await early, and every later one at once. */
+/* Ends the awaits of all its strands early, and every later one at once. */
 void loop_task_tell_stop(struct loop_task *t);
 /* Drops it where it stands. */
 void loop_task_drop(struct loop_task *t);
 
-/* For the awaits, within the coroutine. */
-static inline struct loop_task *loop_task_of(struct tern_job *j)
+/* For the awaits, within a coroutine: the strand that runs. */
+static inline struct strand *strand_of(struct tern_job *j)
 {
-    return container_of(j, struct loop_task, task.call);
+    return container_of(j, struct loop_task, task.call)->looper->current;
 }
-/* 0, or -ECANCELED: the job should stop, and waits for nothing any more. */
-int loop_task_may_wait(struct loop_task *t);
-/* Waits for loop_task_wake. 0, or -ECANCELED when it was told to stop instead. */
-int loop_task_wait(struct loop_task *t);
-
-/* From a callback of the loop, never from one of curl's. Nothing happens when it does not wait. */
-void loop_task_wake(struct loop_task *t);
 
 #endif

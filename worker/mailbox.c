@@ -36,6 +36,8 @@ bool mailbox_put(struct mailbox *b, struct mail *m)
     return !top;
 }
 
+void mailbox_wake(struct mailbox *b) { wake(b->fd); }
+
 struct mail *mailbox_take_all(struct mailbox *b)
 {
     uint64_t ignored;

@@ -21,6 +21,8 @@ int mailbox_open(struct mailbox *b, bool with_fd);
 void mailbox_close(struct mailbox *b);
 /* From any thread. True when it was empty: who has no eventfd must wake the owner then. */
 bool mailbox_put(struct mailbox *b, struct mail *m);
+/* Wakes the owner, who finds nothing new. From any thread; for one with an eventfd. */
+void mailbox_wake(struct mailbox *b);
 /* By the owner: all there is, in order of arrival, linked by next; NULL when empty. */
 struct mail *mailbox_take_all(struct mailbox *b);
 

@@ -36,7 +36,7 @@ struct pool_loop {
     int gone_fd;              /* eventfd: the thread is at its end */
     struct loop_task **tasks; /* the link's: by number of their slot */
     uint64_t asked, seen;     /* for a sign of life, how often; as of when the loop last came by: through __atomic builtins */
-    uint64_t named_job;       /* the link's: the last that it said to block the loop */
+    struct loop_look look;    /* the link's */
 };
 
 /* ---- on the loop's thread --------------------------------------------------------------------- */
@@ -48,10 +48,12 @@ static void close_all(struct pool_loop *l)
     for (size_t i = 0; i < k->n_slots; i++)
         if (k->running[i])
             loop_task_tell_stop(k->running[i]);
+    strand_resume_ready(k); /* they clean up */
     for (size_t i = 0; i < k->n_slots; i++)
         if (k->running[i])
             loop_task_drop(k->running[i]);
     loop_curl_close(TAKE(k->curl));
+    uv_close((uv_handle_t *)&k->kick, NULL);
     uv_close((uv_handle_t *)&l->wake, NULL);
 }
 
@@ -138,12 +140,15 @@ static int open_loop(struct pool_loop *l)
         return r;
     r = uv_async_init(&l->looper.uv, &l->wake, on_wake);
     l->wake.data = l;
+    uv_idle_init(&l->looper.uv, &l->looper.kick);
+    l->looper.kick.data = &l->looper;
     if (r == 0)
         r = thread_start(l);
     if (r == 0)
         return 0;
     if (l->wake.loop)
         uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->looper.kick, NULL);
     uv_run(&l->looper.uv, UV_RUN_DEFAULT);
     uv_loop_close(&l->looper.uv);
     return r;
@@ -153,7 +158,9 @@ static int loop_pool_open(struct pool *p)
 {
     size_t n = p->options.slots + p->options.stuck_max;
     struct pool_loop *l = xcalloc(1, sizeof *l);
+    l->look.at_ms = NEVER;
     l->looper.n_slots = n;
+    list_init(&l->looper.ready);
     l->looper.running = xcalloc(n, sizeof(struct loop_task *));
     l->tasks = xcalloc(n, sizeof(struct loop_task *));
     l->looper.ended.fd = l->orders.fd = -1;
@@ -162,7 +169,7 @@ static int loop_pool_open(struct pool *p)
     if (r == 0)
         r = mailbox_open(&l->looper.ended, true);
     if (r == 0)
-        r = coroutine_arena_new(&l->looper.arena, n);
+        r = coroutine_arena_new(&l->looper.arena, n + LOOP_TASKS_MAX);
     if (r == 0)
         r = open_loop(l);
     if (r < 0)
@@ -201,16 +208,16 @@ static void loop_pool_close(struct pool *p)
     free_all(l);
 }
 
-/* Names a job that has the thread for too long while it still has it; once it gives it back, the
- * loop says how long. */
-static void name_blocker(struct pool_loop *l)
+/* Names a handler that has the thread for too long while it still has it; once it gives it back, the loop says how long. */
+static int64_t name_blocker(struct pool *p, struct now now)
 {
-    int64_t since_us = __atomic_load_n(&l->looper.busy_since_us, __ATOMIC_ACQUIRE);
-    uint64_t job = __atomic_load_n(&l->looper.busy_job, __ATOMIC_RELAXED);
-    if (!since_us || job == l->named_job || clock_mono_us() - since_us < LOOP_BLOCKED_US)
-        return;
-    l->named_job = job;
-    log_warning("event=loop-is-blocked job=%" PRIu64, job);
+    struct pool_loop *l = p->state;
+    size_t slot;
+    int64_t ms;
+    if (loop_blocked_look(&l->look, &l->looper.busy, now, &slot, &ms) && l->tasks[slot])
+        log_warning("event=loop-is-blocked job=%" PRIu64 " handler=%s ms=%" PRId64, tern_job_id(&l->tasks[slot]->task.call),
+                    l->tasks[slot]->task.handler->name, ms);
+    return l->look.at_ms;
 }
 
 static int loop_pool_begin(struct pool *p, struct slot *s, struct now now)
@@ -229,7 +236,6 @@ static int loop_pool_begin(struct pool *p, struct slot *s, struct now now)
     assert(t->task.number < l->looper.n_slots && !l->tasks[t->task.number]);
     l->tasks[t->task.number] = t;
     send_order(l, (struct order){ .what = ORDER_BEGIN, .number = t->task.number, .task = t });
-    name_blocker(l);
     return 0;
 }
 
@@ -237,7 +243,6 @@ static void loop_pool_tell_stop(struct pool *p, struct slot *s)
 {
     struct pool_loop *l = p->state;
     size_t i = pool_slot_index(p, s);
-    name_blocker(l);
     if (!l->tasks[i])
         return;
     call_tell_stop(&l->tasks[i]->task.call); /* at once, for a handler that asks */
@@ -249,7 +254,7 @@ static int loop_pool_fd(const struct pool *p) { return ((struct pool_loop *)p->s
 static void loop_pool_on_readable(struct pool *p, struct now now)
 {
     struct pool_loop *l = p->state;
-    name_blocker(l);
+    loop_blocked_asked(&l->look, now);
     for (struct mail *m = mailbox_take_all(&l->looper.ended), *next; m; m = next) {
         next = m->next;
         struct loop_task *t = (struct loop_task *)m;
@@ -283,4 +288,5 @@ const struct pool_kind_ops pool_loop_ops = {
     .on_readable = loop_pool_on_readable,
     .ask_alive = loop_pool_ask_alive,
     .is_alive = loop_pool_is_alive,
+    .tick = name_blocker,
 };
