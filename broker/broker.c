@@ -109,7 +109,9 @@ static int load(struct broker *b, struct now now)
     list_init(&b->any_waits);
     list_init(&b->moving_waits);
     list_init(&b->moving_changes);
-    int r = classes_load(&b->classes, b->store);
+    for (size_t i = 0; i < b->options.shared.n; i++)
+        b->options.shared.at[i].held = 0; /* the leases say again what is held */
+    int r = classes_load(&b->classes, b->store, &b->options.shared);
     if (r >= 0)
         r = store_each_lease(b->store, load_lease, &loading);
     b->next_due_ms = store_next_due(b->store);

@@ -25,6 +25,7 @@ struct broker_options {
     int disk_busy_percent;      /* from here on submits get `busy: disk` */
     int64_t own_uid;            /* whose processes are admins, beside root */
     int64_t worker_uid;         /* who may be a worker, and is no admin; -1: nobody else */
+    struct amounts shared;      /* what all workers share; its names and places are borrowed */
     uint64_t seed;              /* of the jitter */
     const char *software;       /* static: name and version */
     /* Hands a query to the reader; -EBUSY when it has too many. NULL: queries are refused (simulation). */

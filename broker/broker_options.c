@@ -12,6 +12,22 @@
 #define WORKER_USER "tern-worker"
 #define FIELD_AT(field) offsetof(struct program_options, field)
 
+static int add_amount(void *field, const char *text, char **ret_error)
+{
+    struct str name;
+    int64_t total;
+    int r = amount_read(text, &name, &total, ret_error);
+    if (r >= 0 && (str_is(name, "host") || str_is(name, "worker"))) {
+        *ret_error = xasprintf("\"%s\": host and worker are labels that every worker has", text);
+        return -EINVAL;
+    }
+    if (r >= 0 && amounts_add(field, name, total) < 0) {
+        *ret_error = xasprintf("\"%s\": a broker may have at most %u resources", text, LIMIT_AMOUNTS);
+        return -EINVAL;
+    }
+    return r;
+}
+
 static const struct option_def table[] = {
     { "listen", "ADDRESS", "where clients and workers connect: ipc:///PATH or tcp://HOST:PORT", OPTION_TEXT,
       FIELD_AT(listen), 0, 0, NULL, false },
@@ -32,6 +48,8 @@ static const struct option_def table[] = {
       FIELD_AT(ballast), 0, INT64_MAX / 2, NULL, false },
     { "worker-user", "USER", "may be a worker, beside root and the broker's own user (tern-worker, where there is one)", OPTION_TEXT,
       FIELD_AT(worker_user), 0, 0, NULL, false },
+    { "resource", "NAME=N", "of this, jobs that --need it can hold so much at a time, on all workers together",
+      OPTION_CALL, FIELD_AT(shared), 0, 0, add_amount, false },
     { "insecure-loopback", NULL, "allow tcp://127.0.0.1 without keys: every local user is an admin then", OPTION_FLAG,
       FIELD_AT(insecure_loopback), 0, 0, NULL, false },
     { "log-level", "LEVEL", "error, warning, info or debug (info)", OPTION_TEXT, FIELD_AT(log_level), 0, 0, NULL, false },
@@ -51,7 +69,11 @@ static void set_defaults(struct program_options *o)
     };
 }
 
-void program_options_fini(struct program_options *o) { options_fini(table, o); }
+void program_options_fini(struct program_options *o)
+{
+    options_fini(table, o);
+    amounts_fini(&o->shared);
+}
 
 /* The file that was named must be there; the default one may be missing. */
 static int load_config(const struct option_group *group, int argc, char **argv, char **ret_error)

@@ -2,6 +2,7 @@
 #ifndef TERN_BROKER_OPTIONS_H
 #define TERN_BROKER_OPTIONS_H
 
+#include "broker/needs.h"
 #include "proto/base/options.h"
 
 struct program_options {
@@ -11,6 +12,7 @@ struct program_options {
     int64_t keep_finished, disk_busy;
     int64_t max_payload, ballast;              /* bytes */
     bool insecure_loopback, help, version;
+    struct amounts shared;                     /* --resource */
 };
 
 /* 1: go on; 0: help or version was printed; < 0: an error was printed, -EINVAL of usage, -EBADMSG of the configuration. */

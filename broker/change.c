@@ -68,8 +68,8 @@ const char *change_cancel(struct broker *b, const struct job_row *j, struct now 
 /* A job that was under suspicion goes on in its ordinary class. */
 static struct class *unsuspected(struct broker *b, struct class *c)
 {
-    struct class_key k = { str_of(c->queue->name), str_of(c->handler), str_of(c->program), c->tag, c->tag_unset, false,
-                           c->isolated };
+    struct class_key k = class_key(c);
+    k.suspect = false;
     struct class *class = c;
     int r = c->suspect ? classes_intern(&b->classes, b->store, &k, &class) : 0;
     if (r < 0 && r != -E2BIG)

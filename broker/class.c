@@ -8,8 +8,9 @@
 /* The parts of a key with a byte between them that none of them can hold. */
 static char *key_text(const struct class_key *k)
 {
-    return xasprintf("%.*s\n%.*s\n%.*s\n%d\n%d%d%d", (int)k->queue.n, k->queue.p, (int)k->handler.n, k->handler.p,
-                     (int)k->program.n, k->program.p ? k->program.p : "", (int)k->tag, k->tag_unset, k->suspect, k->isolated);
+    return xasprintf("%.*s\n%.*s\n%.*s\n%d\n%d%d%d\n%.*s", (int)k->queue.n, k->queue.p, (int)k->handler.n, k->handler.p,
+                     (int)k->program.n, k->program.p ? k->program.p : "", (int)k->tag, k->tag_unset, k->suspect, k->isolated,
+                     (int)k->needs.n, k->needs.n ? k->needs.p : "");
 }
 
 struct queue *classes_find_queue(const struct classes *c, struct str name)
@@ -40,6 +41,7 @@ static struct class *add(struct classes *c, uint32_t id, const struct class_key 
     class->suspect = k->suspect;
     class->isolated = k->isolated;
     class->measure = measures_intern(&c->measures, k->handler, k->program);
+    needs_init(&class->needs, k->needs, c->shared);
     size_t before = c->cap;
     c->all = grow_array(c->all, &c->cap, id, sizeof(struct class *));
     memset(c->all + before, 0, (c->cap - before) * sizeof(struct class *));
@@ -52,7 +54,8 @@ static struct class *add(struct classes *c, uint32_t id, const struct class_key 
 
 static void load_class(void *ctx, const struct class_row *row)
 {
-    struct class_key k = { row->queue, row->handler, row->program, row->tag, row->tag_unset, row->suspect, row->isolated };
+    struct class_key k = { row->queue, row->handler, row->program, row->tag, row->tag_unset, row->suspect, row->isolated,
+                           row->needs };
     struct class *class = add(ctx, row->id, &k);
     memcpy(class->jobs, row->jobs, sizeof class->jobs);
     class->more = class->jobs[STATE_QUEUED] > 0;
@@ -63,9 +66,9 @@ static void load_paused(void *ctx, struct str name)
     classes_queue(ctx, name)->paused = true;
 }
 
-int classes_load(struct classes *c, struct store *s)
+int classes_load(struct classes *c, struct store *s, const struct amounts *shared)
 {
-    *c = (struct classes){ 0 };
+    *c = (struct classes){ .shared = shared };
     int r = measures_load(&c->measures, s);
     if (r >= 0)
         r = store_each_class(s, load_class, c);
@@ -80,6 +83,7 @@ void classes_fini(struct classes *c)
             continue;
         free(class->handler);
         free(class->program);
+        needs_fini(&class->needs);
         free(class->heads);
         free(class->eligible);
         free(class);
@@ -99,7 +103,8 @@ void classes_fini(struct classes *c)
 static bool has_key(const struct class *c, const struct class_key *k)
 {
     return c->tag == k->tag && c->tag_unset == k->tag_unset && c->suspect == k->suspect && c->isolated == k->isolated &&
-           str_is(k->queue, c->queue->name) && str_is(k->handler, c->handler) && (c->program ? k->program.p && str_is(k->program, c->program) : !k->program.p);
+           str_is(k->queue, c->queue->name) && str_is(k->handler, c->handler) && str_equal(k->needs, str_of(c->needs.text)) &&
+           (c->program ? k->program.p && str_is(k->program, c->program) : !k->program.p);
 }
 
 static struct class *find(struct classes *c, const struct class_key *key)
@@ -122,10 +127,11 @@ int classes_intern(struct classes *c, struct store *s, const struct class_key *k
         shared.program = STR_UNSET;
         return classes_intern(c, s, &shared, ret);
     }
-    if (c->n >= 2 * LIMIT_CLASSES)
+    if (c->n >= (key->needs.n ? LIMIT_CLASSES : 2 * LIMIT_CLASSES))
         return -E2BIG;
     struct class_row row = { .queue = key->queue, .handler = key->handler, .program = key->program, .tag = key->tag,
-                             .tag_unset = key->tag_unset, .suspect = key->suspect, .isolated = key->isolated };
+                             .tag_unset = key->tag_unset, .suspect = key->suspect, .isolated = key->isolated,
+                             .needs = key->needs };
     uint32_t id;
     int r = store_add_class(s, &row, &id);
     if (r < 0)
@@ -134,10 +140,16 @@ int classes_intern(struct classes *c, struct store *s, const struct class_key *k
     return 0;
 }
 
+struct class_key class_key(const struct class *c)
+{
+    return (struct class_key){ str_of(c->queue->name), str_of(c->handler), str_of(c->program), c->tag,
+                               c->tag_unset, c->suspect, c->isolated, str_of(c->needs.text) };
+}
+
 int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret)
 {
-    struct class_key k = { str_of(of->queue->name), str_of(of->handler), str_of(of->program), of->tag,
-                           of->tag_unset, true, of->isolated };
+    struct class_key k = class_key(of);
+    k.suspect = true;
     return classes_intern(c, s, &k, ret);
 }
 

@@ -1,9 +1,10 @@
-/* class.h - jobs that are alike to dispatch: one (queue, handler, tag, program, suspect, isolated) each, with a short look-ahead
- * on what waits. The jobs themselves are in the store. */
+/* class.h - jobs that are alike to dispatch: one (queue, handler, tag, program, needs, suspect, isolated) each, with a short
+ * look-ahead on what waits. The jobs themselves are in the store. */
 #ifndef TERN_CLASS_H
 #define TERN_CLASS_H
 
 #include "broker/measure.h"
+#include "broker/needs.h"
 
 struct queue {
     char *name;            /* owned */
@@ -25,6 +26,7 @@ struct class {
     struct queue *queue;  /* borrowed */
     char *handler;        /* owned */
     char *program;        /* owned; NULL but for commands */
+    struct needs needs;
     enum tag tag;
     bool tag_unset;       /* the handler's own tag counts */
     bool suspect;         /* jobs under which a worker was lost */
@@ -48,6 +50,7 @@ struct class {
 };
 
 struct classes {
+    const struct amounts *shared; /* borrowed: the broker's amounts; NULL: it has none */
     struct strmap by_key;   /* of struct class, borrowed from `all` */
     struct strmap queues;   /* of struct queue, owned */
     struct class **all;     /* owned, by id - 1; places may be NULL */
@@ -56,19 +59,22 @@ struct classes {
     struct class *last;     /* the one that was interned last: mostly the next one too */
 };
 
-/* Reads classes, queues and counters. */
-int classes_load(struct classes *c, struct store *s);
+/* Reads classes, queues and counters. shared: borrowed, may be NULL. */
+int classes_load(struct classes *c, struct store *s, const struct amounts *shared);
 void classes_fini(struct classes *c);
 
 struct class_key {
     struct str queue, handler, program;
     enum tag tag;
     bool tag_unset, suspect, isolated;
+    struct str needs; /* as needs_read takes them; unset: none */
 };
-/* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class; -E2BIG when even that does not help. */
+/* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class, and nothing new is needed; -E2BIG when even that
+ * does not help. */
 int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret);
 /* The same class, but for suspects. */
 int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret);
+struct class_key class_key(const struct class *c);
 struct class *classes_get(const struct classes *c, uint32_t id);
 struct queue *classes_find_queue(const struct classes *c, struct str name);
 struct queue *classes_queue(struct classes *c, struct str name);

@@ -14,9 +14,12 @@
 
 /* ---- gates ------------------------------------------------------------------------------------ */
 
-static size_t prefetch(const struct class *c, size_t slots)
+/* An amount is held from the lease on: nobody fetches ahead what others could run with. */
+static size_t prefetch(const struct class *c, const struct worker *w, size_t slots)
 {
     if (c->suspect || c->runs < PREFETCH_RUNS_NEEDED || c->mean_wall_us >= PREFETCH_US)
+        return 0;
+    if (c->needs.n && needs_hold(&c->needs, w))
         return 0;
     double ahead = (double)slots * PREFETCH_US / (c->mean_wall_us < 1 ? 1 : c->mean_wall_us);
     return ahead > LIMIT_PREFETCH ? LIMIT_PREFETCH : (size_t)ahead;
@@ -37,7 +40,9 @@ static enum gate lasting_gate(const struct class *c, const struct worker *w, con
     if (!worker_serves_queue(w, c->queue->name))
         return GATE_QUEUE;
     *ret = worker_find_handler(w, c->handler);
-    return *ret ? GATE_OPEN : GATE_HANDLER;
+    if (!*ret)
+        return GATE_HANDLER;
+    return needs_unmet(&c->needs, w) ? GATE_NEEDS : GATE_OPEN;
 }
 
 /* The gates that open and close with every job. */
@@ -55,7 +60,9 @@ static enum gate passing_gate(const struct class *c, const struct worker *w, con
         return GATE_FULL;
     if (suspects_are_out(c, *ret_pool))
         return GATE_SUSPECT;
-    return p->leased < worker_pool_room(p) + prefetch(c, p->slots) ? GATE_OPEN : GATE_FULL;
+    if (needs_short(&c->needs, w))
+        return GATE_AMOUNT;
+    return p->leased < worker_pool_room(p) + prefetch(c, w, p->slots) ? GATE_OPEN : GATE_FULL;
 }
 
 enum gate dispatch_gate(const struct class *c, const struct worker *w, enum pool_kind *ret_pool)
@@ -211,6 +218,7 @@ static void fill(struct broker *b, struct heap *h, struct batch *batch)
         batch->classes[i] = c;
         w->pools[pool].leased++;
         c->n_leased++;
+        needs_take(&c->needs, w);
         class_pop_head(c);
         if (c->n_heads)
             sift_down(h, 0);
@@ -223,6 +231,7 @@ static struct lease *note(struct broker *b, struct batch *batch, size_t i, struc
     struct lease_order *o = &batch->orders[i];
     batch->workers[i]->pools[o->pool].leased--; /* lease_add counts it */
     batch->classes[i]->n_leased--;
+    needs_give(&batch->classes[i]->needs, batch->workers[i]);
     if (o->left)
         class_read_again(batch->classes[i]);
     if (!o->leased) {

@@ -18,9 +18,11 @@ enum gate {
     GATE_DRAINING,
     GATE_QUEUE,     /* it does not serve the queue */
     GATE_HANDLER,   /* it does not have the handler */
+    GATE_NEEDS,     /* it does not have what the jobs need */
     GATE_FORM,      /* the handler has no form for any pool */
     GATE_POOL_OFF,  /* the pool has no slots */
     GATE_SUSPECT,   /* few suspects at a time */
+    GATE_AMOUNT,    /* others hold of an amount what they need */
     GATE_FULL,      /* all slots, and what may be fetched ahead, are taken */
 };
 /* *ret_pool is set from GATE_POOL_OFF on. */

@@ -20,6 +20,7 @@ struct lease *lease_add(struct broker *b, const struct job_row *job, struct work
     idmap_put(&b->leases, job->id, l);
     w->pools[l->pool].leased++;
     l->class->n_leased++;
+    needs_take(&l->class->needs, w);
     l->started = job->started;
     w->pools[l->pool].started += l->started;
     return l;
@@ -42,6 +43,7 @@ static void drop(struct broker *b, struct lease *l)
     pool->leased--;
     pool->started -= l->started;
     l->class->n_leased--;
+    needs_give(&l->class->needs, l->worker);
     list_remove(&l->link);
     idmap_remove(&b->leases, l->job.id);
     free(l);

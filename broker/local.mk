@@ -23,6 +23,8 @@ libbroker_la_SOURCES = \
 	%D%/loop.h \
 	%D%/measure.c \
 	%D%/measure.h \
+	%D%/needs.c \
+	%D%/needs.h \
 	%D%/outbox.c \
 	%D%/outbox.h \
 	%D%/peer.c \

@@ -53,7 +53,8 @@ static struct broker_options core_options(const struct program_options *o, struc
         .heartbeat_ms = o->heartbeat, .lost_after_ms = o->lost_after,
         .retention_ms = o->retention, .keep_finished = (uint64_t)o->keep_finished,
         .max_payload_bytes = (uint64_t)o->max_payload, .disk_busy_percent = (int)o->disk_busy,
-        .own_uid = geteuid(), .worker_uid = o->worker_uid, .seed = random_seed(), .software = "tern-broker " PACKAGE_VERSION,
+        .shared = o->shared, .own_uid = geteuid(), .worker_uid = o->worker_uid, .seed = random_seed(),
+        .software = "tern-broker " PACKAGE_VERSION,
         .ask_reader = broker_loop_ask, .ctx = l,
     };
 }

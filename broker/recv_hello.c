@@ -27,6 +27,15 @@ static const char *why_bad_worker(const struct msg_hello *h)
         return "HELLO: a worker's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
     if (h->n_handlers > LIMIT_HANDLERS || h->n_queues > LIMIT_QUEUES || h->n_pools > N_POOLS)
         return "HELLO: too many handlers, queues or pools";
+    if (h->n_labels > LIMIT_LABELS || h->n_amounts > LIMIT_AMOUNTS)
+        return "HELLO: too many labels or amounts";
+    struct need label;
+    for (size_t i = 0; i < h->n_labels; i++)
+        if (need_read(h->labels[i], &label))
+            return "HELLO: a label must be NAME or NAME=VALUE, both 1 to 128 bytes of [A-Za-z0-9._:-]";
+    for (size_t i = 0; i < h->n_amounts; i++)
+        if (name_check(h->amounts[i].name, "amount"))
+            return "HELLO: an amount's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
     for (size_t i = 0; i < h->n_handlers; i++)
         if (name_check(h->handlers[i].name, "handler"))
             return "HELLO: a handler's name must be 1 to 128 bytes of [A-Za-z0-9._:-]";
@@ -52,11 +61,19 @@ static char *owner_text(int64_t uid)
     return uid < 0 ? xstrdup("local") : xasprintf("uid:%" PRId64, uid);
 }
 
+/* What a peer may use that an older broker would leave out without a word. */
+static const char *const capabilities[] = { CAPABILITY_CHILDREN, CAPABILITY_NEEDS };
+
 static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *gone, size_t n_gone,
                          uint64_t last_seq)
 {
     struct message m;
+    struct str can[ELEMENTS(capabilities)];
+    for (size_t i = 0; i < ELEMENTS(capabilities); i++)
+        can[i] = str_of(capabilities[i]);
     message_init(&m, MSG_WELCOME);
+    m.welcome.capabilities = can;
+    m.welcome.n_capabilities = ELEMENTS(can);
     m.welcome.version = PROTOCOL_VERSION;
     m.welcome.software = str_of(b->options.software);
     m.welcome.heartbeat_ms = (uint64_t)b->options.heartbeat_ms;
@@ -66,8 +83,6 @@ static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *g
     m.welcome.gone = gone;
     m.welcome.n_gone = n_gone;
     m.welcome.last_seq = last_seq;
-    m.welcome.capabilities = &(struct str){ CAPABILITY_CHILDREN, sizeof CAPABILITY_CHILDREN - 1 };
-    m.welcome.n_capabilities = 1;
     broker_send(b, p, &m);
 }
 
@@ -146,6 +161,13 @@ static void repeat_stops(struct worker *w)
     }
 }
 
+/* What its jobs hold of the amounts that it has just declared. */
+static void count_amounts(struct worker *w)
+{
+    list_each(link, &w->leases)
+        needs_take_own(&list_entry(link, struct lease, link)->class->needs, w);
+}
+
 static struct worker *find_or_add_worker(struct broker *b, const struct msg_hello *h, struct now now)
 {
     struct worker *w = strmap_find(&b->workers, h->instance);
@@ -170,6 +192,7 @@ static void welcome_worker(struct broker *b, struct peer *p, const struct msg_he
         broker_drop_peer(b, w->peer);
     }
     worker_describe(w, h);
+    count_amounts(w);
     free(w->owner);
     w->owner = xstrdup(p->owner);
     w->peer = p;

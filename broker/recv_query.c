@@ -2,6 +2,8 @@
  * is answered here. */
 #include "broker/recv.h"
 
+#include <stdio.h>
+
 #include "broker/ranges.h"
 
 void recv_query(struct broker *b, struct peer *p, const struct message *m, struct now now)
@@ -69,8 +71,42 @@ void recv_queues(struct broker *b, struct peer *p, const struct message *m, stru
 struct worker_texts {
     char instance[33];
     struct pool_load pools[N_POOLS];
-    struct str *queues, *handlers, *notices; /* owned */
+    struct str *queues, *handlers, *notices, *labels; /* owned; the labels' texts too */
+    size_t n_labels;
+    struct amount *amounts;                           /* owned */
 };
+
+static struct str label_text(const struct label *l)
+{
+    return str_of(l->value ? xasprintf("%s=%s", l->name, l->value) : xstrdup(l->name));
+}
+
+static void view_labels(const struct worker *w, struct worker_view *v, struct worker_texts *t)
+{
+    t->labels = xcalloc(w->labels.n, sizeof *t->labels);
+    t->n_labels = w->labels.n;
+    for (size_t i = 0; i < w->labels.n; i++)
+        t->labels[i] = label_text(&w->labels.at[i]);
+    t->amounts = xcalloc(w->amounts.n, sizeof *t->amounts);
+    for (size_t i = 0; i < w->amounts.n; i++)
+        t->amounts[i] = (struct amount){ str_of(w->amounts.at[i].name), (uint64_t)w->amounts.at[i].total,
+                                         (uint64_t)w->amounts.at[i].held };
+    v->labels = t->labels;
+    v->n_labels = w->labels.n;
+    v->amounts = t->amounts;
+    v->n_amounts = w->amounts.n;
+}
+
+static void texts_fini(struct worker_texts *t)
+{
+    for (size_t i = 0; i < t->n_labels; i++)
+        free((char *)t->labels[i].p);
+    free(t->notices);
+    free(t->labels);
+    free(t->amounts);
+    free(t->queues);
+    free(t->handlers);
+}
 
 static void view_worker(const struct worker *w, struct worker_view *v, struct worker_texts *t, struct now now)
 {
@@ -99,6 +135,7 @@ static void view_worker(const struct worker *w, struct worker_view *v, struct wo
         .handlers = t->handlers, .n_handlers = w->n_handlers,
         .heard_ago_ms = now.mono_ms - w->heard_mono_ms, .connected_ms = w->connected_wall_ms,
     };
+    view_labels(w, v, t);
 }
 
 /* A thousand workers may declare more names than a message holds: past this, workers are listed without theirs. */
@@ -114,6 +151,10 @@ static size_t names_cost(const struct worker_view *v)
         n += v->handlers[i].n + NAME_COST;
     for (size_t i = 0; i < v->n_notices; i++)
         n += v->notices[i].n + NAME_COST;
+    for (size_t i = 0; i < v->n_labels; i++)
+        n += v->labels[i].n + NAME_COST;
+    for (size_t i = 0; i < v->n_amounts; i++)
+        n += v->amounts[i].name.n + 2 * NAME_COST;
     return n;
 }
 
@@ -122,7 +163,7 @@ static size_t bound_names(struct worker_view *v, size_t before)
     size_t after = before + names_cost(v);
     if (after <= NAMES_BYTES)
         return after;
-    v->n_queues = v->n_handlers = v->n_notices = 0;
+    v->n_queues = v->n_handlers = v->n_notices = v->n_labels = v->n_amounts = 0;
     return before;
 }
 
@@ -144,11 +185,8 @@ void recv_workers(struct broker *b, struct peer *p, const struct message *m, str
     answer.worker_list.workers = views;
     answer.worker_list.n_workers = n;
     broker_send(b, p, &answer);
-    for (size_t i = 0; i < n; i++) {
-        free(texts[i].notices);
-        free(texts[i].queues);
-        free(texts[i].handlers);
-    }
+    for (size_t i = 0; i < n; i++)
+        texts_fini(&texts[i]);
 }
 
 /* ---- STATS ------------------------------------------------------------------------------------- */
@@ -163,7 +201,8 @@ static int64_t jobs_in(const struct broker *b, int state)
 
 void recv_stats(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
-    struct stat_value stats[N_STATES + 16];
+    struct stat_value stats[N_STATES + 16 + 2 * LIMIT_AMOUNTS];
+    char names[2 * LIMIT_AMOUNTS][LIMIT_NAME_BYTES + 32];
     size_t n = 0;
     for (int s = 0; s < N_STATES; s++)
         stats[n++] = (struct stat_value){ str_of(state_name(s)), jobs_in(b, s) };
@@ -185,6 +224,13 @@ void recv_stats(struct broker *b, struct peer *p, const struct message *m, struc
     };
     for (size_t i = 0; i < ELEMENTS(more); i++)
         stats[n++] = more[i];
+    for (size_t i = 0; i < b->options.shared.n; i++) {
+        const struct amount_held *a = &b->options.shared.at[i];
+        snprintf(names[2 * i], sizeof names[0], "resource_%s_total", a->name);
+        snprintf(names[2 * i + 1], sizeof names[0], "resource_%s_held", a->name);
+        stats[n++] = (struct stat_value){ str_of(names[2 * i]), a->total };
+        stats[n++] = (struct stat_value){ str_of(names[2 * i + 1]), a->held };
+    }
     struct message answer;
     message_init(&answer, MSG_STAT_LIST);
     answer.stat_list.req = m->stats.req;

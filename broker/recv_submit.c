@@ -57,7 +57,9 @@ static const char *check_texts(const struct job_spec *s)
         bad = "the program's name is too long";
     if (!bad && s->name.n > LIMIT_TEXT_BYTES)
         bad = "the job's name may have at most 1024 bytes";
-    return bad;
+    struct need needs[LIMIT_NEEDS];
+    size_t n;
+    return bad || !s->needs.n ? bad : needs_read(s->needs, needs, &n);
 }
 
 const char *submit_check(const struct broker *b, const struct job_spec *s, enum error_code *ret_code)
@@ -84,6 +86,7 @@ int submit_plan(struct broker *b, const struct job_spec *s, struct new_job *ret,
         .tag = s->tag == UNSET ? TAG_AUTO : (enum tag)s->tag,
         .tag_unset = s->tag == UNSET,
         .isolated = s->memory_bytes != UNSET && !str_is(s->handler, "exec"), /* of a command every pool can */
+        .needs = s->needs,
     };
     struct class *class;
     int r = classes_intern(&b->classes, b->store, &key, &class);
@@ -237,7 +240,7 @@ static void add(struct broker *b, struct peer *p, const struct msg_submit *m, st
         int r = submit_plan(b, &m->jobs[i], &jobs[i], now);
         if (r == -E2BIG)
             broker_send_error(b, p, m->req, CODE_REFUSED,
-                              "too many different queues and handlers: at most %u, use fewer names", 2 * LIMIT_CLASSES);
+                              "too many different queues, handlers and needs: at most %u, use fewer", 2 * LIMIT_CLASSES);
         if (r == -E2BIG || broker_failed(b, r))
             return;
     }

@@ -46,6 +46,41 @@ static void say_running(struct broker *b, struct because *y, const struct job_ro
         say(y, "cancel-asked", xstrdup("it has been asked to stop"));
 }
 
+static char *need_text(const struct class_need *n)
+{
+    return xasprintf("%.*s%s%.*s", (int)n->need.name.n, n->need.name.p, n->need.value.p ? "=" : "", (int)n->need.value.n,
+                     n->need.value.p ? n->need.value.p : "");
+}
+
+static char *short_text(const struct class_need *n, const struct worker *w)
+{
+    const struct amount_held *a = needs_amount(n, w);
+    cleanup(freep) char *text = need_text(n);
+    int64_t left = max_i64(a->total - a->held, 0);
+    if (n->shared)
+        return xasprintf("needs %s: %" PRId64 " of the broker's %" PRId64 " are free", text, left, a->total);
+    return xasprintf("needs %s: %" PRId64 " of the %" PRId64 " of worker %s are free", text, left, a->total, w->name);
+}
+
+/* What this worker has instead. */
+static char *has_text(const struct class_need *n, const struct worker *w)
+{
+    const struct amount_held *a = needs_amount(n, w);
+    const char *value;
+    if (a)
+        return xasprintf("%s%s has %" PRId64 " in all", n->shared ? "the broker" : "worker ", n->shared ? "" : w->name, a->total);
+    if (!needs_find_label(w, n->need.name, &value))
+        return xasprintf("worker %s has no label %.*s", w->name, (int)n->need.name.n, n->need.name.p);
+    return xasprintf("worker %s has %.*s%s%s", w->name, (int)n->need.name.n, n->need.name.p, value ? "=" : " without a value",
+                     value ? value : "");
+}
+
+static char *unmet_text(const struct class_need *n, const struct worker *w)
+{
+    cleanup(freep) char *text = need_text(n), *has = has_text(n, w);
+    return xasprintf("needs %s: %s", text, has);
+}
+
 static void say_gate(struct because *y, const struct class *c, const struct worker *w)
 {
     enum pool_kind pool = POOL_PROCESS;
@@ -66,6 +101,12 @@ static void say_gate(struct because *y, const struct class *c, const struct work
     case GATE_HANDLER:
         say(y, "no-handler", xasprintf("worker %s does not have the handler %s", w->name, c->handler));
         break;
+    case GATE_NEEDS:
+        say(y, "needs", unmet_text(needs_unmet(&c->needs, w), w));
+        break;
+    case GATE_AMOUNT:
+        say(y, "amount-held", short_text(needs_short(&c->needs, w), w));
+        break;
     case GATE_FORM:
         say(y, "no-form", xasprintf("the handler %s of worker %s has no form that a pool could run", c->handler, w->name));
         break;
@@ -80,6 +121,31 @@ static void say_gate(struct because *y, const struct class *c, const struct work
                                       w->pools[pool].leased, w->pools[pool].slots));
         break;
     }
+}
+
+static bool has_name(const struct class_need *n, const struct worker *w)
+{
+    const char *value;
+    return needs_amount(n, w) || needs_find_label(w, n->need.name, &value);
+}
+
+/* Where no connected worker meets a need, that says it. */
+static void say_need_of_all(struct broker *b, struct because *y, const struct class_need *n, size_t connected)
+{
+    const struct worker *other = NULL;
+    struct worker *w;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        if (w->peer && needs_can_meet(n, w))
+            return;
+        other = w->peer && has_name(n, w) ? w : other;
+    }
+    if (other) {
+        say(y, "needs", unmet_text(n, other));
+        return;
+    }
+    cleanup(freep) char *text = need_text(n);
+    say(y, "needs", xasprintf("needs %s: no connected worker has label %.*s; %zu worker%s connected", text,
+                              (int)n->need.name.n, n->need.name.p, connected, connected == 1 ? "" : "s"));
 }
 
 /* When no worker at all is in the way of a certain gate, one line says it better than many. */
@@ -98,6 +164,9 @@ static bool say_for_all(struct broker *b, struct because *y, const struct class 
         say(y, "no-handler", xasprintf("no connected worker has the handler %s", c->handler));
     else if (!serving)
         say(y, "queue-not-served", xasprintf("no connected worker serves the queue %s", c->queue->name));
+    else
+        for (size_t i = 0; i < c->needs.n; i++)
+            say_need_of_all(b, y, &c->needs.at[i], connected);
     return y->n > said;
 }
 

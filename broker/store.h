@@ -39,7 +39,7 @@ const char *store_error_text(const struct store *s);
 int store_commit(struct store *s);
 void store_rollback(struct store *s);
 
-/* ---- classes: (queue, handler, tag, program, suspect, isolated) -------------------------------- */
+/* ---- classes: (queue, handler, tag, program, needs, suspect, isolated) ------------------------- */
 
 struct class_row {
     uint32_t id;
@@ -47,6 +47,7 @@ struct class_row {
     enum tag tag;                       /* TAG_AUTO.. or -1 when the submitter named none */
     bool tag_unset;
     bool suspect, isolated;
+    struct str needs;                   /* unset: none */
     uint64_t jobs[N_STATES];            /* how many of them are in each state */
 };
 

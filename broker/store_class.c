@@ -84,7 +84,7 @@ int store_each_class(struct store *s, void (*each)(void *ctx, const struct class
         struct class_row c = {
             .id = (uint32_t)column_int(q, 0), .queue = column_text(q, 1), .handler = column_text(q, 2),
             .program = column_text(q, 3), .tag = (enum tag)column_int(q, 4), .tag_unset = column_int(q, 5) != 0,
-            .suspect = column_int(q, 6) != 0, .isolated = column_int(q, 7) != 0,
+            .suspect = column_int(q, 6) != 0, .isolated = column_int(q, 7) != 0, .needs = column_text(q, 8),
         };
         if (read_counts(s, &c) < 0) {
             sql_end(q);
@@ -108,6 +108,7 @@ int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id
     bind_int(q, 5, c->tag_unset);
     bind_int(q, 6, c->suspect);
     bind_int(q, 7, c->isolated);
+    bind_text(q, 8, c->needs.n ? c->needs : STR_UNSET);
     int64_t id = sql_number(s, q, 0);
     if (s->failed)
         return s->failed;

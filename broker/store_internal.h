@@ -27,11 +27,11 @@
     X(META_GET, HOT, "SELECT value FROM meta WHERE key = ?")                                       \
     X(META_PUT, HOT, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value") \
     X(CLASSES, COLD,                                                                               \
-      "SELECT id, queue, handler, program, tag, tag_unset, suspect, isolated FROM class ORDER BY id") \
+      "SELECT id, queue, handler, program, tag, tag_unset, suspect, isolated, needs FROM class ORDER BY id") \
     X(CLASS_COUNTS, HOT, "SELECT state, n FROM counter WHERE class = ?")                           \
     X(CLASS_ADD, COLD,                                                                             \
-      "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, isolated) "                             \
-      "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, ?) RETURNING id")                        \
+      "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, isolated, needs) "                      \
+      "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")                     \
     X(MEASURES, COLD,                                                                              \
       "SELECT handler, program, tag, pool, runs, last_run, recent, wall_us, cpu_us, ready_us, sketches FROM measure "  \
       "ORDER BY last_run DESC")                                                                    \

@@ -111,7 +111,8 @@ static const char schema_4[] =
     "ALTER TABLE job ADD COLUMN chosen INTEGER;"
     "CREATE TABLE child (parent INTEGER NOT NULL, key TEXT NOT NULL, job INTEGER NOT NULL, detached INTEGER NOT NULL,"
     "  PRIMARY KEY (parent, key)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE cascade (parent INTEGER PRIMARY KEY) STRICT;";
+    "CREATE TABLE cascade (parent INTEGER PRIMARY KEY) STRICT;"
+    "ALTER TABLE class ADD COLUMN needs TEXT;";
 
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
 static const char *const schema_steps[] = { schema_1, schema_2, schema_3, schema_4 };

@@ -33,6 +33,8 @@ static void forget(struct worker *w)
     free(w->name);
     free(w->host);
     free(w->software);
+    labels_fini(&w->labels);
+    amounts_fini(&w->amounts);
     strmap_fini(&w->handler_by_name);
 }
 
@@ -83,6 +85,10 @@ void worker_describe(struct worker *w, const struct msg_hello *h)
     for (size_t i = 0; i < w->n_notices; i++)
         w->notices[i] = xstrndup(h->notices[i].p ? text_cut(h->notices[i], LIMIT_TEXT_BYTES) : str_of(""));
     take_handlers(w, h);
+    for (size_t i = 0; i < h->n_labels; i++)
+        labels_add(&w->labels, h->labels[i]);
+    for (size_t i = 0; i < h->n_amounts; i++)
+        amounts_add(&w->amounts, h->amounts[i].name, min_i64((int64_t)(h->amounts[i].total & INT64_MAX), AMOUNT_MOST));
     for (int k = 0; k < N_POOLS; k++)
         w->pools[k].slots = 0;
     worker_set_load(w, h->pools, h->n_pools);

@@ -57,6 +57,8 @@ struct worker {
     char **notices;             /* owned: what it says is wrong with it */
     size_t n_notices;
     struct worker_pool pools[N_POOLS];
+    struct labels labels;
+    struct amounts amounts;     /* its own */
     bool draining;
     bool reads_late;            /* it has enough to read (set by the loop): nothing more for now */
     uint64_t hello_count;       /* of its newest HELLO */
@@ -70,7 +72,7 @@ struct worker {
 
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name);
 void worker_free(struct worker *w);
-/* Takes over what HELLO says: name, host, queues, pools, handlers. */
+/* Takes over what HELLO says: name, host, queues, pools, handlers, labels, amounts (of which nothing is held yet). */
 void worker_describe(struct worker *w, const struct msg_hello *h);
 void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n);
 const struct worker_handler *worker_find_handler(const struct worker *w, const char *name);

@@ -46,6 +46,22 @@ static int read_env(json_t *v, struct job_options *o, char **ret_error)
     return 0;
 }
 
+/* One text, or a list of them. */
+static int read_needs(const json_t *v, struct job_options *o, char **ret_error)
+{
+    const struct option_def *def = option_find(job_options, "need");
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *one = json_is_array(v) ? json_array_get(v, i) : v;
+        cleanup(freep) char *why = NULL;
+        if (!json_is_string(one))
+            return wrong(ret_error, xstrdup("need: must be a text, or a list of texts, as in [\"gpu=1\"]"));
+        if (option_set(def, o, json_string_value(one), &why) < 0)
+            return wrong(ret_error, xasprintf("need: %s", why));
+    }
+    return 0;
+}
+
 /* The text itself: neither @FILE nor - means anything here. */
 static int read_payload(const json_t *v, bool encoded, struct job_options *o, char **ret_error)
 {
@@ -99,6 +115,8 @@ static int read_key(const char *key, json_t *v, struct job_options *o, char **re
         return read_command(v, o, ret_error);
     if (strcmp(key, "env") == 0)
         return read_env(v, o, ret_error);
+    if (strcmp(key, "need") == 0)
+        return read_needs(v, o, ret_error);
     if (strcmp(key, "payload") == 0 || strcmp(key, "payload_base64") == 0)
         return read_payload(v, key[7] == '_', o, ret_error);
     return read_option(key, v, o, ret_error);

@@ -34,6 +34,7 @@ static void show_asked(const struct tern_job_view *j)
     table_field("owner", j->owner);
     table_field("queue", j->queue);
     table_field("tag", j->tag);
+    table_field("needs", j->needs);
     if (j->priority != 0)
         field_number("priority", j->priority, "");
     table_field("timeout", j->timeout_ms > 0 ? format_duration(j->timeout_ms, text) : NULL);

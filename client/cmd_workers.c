@@ -10,7 +10,7 @@
 
 static const char *const heads[] = { "WORKER", "HOST",     ">PID",  "VERSION", "POOL",
                                      ">SLOTS", ">USED",    ">FREE", ">STUCK",  ">WAITING",
-                                     "STATE",  "HANDLERS", NULL };
+                                     "STATE",  ">HEARD",   "HAS",     "HANDLERS", NULL };
 
 struct listing {
     bool json;
@@ -38,6 +38,18 @@ static void add_pools(struct json *j, const struct tern_worker_view *w)
     json_close(j);
 }
 
+static void add_amounts(struct json *j, const struct tern_worker_view *w)
+{
+    json_open(j, "resources");
+    for (size_t i = 0; i < w->n_amounts; i++) {
+        json_open(j, w->amounts[i].name);
+        json_count(j, "total", w->amounts[i].total);
+        json_count(j, "held", w->amounts[i].held);
+        json_close(j);
+    }
+    json_close(j);
+}
+
 static void print_json(const struct tern_worker_view *w)
 {
     struct json j;
@@ -55,6 +67,8 @@ static void print_json(const struct tern_worker_view *w)
     json_ms(&j, "heard_ago_ms", w->heard_ago_ms);
     json_time(&j, "connected_at", w->connected_ms);
     json_texts(&j, "notices", w->notices);
+    json_texts(&j, "labels", w->labels);
+    add_amounts(&j, w);
     json_print(&j);
 }
 
@@ -68,9 +82,24 @@ static char *joined(const char *const *texts)
     return b.p;
 }
 
+/* Labels, and of what jobs can hold how much is held: `gpu=a100 licences 2/4`. */
+static char *has(const struct tern_worker_view *w)
+{
+    struct buf b;
+    buf_init(&b, SIZE_MAX / 4);
+    for (size_t i = 0; w->labels[i]; i++)
+        buf_addf(&b, "%s%s", b.n ? " " : "", w->labels[i]);
+    for (size_t i = 0; i < w->n_amounts; i++)
+        buf_addf(&b, "%s%s %" PRIu64 "/%" PRIu64, b.n ? " " : "", w->amounts[i].name, w->amounts[i].held,
+                 w->amounts[i].total);
+    buf_add(&b, "", 1);
+    return b.p;
+}
+
 static void add_row(struct table *t, const struct tern_worker_view *w, size_t i)
 {
     cleanup(freep) char *handlers = i ? NULL : joined(w->handlers);
+    cleanup(freep) char *holds = i ? NULL : has(w), *heard = i ? NULL : describe_us(w->heard_ago_ms * 1000);
     cleanup(freep) char *pid = i ? NULL : xasprintf("%" PRIu64, w->pid);
     table_add(t, i ? "" : w->name);
     table_add(t, i ? "" : w->host);
@@ -83,6 +112,8 @@ static void add_row(struct table *t, const struct tern_worker_view *w, size_t i)
     table_addf(t, "%" PRIu64, w->pools[i].stuck);
     table_addf(t, "%" PRIu64, w->pools[i].waiting);
     table_add(t, i ? "" : w->draining ? "draining" : "ready");
+    table_add(t, heard ? heard : "");
+    table_add(t, holds ? holds : "");
     table_add(t, handlers ? handlers : "");
 }
 

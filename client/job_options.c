@@ -8,6 +8,7 @@
 #include "proto/base/parse.h"
 #include "proto/limits.h"
 #include "proto/name.h"
+#include "proto/need.h"
 #include "proto/words.h"
 
 static int set_tag(void *field, const char *text, char **ret_error)
@@ -94,6 +95,24 @@ static int add_env(void *field, const char *text, char **ret_error)
     cleanup(freep) char *both = xasprintf("%s=%s", text, mine);
     strings_add(field, both);
     return 0;
+}
+
+static int add_need(void *field, const char *text, char **ret_error)
+{
+    struct need n;
+    const char *bad = need_read(str_of(text), &n);
+    if (bad) {
+        *ret_error = xasprintf("\"%s\": %s; a need looks like gpu=1", text, bad);
+        return -EINVAL;
+    }
+    strings_add(field, text);
+    return 0;
+}
+
+static int add_host(void *field, const char *text, char **ret_error)
+{
+    cleanup(freep) char *need = xasprintf("host=%s", text);
+    return add_need(field, need, ret_error);
 }
 
 #define FIELD_OF(f) .offset = offsetof(struct job_options, f)
@@ -189,6 +208,18 @@ const struct option_def job_options[] = {
       .help = "the command's standard input; - for yours",
       .type = OPTION_TEXT,
       FIELD_OF(stdin_file) },
+    { .name = "need",
+      .value = "NAME=VALUE",
+      .help = "only where there is this label, or so much left of this resource (repeatable)",
+      .type = OPTION_CALL,
+      FIELD_OF(needs),
+      .set = add_need },
+    { .name = "host",
+      .value = "NAME",
+      .help = "only on the machine of this name",
+      .type = OPTION_CALL,
+      FIELD_OF(needs),
+      .set = add_host },
     { .name = "handler",
       .value = "NAME",
       .help = "a handler instead of a command",
@@ -243,6 +274,7 @@ void job_options_fini_rest(struct job_options *o)
     free(TAKE(o->handler));
     free(TAKE(o->here));
     strings_fini(&o->env);
+    strings_fini(&o->needs);
     strings_fini(&o->command);
     buf_fini(&o->payload_bytes);
     buf_fini(&o->input);
@@ -261,9 +293,11 @@ void job_options_copy(struct job_options *to, const struct job_options *from)
                        &to->name,    &to->cwd,     &to->here, &to->stdin_file };
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         *texts[i] = xstrdup(*texts[i]);
-    to->env = to->command = (struct strings){ 0 };
+    to->env = to->command = to->needs = (struct strings){ 0 };
     for (size_t i = 0; i < from->env.n; i++)
         strings_add(&to->env, from->env.at[i]);
+    for (size_t i = 0; i < from->needs.n; i++)
+        strings_add(&to->needs, from->needs.at[i]);
     buf_init(&to->payload_bytes, from->payload_bytes.max);
     buf_init(&to->input, from->input.max);
 }
@@ -363,6 +397,7 @@ void job_options_spec(const struct job_options *o, struct tern_job_spec *s)
     s->expire_ms = o->expire_ms;
     s->memory_bytes = o->memory_bytes;
     s->kill_grace_ms = o->kill_grace_ms;
+    s->needs = (const char *const *)o->needs.at;
     if (o->command.n) {
         fill_command(o, s);
         return;

@@ -22,7 +22,7 @@ struct job_options {
         int64_t min_ms, max_ms;
     } backoff;
     int64_t crash_limit, expire_ms, memory_bytes, kill_grace_ms;
-    struct strings env;
+    struct strings env, needs;
     /* Not options: what batch.c and job_options_load fill. */
     struct strings command;
     struct buf payload_bytes;

@@ -51,4 +51,5 @@ void json_job(struct json *j, const struct tern_job_view *job)
     add_ending(j, job);
     json_number(j, "parent", job->parent ? (int64_t)job->parent : TERN_UNSET);
     json_bool(j, "cancel_asked", job->cancel_asked);
+    json_text(j, "needs", job->needs);
 }

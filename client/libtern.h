@@ -62,6 +62,7 @@ struct tern_client {
     char *software; /* owned */
     char *busy;     /* owned: what HELLO was answered with, since busy_ms, by a broker with too many peers; or NULL */
     int64_t busy_ms;
+    bool knows_needs; /* CAPABILITY_NEEDS */
     bool greeted;   /* there was a first answer */
     int refused;    /* ERROR instead of WELCOME: ends every call */
 

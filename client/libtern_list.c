@@ -45,6 +45,7 @@ static void view_texts(struct texts *t, const struct job_view *in, struct tern_j
     out->name = texts_add(t, in->name);
     out->worker = texts_add(t, in->worker);
     out->error = texts_add(t, in->error);
+    out->needs = texts_add(t, in->needs);
 }
 
 static int tell(const struct msg_jobs *page, uint64_t *left, tern_job_fn *fn, void *context)

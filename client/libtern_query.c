@@ -88,6 +88,10 @@ static int tell_worker(const struct worker_view *w, tern_worker_fn *fn, void *co
         pools[i] =
             (struct tern_pool_view){ pool_name((int64_t)w->pools[i].pool), w->pools[i].slots,
                                      w->pools[i].used, w->pools[i].stuck, w->pools[i].waiting };
+    struct tern_amount *amounts = texts_alloc(&t, w->n_amounts, sizeof *amounts);
+    for (size_t i = 0; i < w->n_amounts; i++)
+        amounts[i] = (struct tern_amount){ texts_add(&t, w->amounts[i].name), w->amounts[i].total,
+                                           w->amounts[i].held };
     struct tern_worker_view view = {
         .name = texts_add(&t, w->name),
         .instance = texts_add(&t, w->instance),
@@ -103,6 +107,9 @@ static int tell_worker(const struct worker_view *w, tern_worker_fn *fn, void *co
         .heard_ago_ms = w->heard_ago_ms,
         .connected_ms = w->connected_ms,
         .notices = texts_add_all(&t, w->notices, w->n_notices),
+        .labels = texts_add_all(&t, w->labels, w->n_labels),
+        .amounts = amounts,
+        .n_amounts = w->n_amounts,
     };
     int enough = fn(context, &view);
     texts_fini(&t);

@@ -205,6 +205,9 @@ static void take_welcome(struct tern_client *c, const struct message *m, int64_t
     c->beat_due_ms = now + c->heartbeat_ms;
     free(c->software);
     c->software = xstrndup(w->software);
+    c->knows_needs = false;
+    for (size_t i = 0; i < w->n_capabilities; i++)
+        c->knows_needs |= str_is(w->capabilities[i], CAPABILITY_NEEDS);
 }
 
 /* `busy` is no refusal: HELLO again, later. Other errors instead of WELCOME end every call. */

@@ -6,6 +6,7 @@
 #include "proto/base/parse.h"
 #include "proto/base/utf8.h"
 #include "proto/name.h"
+#include "proto/need.h"
 
 void tern_job_spec_init(struct tern_job_spec *s)
 {
@@ -30,6 +31,17 @@ static size_t count(const char *const *list)
     while (list && list[n])
         n++;
     return n;
+}
+
+/* An older broker would leave them out, and run the job anywhere. */
+static int join_needs(struct tern_client *c, const struct tern_job_spec *s, char **ret)
+{
+    size_t n = count(s->needs);
+    if (n && !c->knows_needs)
+        return client_fail(c, -EPERM, "the broker (%s) knows no needs: it must be newer", c->software ? c->software : "?");
+    cleanup(freep) char *error = NULL;
+    int r = needs_join(s->needs, n, ret, &error);
+    return r < 0 ? client_fail(c, r, "need %s", error) : 0;
 }
 
 static struct str *views(const char *const *list, size_t n)
@@ -152,20 +164,21 @@ static void copy_numbers(const struct tern_job_spec *s, struct job_spec *out)
     out->kill_grace_ms = s->kill_grace_ms;
 }
 
-static void copy_texts(const struct tern_job_spec *s, struct str payload, struct job_spec *out,
-                       void **ret_block, size_t *ret_bytes)
+static void copy_texts(const struct tern_job_spec *s, struct str payload, struct str needs,
+                       struct job_spec *out, void **ret_block, size_t *ret_bytes)
 {
     struct str queue = str_of(s->queue), handler = str_of(s->argv ? "exec" : s->handler);
     struct str program = s->argv ? base_name(s->argv[0]) : STR_UNSET;
     struct str name = str_of(s->name);
     program.n = min_size(program.n, LIMIT_NAME_BYTES);
-    *ret_bytes = queue.n + handler.n + program.n + name.n + payload.n;
+    *ret_bytes = queue.n + handler.n + program.n + name.n + payload.n + needs.n;
     char *at = *ret_block = xmalloc(*ret_bytes);
     out->queue = put(&at, queue);
     out->handler = put(&at, handler);
     out->program = put(&at, program);
     out->name = put(&at, name);
     out->payload = put(&at, payload);
+    out->needs = put(&at, needs);
 }
 
 int spec_pack(struct tern_client *c, const struct tern_job_spec *s, struct job_spec *out,
@@ -173,7 +186,10 @@ int spec_pack(struct tern_client *c, const struct tern_job_spec *s, struct job_s
 {
     struct buf command;
     buf_init(&command, LIMIT_MESSAGE_BYTES);
+    cleanup(freep) char *needs = NULL;
     int r = check(c, s);
+    if (r >= 0)
+        r = join_needs(c, s, &needs);
     if (r >= 0 && s->argv && encode_command(s, &command) < 0)
         r = client_fail(c, -EMSGSIZE, "the command with its environment and input is too large");
     struct str payload = s->argv ? buf_str(&command) : (struct str){ s->payload, s->payload_bytes };
@@ -182,7 +198,7 @@ int spec_pack(struct tern_client *c, const struct tern_job_spec *s, struct job_s
     if (r >= 0) {
         record_init(RECORD_job_spec, out);
         copy_numbers(s, out);
-        copy_texts(s, payload, out, ret_block, ret_bytes);
+        copy_texts(s, payload, str_of(needs), out, ret_block, ret_bytes);
     }
     buf_fini(&command);
     return r;

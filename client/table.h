@@ -5,7 +5,7 @@
 
 #include "proto/base/base.h"
 
-#define TABLE_COLUMNS 12
+#define TABLE_COLUMNS 14
 
 struct table {
     const char *const

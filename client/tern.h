@@ -122,6 +122,8 @@ struct tern_job_spec {
     int64_t expire_ms; /* from the submit on: not started by then, it expires */
     int64_t memory_bytes;
     int64_t kill_grace_ms;
+
+    const char *const *needs; /* of a worker, "gpu=1", "host=anna", "licences=2", ending with NULL; or NULL */
 };
 
 void tern_job_spec_init(struct tern_job_spec *spec);
@@ -214,6 +216,7 @@ struct tern_job_view {
     int64_t submitted_ms, due_ms, started_ms, finished_ms, expire_at_ms;
     int64_t timeout_ms, exit_code, signal, wall_us, cpu_us, max_rss_kb, progress, memory_bytes;
     bool cancel_asked;
+    const char *needs; /* "gpu=1,host=anna" */
 };
 /* Not 0: that was enough; the call returns 0. */
 typedef int tern_job_fn(void *context, const struct tern_job_view *job);
@@ -280,6 +283,12 @@ struct tern_worker_view {
     const char *const *handlers; /* ends with NULL */
     int64_t heard_ago_ms, connected_ms;
     const char *const *notices;  /* ends with NULL; what is wrong with it, as it says */
+    const char *const *labels; /* "gpu=1", ends with NULL */
+    const struct tern_amount {
+        const char *name;
+        uint64_t total, held; /* held: by jobs that run */
+    } *amounts;
+    size_t n_amounts;
 };
 typedef int tern_worker_fn(void *context, const struct tern_worker_view *worker);
 int tern_client_workers(struct tern_client *c, tern_worker_fn *fn, void *context);

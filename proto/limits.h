@@ -30,7 +30,11 @@
 #define LIMIT_SPAWN 1000u                /* children in one SPAWN; jobs in the ranges of one AWAIT */
 #define LIMIT_CHILDREN 10000u            /* children of one job */
 #define LIMIT_PARKED 8u                  /* attempts a slot that wait for their children and hold none */
-#define LIMIT_CLASSES 10000u             /* (queue, handler, tag, program); past it, commands share one */
+#define LIMIT_CLASSES 10000u             /* (queue, handler, tag, program, needs); past it, commands share one */
 #define LIMIT_MEASURES 1000u             /* handlers, and programs of commands, that are measured apart; past it, the rest is together */
+#define LIMIT_NEEDS 8u                   /* needs of one job */
+#define LIMIT_NEEDS_BYTES 2064u          /* the same as text: two names each, and what stands between */
+#define LIMIT_LABELS 64u                 /* labels that one worker has */
+#define LIMIT_AMOUNTS 32u                /* amounts that one worker has, or the broker */
 
 #endif

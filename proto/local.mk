@@ -34,6 +34,8 @@ libproto_la_SOURCES = \
 	%D%/message.h \
 	%D%/name.c \
 	%D%/name.h \
+	%D%/need.c \
+	%D%/need.h \
 	%D%/numbered.c \
 	%D%/numbered.h \
 	%D%/output.c \

@@ -47,7 +47,8 @@
     F(I64, memory_bytes, )                                                                         \
     F(I64, kill_grace_ms, )                                                                        \
     F(STR, name, )                                                                                 \
-    F(BIN, payload, )
+    F(BIN, payload, )                                                                              \
+    F(STR, needs, )          /* of a worker: see need.h */
 
 /* The payload of the handler `exec`, encoded by record_encode. */
 #define COMMAND_FIELDS(F) F(STRS, argv, ) F(STRS, env, ) F(STR, cwd, ) F(BIN, input, )
@@ -65,6 +66,8 @@
     F(I64, retries, )                                                                              \
     F(I64, timeout_ms, )                                                                           \
     F(U64, thread_safe, )    /* 0: its blocking form runs in a process only */
+
+#define AMOUNT_FIELDS(F) F(STR, name, ) F(U64, total, ) F(U64, held, ) /* held: by jobs that run */
 
 #define HELD_WAITING 0u
 #define HELD_RUNNING 1u
@@ -145,7 +148,8 @@
     F(I64, crash_limit, )                                                                          \
     F(I64, expire_at_ms, )                                                                         \
     F(I64, memory_bytes, )                                                                         \
-    F(U64, cancel_asked, )
+    F(U64, cancel_asked, )                                                                         \
+    F(STR, needs, )
 
 #define EVENT_FIELDS(F) F(I64, at_ms, ) F(STR, event, ) F(I64, attempt, ) F(STR, worker, ) F(STR, text, )
 
@@ -175,7 +179,9 @@
     F(STRS, handlers, )                                                                            \
     F(I64, heard_ago_ms, )                                                                         \
     F(I64, connected_ms, )   /* when, since 1970 */                                                \
-    F(STRS, notices, )
+    F(STRS, notices, )                                                                             \
+    F(STRS, labels, )                                                                              \
+    F(LIST, amounts, amount)
 
 #define STAT_FIELDS(F) F(STR, name, ) F(I64, value, )
 
@@ -187,6 +193,7 @@
     R(command, COMMAND_FIELDS)                                                                     \
     R(pool_load, POOL_LOAD_FIELDS)                                                                 \
     R(handler_info, HANDLER_INFO_FIELDS)                                                           \
+    R(amount, AMOUNT_FIELDS)                                                                       \
     R(held, HELD_FIELDS)                                                                           \
     R(run_job, RUN_JOB_FIELDS)                                                                     \
     R(outcome, OUTCOME_FIELDS)                                                                     \
@@ -206,6 +213,7 @@
 
 #define PROTOCOL_VERSION 1u
 #define CAPABILITY_CHILDREN "children" /* in WELCOME: SPAWN, AWAIT, and FETCH from a worker */
+#define CAPABILITY_NEEDS "needs" /* of a broker: it reads the needs of a job */
 
 #define HELLO_FIELDS(F)                                                                            \
     F(U64, version, )        /* the newest that the peer speaks */                                 \
@@ -223,7 +231,9 @@
     F(LIST, held, held)                                                                            \
     F(U64, draining, )                                                                             \
     F(U64, count, )          /* of this instance's HELLOs, from 1: an older one that comes late is ignored */ \
-    F(STRS, notices, )       /* what is wrong with this worker, for people */
+    F(STRS, notices, )       /* what is wrong with this worker, for people */                      \
+    F(STRS, labels, )                                                                              \
+    F(LIST, amounts, amount)
 
 #define WELCOME_FIELDS(F)                                                                          \
     F(U64, version, )                                                                              \

@@ -53,6 +53,8 @@ struct conn {
     const char *name; /* of a worker */
     uint64_t slots[N_POOLS];
     const char *queue; /* NULL: all */
+    const char *label; /* NULL: none */
+    struct amount amount; /* name unset: none */
 };
 
 static inline void bench_start(struct bench *t)
@@ -364,6 +366,11 @@ static inline const struct message *bench_worker_hello(struct bench *t, struct c
     m.hello.n_pools = N_POOLS;
     m.hello.queues = &queue;
     m.hello.n_queues = c->queue != NULL;
+    struct str label = str_of(c->label);
+    m.hello.labels = &label;
+    m.hello.n_labels = c->label != NULL;
+    m.hello.amounts = &c->amount;
+    m.hello.n_amounts = c->amount.name.p != NULL;
     m.hello.held = held;
     m.hello.n_held = n_held;
     m.hello.count = ++c->count;

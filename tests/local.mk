@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	%D%/test_message \
 	%D%/test_module \
 	%D%/test_name \
+	%D%/test_needs \
 	%D%/test_numbered \
 	%D%/test_options \
 	%D%/test_output \

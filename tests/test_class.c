@@ -110,7 +110,7 @@ static void take_waiting(struct store *s, struct head h)
 static struct class_key key_of(const char *queue, const char *handler, const char *program)
 {
     return (struct class_key){ str_of(queue), str_of(handler), str_of(program), TAG_AUTO, true,
-                               false, false };
+                               false, false, STR_UNSET };
 }
 
 static struct class *intern(struct classes *c, struct store *s, struct class_key k)
@@ -147,10 +147,12 @@ static void equal_keys_are_one_class_and_every_part_tells_apart(void **state)
         key_of("q", "h", "p2"),
         key_of("q", "hp", NULL),
         key_of("qh", "p", NULL),
-        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, false, false, false },
-        { str_of("q"), str_of("h"), STR_UNSET, TAG_CPU, false, false, false },
-        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, true, false },
-        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, false, true },
+        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, false, false, false, STR_UNSET },
+        { str_of("q"), str_of("h"), STR_UNSET, TAG_CPU, false, false, false, STR_UNSET },
+        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, true, false, STR_UNSET },
+        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, false, true, STR_UNSET },
+        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, false, false, str_of("gpu=1") },
+        { str_of("q"), str_of("h"), STR_UNSET, TAG_AUTO, true, false, false, str_of("gpu=2") },
         key_of("q", "h", "p\n0"),
         key_of("q", "h", "p\n0\n10"),
     };
@@ -241,14 +243,14 @@ static void what_was_stored_is_there_after_a_start(void **state)
     s->n_classes = 40;
     s->paused = "quiet";
     put_waiting(s, (struct head){ 0, 9 });
-    assert_int_equal(classes_load(&c, s), 0);
+    assert_int_equal(classes_load(&c, s, NULL), 0);
     struct class *class = classes_get(&c, 40);
     int r;
     assert_int_equal(class->jobs[STATE_DONE], 7);
     assert_string_equal(class->measure->program, "p");
     assert_int_equal(class_head(class, s, &r)->id, 9);
     assert_null(class_head(classes_get(&c, 2), s, &r));
-    struct class_key k = { str_of("q"), str_of("h"), str_of("p"), TAG_IO, false, false, false };
+    struct class_key k = { str_of("q"), str_of("h"), str_of("p"), TAG_IO, false, false, false, STR_UNSET };
     assert_ptr_equal(intern(&c, s, k), class);
     assert_int_equal(intern(&c, s, key_of("q", "new", NULL))->id, 41);
     assert_true(classes_find_queue(&c, str_of("quiet"))->paused);

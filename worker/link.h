@@ -53,6 +53,10 @@ struct link_options {
     size_t n_handlers;
     const struct str *notices;  /* what is wrong with this worker, for people */
     size_t n_notices;
+    const struct str *labels;
+    size_t n_labels;
+    const struct amount *amounts;
+    size_t n_amounts;
     bool pool_on[N_POOLS];      /* others are never called */
     struct link_pools pools;
     struct rng *rng;            /* jitter */

@@ -184,6 +184,10 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
         .pid = (uint64_t)getpid(),
         .queues = o->queue_list,
         .n_queues = o->n_queues,
+        .labels = o->labels.at,
+        .n_labels = o->labels.n,
+        .amounts = o->amounts.at,
+        .n_amounts = o->amounts.n,
         .pools = worker_loop_pools(l),
         .rng = rng,
     };

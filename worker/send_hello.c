@@ -42,6 +42,10 @@ void link_send_hello(struct worker_link *l, struct now now)
     m.hello.held = held;
     m.hello.n_held = list_held(l, held);
     m.hello.draining = l->draining;
+    m.hello.labels = (struct str *)l->o.labels;
+    m.hello.n_labels = l->o.n_labels;
+    m.hello.amounts = (struct amount *)l->o.amounts;
+    m.hello.n_amounts = l->o.n_amounts;
     m.hello.count = ++l->hello_count;
     int r = link_send(l, &m);
     assert(r == 0); /* all of it is bounded far below a message's limit */

@@ -10,6 +10,7 @@
 #include "proto/base/parse.h"
 #include "proto/limits.h"
 #include "proto/name.h"
+#include "proto/need.h"
 #include "proto/socket.h"
 
 #define EXIT_USAGE 2
@@ -18,6 +19,60 @@
 #define AT(field) offsetof(struct worker_options, field)
 #define SLOTS_AT(pool) (offsetof(struct worker_options, slots) + (pool) * sizeof(int64_t))
 
+/* ---- labels and amounts ---------------------------------------------------------------------- */
+
+static bool is_implied(struct str name) { return str_is(name, "host") || str_is(name, "worker"); }
+
+static int refuse(char **ret_error, const char *text, const char *why)
+{
+    *ret_error = xasprintf("\"%s\": %s", text, why);
+    return -EINVAL;
+}
+
+static int add_label(void *field, const char *text, char **ret_error)
+{
+    struct worker_labels *l = field;
+    struct need n;
+    const char *bad = need_read(str_of(text), &n);
+    if (!bad && is_implied(n.name))
+        bad = "every worker has the labels host and worker already: what --name and the machine are called";
+    if (!bad && l->n == LIMIT_LABELS)
+        bad = "a worker may have at most 64 labels";
+    if (bad)
+        return refuse(ret_error, text, bad);
+    l->at = xrealloc(l->at, (l->n + 1) * sizeof *l->at);
+    l->at[l->n++] = str_of(xstrdup(text));
+    return 0;
+}
+
+static int add_amount(void *field, const char *text, char **ret_error)
+{
+    struct worker_amounts *a = field;
+    struct str name;
+    int64_t total;
+    int r = amount_read(text, &name, &total, ret_error);
+    if (r < 0)
+        return r;
+    if (is_implied(name))
+        return refuse(ret_error, text, "host and worker are labels that every worker has");
+    if (a->n == LIMIT_AMOUNTS)
+        return refuse(ret_error, text, "a worker may have at most 32 resources");
+    a->at = xrealloc(a->at, (a->n + 1) * sizeof *a->at);
+    a->at[a->n++] = (struct amount){ str_of(xstrndup(name)), (uint64_t)total, 0 };
+    return 0;
+}
+
+static void free_labels(struct worker_options *o)
+{
+    for (size_t i = 0; i < o->labels.n; i++)
+        free((char *)o->labels.at[i].p);
+    for (size_t i = 0; i < o->amounts.n; i++)
+        free((char *)o->amounts.at[i].name.p);
+    free(TAKE(o->labels.at));
+    free(TAKE(o->amounts.at));
+    o->labels.n = o->amounts.n = 0;
+}
+
 static const struct option_def table[] = {
     { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT,
       AT(broker), 0, 0, NULL, false },
@@ -25,6 +80,10 @@ static const struct option_def table[] = {
       NULL, false },
     { "queues", "A,B", "take jobs of these queues only (all)", OPTION_TEXT, AT(queues), 0, 0, NULL,
       false },
+    { "label", "NAME=VALUE", "what jobs may ask for with --need; VALUE may be left out",
+      OPTION_CALL, AT(labels), 0, 0, add_label, false },
+    { "resource", "NAME=N", "of this, jobs that --need it can hold so much at a time",
+      OPTION_CALL, AT(amounts), 0, 0, add_amount, false },
     { "process", "N", "slots of the process pool; 0: none (one for each core)", OPTION_NUMBER,
       SLOTS_AT(POOL_PROCESS), 0, LIMIT_SLOTS, NULL, false },
     { "thread", "N", "slots of the thread pool; 0: none (16)", OPTION_NUMBER, SLOTS_AT(POOL_THREAD),
@@ -91,6 +150,7 @@ static void set_defaults(struct worker_options *o)
 void worker_options_fini(struct worker_options *o)
 {
     options_fini(table, o);
+    free_labels(o);
     free(TAKE(o->host));
     free(TAKE(o->queue_list));
 }

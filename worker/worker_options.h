@@ -5,7 +5,7 @@
 
 #include "proto/base/log.h"
 #include "proto/base/options.h"
-#include "proto/words.h"
+#include "proto/message.h"
 
 struct worker_options {
     char *broker, *name, *queues, *handlers, *http_allow, *modules, *config, *log_level; /* owned */
@@ -13,6 +13,14 @@ struct worker_options {
     int64_t drain;          /* ms */
     int64_t jobs_per_child; /* 0: never recycled */
     bool no_exec, insecure_loopback, help, version;
+    struct worker_labels {
+        struct str *at; /* owned, and so is each */
+        size_t n;
+    } labels;
+    struct worker_amounts {
+        struct amount *at; /* owned, and so are their names */
+        size_t n;
+    } amounts;
 
     /* made of the above */
     bool modules_named;     /* or `modules` is the default */

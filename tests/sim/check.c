@@ -23,6 +23,40 @@ static size_t check_worker(struct world *w, const struct worker *worker)
     return leased;
 }
 
+/* What the jobs that are out hold of an amount, told from the text of what they need. */
+static int64_t held_by_leases(const struct world *w, const struct worker *only, const char *name)
+{
+    int64_t held = 0;
+    struct lease *l;
+    for (size_t i = 0; (l = idmap_next(&w->broker->leases, &i));) {
+        struct need needs[LIMIT_NEEDS];
+        size_t n = 0;
+        if (!only || l->worker == only)
+            needs_read(str_of(l->class->needs.text), needs, &n);
+        for (size_t k = 0; k < n; k++)
+            held += str_is(needs[k].name, name) ? needs[k].amount : 0;
+    }
+    return held;
+}
+
+static void check_amount(struct world *w, const struct amount_held *a, const struct worker *only)
+{
+    int64_t held = held_by_leases(w, only, a->name);
+    world_check(w, 0, held <= a->total, "P6: jobs hold %ld of %ld %s", (long)held, (long)a->total, a->name);
+    world_check(w, 0, held == a->held, "P6: jobs hold %ld %s; the broker counts %ld", (long)held, a->name, (long)a->held);
+}
+
+static void check_amounts(struct world *w)
+{
+    const struct broker *b = w->broker;
+    struct worker *worker;
+    for (size_t i = 0; i < b->options.shared.n; i++)
+        check_amount(w, &b->options.shared.at[i], NULL);
+    for (size_t i = 0; (worker = strmap_next(&b->workers, &i));)
+        for (size_t k = 0; k < worker->amounts.n; k++)
+            check_amount(w, &worker->amounts.at[k], worker);
+}
+
 static void check_bounds(struct world *w)
 {
     const struct broker *b = w->broker;
@@ -46,6 +80,7 @@ void check_turn(struct world *w)
     for (size_t i = 0; (worker = strmap_next(&b->workers, &i));)
         leased += check_worker(w, worker);
     world_check(w, 0, leased == b->leases.n, "P6: the leases and the workers' counts differ");
+    check_amounts(w);
     check_bounds(w);
 }
 

@@ -76,6 +76,7 @@ static void start(struct world *w)
     disk_wipe();
     net_init(&w->net, N_NODES);
     w->record = record_new();
+    amounts_add(&w->shared, str_of("licence"), LICENCES);
     for (size_t i = 0; i < N_WORKERS; i++)
         w->workers[i] = sim_worker_new(w, i);
     for (size_t i = 0; i < N_CLIENTS; i++)
@@ -99,6 +100,7 @@ static void stop(struct world *w)
     for (size_t i = 0; i < N_CLIENTS; i++)
         sim_client_free(w->clients[i]);
     net_fini(&w->net);
+    amounts_fini(&w->shared);
     record_free(w->record);
     sim_clean_up(getpid());
 }

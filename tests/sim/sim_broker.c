@@ -18,6 +18,7 @@ static void start(struct world *w)
         .keep_finished = w->keep_finished,
         .max_payload_bytes = LIMIT_PAYLOAD_BYTES,
         .disk_busy_percent = 101,
+        .shared = w->shared,
         .own_uid = 0,
         .seed = rng_next(&w->rng),
         .software = "sim",

@@ -115,6 +115,8 @@ static struct job_spec spec_of(uint64_t seq, size_t i)
     s.crash_limit = i % 7 ? 1000 : (int64_t)(1 + i % 3);
     if (i % 4 == 0)
         s.retries = (int64_t)(i % 3);
+    if (i % 6 == 0)
+        s.needs = str_of(seq % 2 ? "card=2,host=host" : "card,licence=2");
     if (i % 11 == 0)
         s.expire_ms = (int64_t)(1 + seq % 5) * 300;
     return s;

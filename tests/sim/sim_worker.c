@@ -25,10 +25,13 @@ static const struct handler_info handlers[] = {
     { .name = { "quick", 5 }, .forms = FORM_BLOCKING | FORM_ASYNC, .tag = TAG_IO, .retries = 2, .timeout_ms = UNSET, .thread_safe = 1 },
 };
 
+static const struct amount amounts[] = { { .name = { "card", 4 }, .total = CARDS } };
+
 static void start(struct sim_worker *s)
 {
     struct link_options o = { .name = s->name, .host = "host", .software = "sim", .pid = 1, .handlers = handlers,
-                              .n_handlers = ELEMENTS(handlers), .pool_on = { true, true, true }, .rng = &s->rng };
+                              .n_handlers = ELEMENTS(handlers), .amounts = amounts, .n_amounts = ELEMENTS(amounts),
+                              .pool_on = { true, true, true }, .rng = &s->rng };
     for (size_t i = 0; i < sizeof o.instance; i++)
         o.instance[i] = (unsigned char)rng_next(&s->rng);
     o.pools = sim_pools_verbs(&s->pools);

@@ -18,6 +18,8 @@
 #define N_NODES (N_WORKERS + N_CLIENTS)
 #define JOBS_MAX 4000 /* of all clients together */
 #define SLOTS 3 /* of each pool of a worker */
+#define CARDS 3    /* of each worker; some jobs need 1 or 2 of them */
+#define LICENCES 5 /* of all; some jobs need 2 */
 #define HEARTBEAT_MS 100
 #define LOST_AFTER_MS 500
 
@@ -43,6 +45,7 @@ struct world {
     struct report *report;      /* borrowed */
     char db_path[128];
     uint64_t keep_finished;     /* jobs; older ones are deleted */
+    struct amounts shared;      /* LICENCES */
     struct broker *broker;      /* NULL while dead */
     int64_t broker_back_ms, broker_stalls_until_ms, disk_full_until_ms;
     struct rng disk_rng;        /* what a broken disk keeps */
