@@ -52,6 +52,9 @@ $(FROM_TEMPLATES): %D%/local.mk Makefile
 EXTRA_DIST += \
 	%D%/cppcheck-suppressions \
 	%D%/install-deps \
+	%D%/python/tern/__init__.py \
+	%D%/python/tern/handlers.py \
+	%D%/python/tern/runner.py \
 	%D%/systemd/tern-broker.service.in \
 	%D%/systemd/tern-worker@.service.in \
 	%D%/systemd/tern.conf.in \

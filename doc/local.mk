@@ -13,4 +13,5 @@ EXTRA_DIST += \
 	CHANGELOG.md \
 	README.md \
 	proto/PROTOCOL.md \
+	proto/RUNNER.md \
 	$(END)

@@ -16,6 +16,8 @@
 #define LIMIT_HELD 20000u                /* attempts that one worker holds, as listed in HELLO */
 #define LIMIT_RANGES 1000u               /* ranges in one selector */
 #define LIMIT_PAGE 1000u                 /* jobs in one page of an answer */
+#define LIMIT_RUNNERS 16u                /* runners of one worker */
+#define LIMIT_RUNNER_BYTES (4u << 20)    /* one message of a runner; a larger one ends it */
 #define LIMIT_HANDLERS 1000u             /* handlers that one worker declares */
 #define LIMIT_NOTICES 16u                /* what one worker says is wrong with it */
 #define LIMIT_QUEUES 1000u               /* queues that one worker names */

@@ -40,6 +40,7 @@ libproto_la_SOURCES = \
 	%D%/numbered.h \
 	%D%/output.c \
 	%D%/output.h \
+	%D%/runner_records.h \
 	%D%/socket.c \
 	%D%/socket.h \
 	%D%/validate.c \

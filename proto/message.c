@@ -230,6 +230,7 @@ static struct source source_of(const struct source *parent, const msgpack_object
 
 #define RECORD_FUNCTIONS(record, FIELDS) FUNCTIONS(record, struct record, FIELDS)
 RECORDS(RECORD_FUNCTIONS)
+RUNNER_RECORDS(RECORD_FUNCTIONS)
 #define MESSAGE_FUNCTIONS(NAME, number, name, FIELDS) FUNCTIONS(msg_##name, struct msg_##name, FIELDS)
 MESSAGES(MESSAGE_FUNCTIONS)
 
@@ -352,6 +353,7 @@ void record_init(enum record_kind kind, void *record)
         init_##name(record);                                                                       \
         break;
         RECORDS(CASE)
+        RUNNER_RECORDS(CASE)
 #undef CASE
     }
 }
@@ -369,6 +371,7 @@ int record_encode(struct buf *out, enum record_kind kind, const void *record)
         put_##name(&to, record);                                                                   \
         break;
         RECORDS(CASE)
+        RUNNER_RECORDS(CASE)
 #undef CASE
     }
     return end_sink(&sink, before);
@@ -387,6 +390,7 @@ int record_decode(enum record_kind kind, void *record, const void *bytes, size_t
         get_##name(&from, record);                                                                 \
         break;
         RECORDS(CASE)
+        RUNNER_RECORDS(CASE)
 #undef CASE
     }
     if (from.why) {

@@ -21,6 +21,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/limits.h"
+#include "proto/runner_records.h"
 #include "proto/words.h"
 
 /* ---- records ---------------------------------------------------------------------------------- */
@@ -409,6 +410,7 @@
 
 #define DECLARE_RECORD(record, FIELDS) struct record { FIELDS(FIELD) };
 RECORDS(DECLARE_RECORD)
+RUNNER_RECORDS(DECLARE_RECORD)
 #define DECLARE_MESSAGE(NAME, number, name, FIELDS) struct msg_##name { FIELDS(FIELD) };
 MESSAGES(DECLARE_MESSAGE)
 
@@ -445,6 +447,7 @@ int message_decode(struct message *m, const void *bytes, size_t n, const char **
 enum record_kind {
 #define RECORD_KIND(record, FIELDS) RECORD_##record,
     RECORDS(RECORD_KIND)
+    RUNNER_RECORDS(RECORD_KIND)
 #undef RECORD_KIND
 };
 void record_init(enum record_kind kind, void *record);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # proto/PROTOCOL.md says what proto/message.h, words.h and limits.h say: every message, record and field in order with its
-# number and type, every enum, every limit; and it knows every code that the broker explains itself with.
+# number and type, every enum, every limit; proto/RUNNER.md what proto/runner_records.h says; and it knows every code that the broker explains itself with.
 set -eu
 
 top=${TERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
@@ -23,7 +23,7 @@ messages_in_code() {
             return out
         }
         /^#define [A-Z_]+_FIELDS\(F\)/ { name = $2; sub(/\(.*/, "", name); fields[name] = fields_of($0) }
-        /^#define RECORDS\(R\)/ {
+        /^#define (RUNNER_)?RECORDS\(R\)/ {
             for (text = $0; match(text, /R\([a-z_]+, *[A-Z_]+\)/); text = substr(text, RSTART + RLENGTH)) {
                 split(substr(text, RSTART + 2, RLENGTH - 3), part, /, */)
                 records = records "record " part[1] "\n" fields[part[2]]
@@ -54,6 +54,11 @@ messages_in_text() {
         }
         END { end() }' "$1"
 }
+
+# Of a runner's messages: `NAME number`.
+numbers_in_code() { flat "$1" | grep -oE 'X\(RUNNER_[A-Z]+, *[0-9]+' | sed -E 's/X\(RUNNER_([A-Z]+), */\1 /'; }
+
+numbers_in_text() { sed -nE 's/^([A-Z]+), number ([0-9]+)[.:].*/\1 \2/p' "$1"; }
 
 words_in_code() {
     flat "$1" | awk '
@@ -106,6 +111,12 @@ check() {
     messages_in_code "$t/proto/message.h" > "$work/a"
     messages_in_text "$t/proto/PROTOCOL.md" > "$work/b"
     diff --label proto/message.h --label proto/PROTOCOL.md -U 3 "$work/a" "$work/b" || true
+    messages_in_code "$t/proto/runner_records.h" > "$work/a"
+    messages_in_text "$t/proto/RUNNER.md" > "$work/b"
+    diff --label proto/runner_records.h --label proto/RUNNER.md -U 3 "$work/a" "$work/b" || true
+    numbers_in_code "$t/proto/runner_records.h" > "$work/a"
+    numbers_in_text "$t/proto/RUNNER.md" > "$work/b"
+    diff --label proto/runner_records.h --label proto/RUNNER.md -U 0 "$work/a" "$work/b" || true
     words_in_code "$t/proto/words.h" > "$work/a"
     words_in_text "$t/proto/PROTOCOL.md" > "$work/b"
     diff --label proto/words.h --label proto/PROTOCOL.md -U 0 "$work/a" "$work/b" || true
@@ -124,7 +135,7 @@ spoil() {
     local file=$1 change=$2 bad=$work/bad
     rm -rf "$bad"
     mkdir -p "$bad/proto" "$bad/broker"
-    cp "$top/proto/"{message.h,words.h,limits.h,PROTOCOL.md} "$bad/proto/"
+    cp "$top/proto/"{message.h,runner_records.h,words.h,limits.h,PROTOCOL.md,RUNNER.md} "$bad/proto/"
     cp "$top/broker/recv_why.c" "$top/broker/recv_query.c" "$bad/broker/"
     sed -i -E "$change" "$bad/$file"
     ! cmp -s "$bad/$file" "$top/$file" || { echo "protocol_doc.sh itself is wrong: '$change' changes nothing"; exit 1; }
@@ -142,6 +153,9 @@ spoil proto/PROTOCOL.md 's/^(\| .first. \| )U64/\1I64/'
 spoil proto/PROTOCOL.md 's/^\| 5 \| dead/| 5 | failed/'
 spoil proto/message.h 's/F\(STR, cwd, \)/F(STR, cwd, ) F(U64, nice, )/'
 spoil proto/message.h 's/M\(STOP, 46/M(STOP, 47/'
+spoil proto/RUNNER.md '/^\| .cpu_us. \|/d'
+spoil proto/RUNNER.md 's/^DONE, number 17/DONE, number 18/'
+spoil proto/runner_records.h 's/F\(BIN, payload, \)/F(STR, payload, )/'
 spoil proto/limits.h 's/^(#define LIMIT_SLOTS )10000u/\120000u/'
 spoil broker/recv_why.c 's/"pool-off"/"pool-shut"/'
 echo "proto/PROTOCOL.md says what the code says"

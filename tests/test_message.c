@@ -143,6 +143,7 @@ enum kind { U64, I64, STR, BIN, STRS, LIST };
     static const enum kind kinds_##T[] = { FIELDS(KIND) };
 #define RECORD_FUNCTIONS(name, FIELDS) FUNCTIONS(name, struct name, FIELDS)
 RECORDS(RECORD_FUNCTIONS)
+RUNNER_RECORDS(RECORD_FUNCTIONS)
 #define MESSAGE_FUNCTIONS(NAME, number, name, FIELDS)                                              \
     FUNCTIONS(msg_##name, struct msg_##name, FIELDS)
 MESSAGES(MESSAGE_FUNCTIONS)
@@ -193,10 +194,11 @@ static size_t kinds_of(enum message_type type, const enum kind **ret)
 union any_record {
 #define MEMBER(name, FIELDS) struct name name;
     RECORDS(MEMBER)
+    RUNNER_RECORDS(MEMBER)
 #undef MEMBER
 };
 
-#define N_RECORDS (0 RECORDS(COUNT))
+#define N_RECORDS (0 RECORDS(COUNT) RUNNER_RECORDS(COUNT))
 #define COUNT(name, FIELDS) +1
 
 static void fill_record(enum record_kind kind, union any_record *r)
@@ -207,6 +209,7 @@ static void fill_record(enum record_kind kind, union any_record *r)
         fill_##name(&r->name);                                                                     \
         break;
         RECORDS(CASE)
+        RUNNER_RECORDS(CASE)
 #undef CASE
     }
 }
@@ -222,6 +225,7 @@ static void assert_same_record(enum record_kind kind, const union any_record *fu
         same_##name(&full->name, &empty.name, &got->name, given);                                  \
         break;
         RECORDS(CASE)
+        RUNNER_RECORDS(CASE)
 #undef CASE
     }
 }
@@ -234,6 +238,7 @@ static size_t kinds_of_record(enum record_kind kind, const enum kind **ret)
         *ret = kinds_##name;                                                                       \
         return ELEMENTS(kinds_##name);
         RECORDS(CASE)
+        RUNNER_RECORDS(CASE)
 #undef CASE
     }
     return 0;

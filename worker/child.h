@@ -13,6 +13,14 @@
 
 #include "proto/base/base.h"
 
+/* What a child of the zygote is. */
+struct child_role {
+    size_t capacity; /* jobs at a time. Without a runner, 1: a child of the process pool; more: the launcher; 0: the trial of
+                      * a module */
+    size_t runner;   /* its number (runners.h), from 1; 0: none. Else it is a keeper (keeper.h) */
+    int64_t pool;    /* of a keeper: whose runs it gets; UNSET: none, its runner only tells what it has */
+};
+
 /* What the zygote calls in a process it has just forked. nofile_soft: the limit that commands get. */
 _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft);
 

@@ -85,32 +85,45 @@ static size_t length_at(const char *p)
     return (size_t)u[0] << 24 | (size_t)u[1] << 16 | (size_t)u[2] << 8 | u[3];
 }
 
-int frames_next(struct frames *f, struct message *ret)
+int frames_next_bytes(struct frames *f, size_t most, struct str *ret)
 {
     size_t left = f->in.n - f->in_at;
     if (left < FRAME_HEAD)
         return 0;
     const char *head = f->in.p + f->in_at;
     size_t n = length_at(head);
-    if (n > LIMIT_MESSAGE_BYTES)
+    if (n > most)
         return -EBADMSG;
     if (left < FRAME_HEAD + n)
         return 0;
-    const char *why;
-    if (message_decode(ret, head + FRAME_HEAD, n, &why) < 0)
-        return -EBADMSG;
+    *ret = (struct str){ head + FRAME_HEAD, n };
     f->in_at += FRAME_HEAD + n;
     return 1;
 }
 
-int frames_put(struct frames *f, const struct message *m)
+int frames_next(struct frames *f, struct message *ret)
+{
+    struct str bytes;
+    size_t before = f->in_at;
+    const char *why;
+    int r = frames_next_bytes(f, LIMIT_MESSAGE_BYTES, &bytes);
+    if (r <= 0)
+        return r;
+    if (message_decode(ret, bytes.p, bytes.n, &why) >= 0)
+        return 1;
+    f->in_at = before;
+    return -EBADMSG;
+}
+
+/* What encode writes, preceded by its length. */
+static int put(struct frames *f, int (*encode)(struct buf *out, const void *what), const void *what)
 {
     size_t start = f->out.n;
     int r = buf_add(&f->out, (const char[FRAME_HEAD]){ 0 }, FRAME_HEAD);
     size_t ceiling = f->out.max;
     f->out.max = start + FRAME_HEAD + LIMIT_MESSAGE_BYTES;
     if (r >= 0)
-        r = message_encode(&f->out, m);
+        r = encode(&f->out, what);
     f->out.max = ceiling;
     if (r < 0) {
         f->out.n = start;
@@ -120,6 +133,26 @@ int frames_put(struct frames *f, const struct message *m)
     for (size_t i = 0; i < FRAME_HEAD; i++)
         f->out.p[start + i] = (char)(unsigned char)(n >> (24 - 8 * i));
     return 0;
+}
+
+static int encode_message(struct buf *out, const void *what) { return message_encode(out, what); }
+
+int frames_put(struct frames *f, const struct message *m) { return put(f, encode_message, m); }
+
+struct any_record {
+    enum record_kind kind;
+    const void *record;
+};
+
+static int encode_record(struct buf *out, const void *what)
+{
+    const struct any_record *a = what;
+    return record_encode(out, a->kind, a->record);
+}
+
+int frames_put_record(struct frames *f, enum record_kind kind, const void *record)
+{
+    return put(f, encode_record, &(struct any_record){ kind, record });
 }
 
 int frames_put_run(struct frames *f, const struct run_job *job)
@@ -141,16 +174,20 @@ int frames_put_stop(struct frames *f, uint64_t job, uint64_t attempt)
     return frames_put(f, &m);
 }
 
-const struct outcome *frames_outcome(const struct message *m)
+static const struct outcome *outcome_of(const struct message *m, bool may_be_lost)
 {
     if (m->type != MSG_RESULT || m->result.n_outcomes != 1)
         return NULL;
     const struct outcome *o = m->result.outcomes;
-    bool sane = o->ending <= ENDING_FAILED && o->reason <= REASON_HANDLER_ERROR &&
+    bool lost = may_be_lost && o->ending == ENDING_LOST && o->reason == REASON_WORKER_LOST;
+    bool sane = (lost || (o->ending <= ENDING_FAILED && o->reason <= REASON_HANDLER_ERROR)) &&
                 o->result.n <= LIMIT_RESULT_BYTES && o->output.n <= LIMIT_RESULT_BYTES &&
                 o->error.n <= LIMIT_TEXT_BYTES && (o->ending != ENDING_DONE || o->reason == REASON_NONE);
     return sane ? o : NULL;
 }
+
+const struct outcome *frames_outcome(const struct message *m) { return outcome_of(m, false); }
+const struct outcome *frames_outcome_of_many(const struct message *m) { return outcome_of(m, true); }
 
 int frames_flush(struct frames *f, bool wait)
 {

@@ -29,10 +29,16 @@ ssize_t frames_hear(struct frames *f, const struct ring *ring);
 void frames_cut(struct frames *f);
 /* The next whole message: 1, and it must be ended by message_fini before frames_read; 0: none yet; -EBADMSG: not one. */
 int frames_next(struct frames *f, struct message *ret);
+/* The same without looking into it: the bytes of a frame of at most `most`, a view that stands until frames_read. */
+int frames_next_bytes(struct frames *f, size_t most, struct str *ret);
 /* The one outcome of a RESULT, if it is one that a child may report; NULL otherwise. */
 const struct outcome *frames_outcome(const struct message *m);
+/* The same; and the run may be lost, where it was one of many in a process. */
+const struct outcome *frames_outcome_of_many(const struct message *m);
 /* Adds a message to what is to be sent. -EMSGSIZE: too large. */
 int frames_put(struct frames *f, const struct message *m);
+/* A record on its own, as runners speak them. */
+int frames_put_record(struct frames *f, enum record_kind kind, const void *record);
 int frames_put_run(struct frames *f, const struct run_job *job);
 int frames_put_stop(struct frames *f, uint64_t job, uint64_t attempt);
 /* Sends what can be sent; 0 when nothing is left, -EAGAIN when something is, -errno. */

@@ -14,7 +14,8 @@ static struct {
     struct handler_info *info; /* owned; its texts are the modules' */
     struct entry {
         const struct tern_handler *handler; /* borrowed; NULL: its code is not in this process */
-        const struct module *module;        /* borrowed; NULL: built in */
+        const struct module *module;        /* borrowed; NULL: none */
+        size_t runner;                      /* whose it is (runners.h); 0: nobody's */
     } *at; /* owned */
     size_t n, n_built_in, cap_info, cap_at;
     char *only;                /* owned: the choice; NULL: all */
@@ -60,7 +61,7 @@ static void add(struct handler_info info, const struct tern_handler *h, const st
     table.info = grow_array(table.info, &table.cap_info, table.n + 1, sizeof *table.info);
     table.at = grow_array(table.at, &table.cap_at, table.n + 1, sizeof *table.at);
     table.info[table.n] = info;
-    table.at[table.n] = (struct entry){ h, m };
+    table.at[table.n] = (struct entry){ .handler = h, .module = m };
     table.n++;
 }
 
@@ -128,6 +129,38 @@ const struct tern_function *handlers_find_function(struct str handler, struct st
     return e && e->module ? module_find_function(e->module, function) : NULL;
 }
 
+/* ---- runners ---------------------------------------------------------------------------------- */
+
+static bool is_chosen(struct str name)
+{
+    if (!table.only)
+        return true;
+    cleanup(freep) char *text = xstrndup(name);
+    return listed(table.only, text);
+}
+
+int handlers_add(const struct handler_info *h, size_t runner)
+{
+    if (handlers_find(h->name) || known(built_in, h->name) || table.n >= LIMIT_HANDLERS)
+        return -EEXIST;
+    if (!is_chosen(h->name))
+        return 0;
+    struct tern_handler *own = xcalloc(1, sizeof *own); /* stays for ever, as the built-in ones do */
+    struct handler_info info = *h;
+    own->name = xstrndup(h->name);
+    info.name = str_of(own->name);
+    add(info, own, NULL);
+    table.at[table.n - 1].runner = runner;
+    table.n_built_in = table.n;
+    return 1;
+}
+
+size_t handlers_runner(struct str name)
+{
+    const struct entry *e = find(name);
+    return e ? e->runner : 0;
+}
+
 /* ---- modules ---------------------------------------------------------------------------------- */
 
 void handlers_with_modules(void) { table.with_modules = true; }
@@ -148,14 +181,6 @@ static char *why_taken(const struct module *m)
     return table.n + m->n_handlers > LIMIT_HANDLERS
                ? xasprintf("with it this worker would have more than %u handlers", LIMIT_HANDLERS)
                : NULL;
-}
-
-static bool is_chosen(struct str name)
-{
-    if (!table.only)
-        return true;
-    cleanup(freep) char *text = xstrndup(name);
-    return listed(table.only, text);
 }
 
 int handlers_add_module(const struct module *m, char **ret_error)

@@ -16,6 +16,11 @@ int handlers_init_from(const struct tern_handler *const *all, const char *only, 
  * none without this call. An unknown word: -EINVAL, and nothing changes. Before any pool starts,
  * and in every process that runs `http`. */
 int handlers_allow_http(const char *list);
+/* A handler of a runner (runners.h): it has no function here. Before any module. 1; 0: it was not chosen; -EEXIST: there is
+ * one of this name. */
+int handlers_add(const struct handler_info *h, size_t runner);
+/* The number of the runner that has it; 0: it is no runner's. */
+size_t handlers_runner(struct str name);
 const struct tern_handler *handlers_find(struct str name);
 /* The function of that name in the module that the handler is of, or NULL. */
 const struct tern_function *handlers_find_function(struct str handler, struct str function);

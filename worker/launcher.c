@@ -1,4 +1,4 @@
-/* launcher.c - the worker's side of the child that runs the commands of the thread pool and the loop pool. */
+/* launcher.c - the worker's side of a child that runs commands, or of a keeper with a shared runner. */
 #include "worker/launcher.h"
 
 #include <sys/epoll.h>
@@ -6,6 +6,7 @@
 #include "proto/base/log.h"
 #include "worker/frame.h"
 #include "worker/pool_kind.h"
+#include "worker/runners.h"
 #include "worker/zygote.h"
 
 struct held_slot {
@@ -16,7 +17,9 @@ struct held_slot {
 
 struct launcher {
     struct zygote *zygote; /* borrowed */
-    size_t capacity;
+    struct child_role role;
+    struct pool *pool;     /* borrowed: of a runner, once it has run something */
+    char *words;           /* owned: why the runner ends, as its keeper says; it takes no more then */
     int epoll;             /* owned */
     bool live, ready;      /* there is one; it has said that it takes commands */
     uint64_t number;       /* the zygote's, of the child */
@@ -25,10 +28,10 @@ struct launcher {
     struct idmap held;     /* owned struct held_slot, by job and attempt */
 };
 
-int launcher_open(struct launcher **ret, struct zygote *z, size_t capacity)
+static int open_role(struct launcher **ret, struct zygote *z, struct child_role role)
 {
     struct launcher *l = xcalloc(1, sizeof(*l));
-    *l = (struct launcher){ .zygote = z, .capacity = capacity > 1 ? capacity : 2 };
+    *l = (struct launcher){ .zygote = z, .role = role };
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     frames_init(&l->frames, -1);
     if (l->epoll < 0) {
@@ -37,6 +40,16 @@ int launcher_open(struct launcher **ret, struct zygote *z, size_t capacity)
     }
     *ret = l;
     return 0;
+}
+
+int launcher_open(struct launcher **ret, struct zygote *z, size_t capacity)
+{
+    return open_role(ret, z, (struct child_role){ .capacity = capacity > 1 ? capacity : 2 });
+}
+
+int launcher_open_runner(struct launcher **ret, struct zygote *z, size_t capacity, size_t runner, enum pool_kind pool)
+{
+    return open_role(ret, z, (struct child_role){ capacity, runner, pool });
 }
 
 void launcher_close(struct launcher *l)
@@ -50,6 +63,7 @@ void launcher_close(struct launcher *l)
         free(h);
     idmap_fini(&l->held);
     frames_fini(&l->frames);
+    free(l->words);
     closep(&l->epoll);
     free(l);
 }
@@ -91,7 +105,7 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now);
 static int start(struct launcher *l)
 {
     int fd;
-    int r = zygote_fork(l->zygote, l->capacity, on_ended, l, &l->number, &fd);
+    int r = zygote_fork(l->zygote, &l->role, on_ended, l, &l->number, &fd);
     if (r < 0)
         return r;
     frames_fini(&l->frames);
@@ -110,6 +124,7 @@ int launcher_begin(struct launcher *l, struct pool *p, struct slot *s, struct no
     const struct run_job *job = &s->run->job;
     if (idmap_find(&l->held, key_of(job->job, job->attempt)))
         return -EEXIST;
+    l->pool = l->role.runner ? p : NULL;
     int r = l->live ? 0 : start(l);
     if (r >= 0)
         r = frames_put_run(&l->frames, job);
@@ -148,11 +163,32 @@ void launcher_forget(struct launcher *l, struct slot *s)
 
 /* ---- what it says ----------------------------------------------------------------------------- */
 
-static bool on_frame(struct idmap *held, const struct message *m, struct now now)
+/* The runner ends: what its keeper has been given since was not begun. */
+static void note_words(struct launcher *l, const struct msg_error *e)
+{
+    struct runner *r = runners_get(l->role.runner);
+    free(l->words);
+    l->words = xstrndup(e->text.p ? e->text : str_of("its runner ended"));
+    log_error("event=runner-ended runner=%s pool=%s runs=%zu times=%u text=\"%s\"", r->name, pool_name(l->role.pool),
+              l->held.n, ++r->n_ended, l->words);
+    if (l->pool)
+        pool_gate_shut(l->pool, l->role.runner);
+}
+
+static const struct outcome *outcome_of(const struct launcher *l, const struct message *m)
+{
+    return l->role.runner ? frames_outcome_of_many(m) : frames_outcome(m);
+}
+
+static bool on_frame(struct launcher *l, struct idmap *held, const struct message *m, struct now now)
 {
     if (m->type == MSG_STARTED)
+        return l->ready = true;
+    if (m->type == MSG_ERROR && l->role.runner) {
+        note_words(l, &m->error);
         return true;
-    const struct outcome *o = frames_outcome(m);
+    }
+    const struct outcome *o = outcome_of(l, m);
     struct held_slot *h = o ? find(held, o->job, o->attempt) : NULL;
     if (!h)
         return false;
@@ -180,8 +216,7 @@ static void read_launcher(struct launcher *l, struct now now)
     struct message m;
     int r;
     while (l->frames.fd >= 0 && (r = frames_next(&l->frames, &m)) != 0) {
-        l->ready = true;
-        if (r < 0 || !on_frame(&l->held, &m, now))
+        if (r < 0 || !on_frame(l, &l->held, &m, now))
             give_up(l, "it sent something that is no result");
         if (r > 0)
             message_fini(&m);
@@ -199,8 +234,23 @@ void launcher_on_readable(struct launcher *l, struct now now)
         read_launcher(l, now);
 }
 
+/* hopeless: why it will not do to try for ever, or NULL. */
+static void try_again(const struct held_slot *h, const char *hopeless, struct now now)
+{
+    if (!hopeless || !pool_is_hopeless(h->slot->run)) {
+        pool_slot_again(h->pool, h->slot, now);
+        return;
+    }
+    struct outcome o;
+    record_init(RECORD_outcome, &o);
+    o.ending = ENDING_FAILED;
+    o.reason = REASON_HANDLER_ERROR;
+    o.error = str_of(hopeless);
+    pool_slot_ended(h->pool, h->slot, &o, now);
+}
+
 /* Those that it cannot have begun begin on the next one. */
-static void begin_again(struct idmap *held, struct now now)
+static void begin_again(struct idmap *held, const char *hopeless, struct now now)
 {
     struct held_slot *h;
     for (size_t i = 0; (h = idmap_next(held, &i)); i = 0) {
@@ -208,18 +258,18 @@ static void begin_again(struct idmap *held, struct now now)
         idmap_remove(held, key_of(h->job, h->attempt));
         free(h);
         if (was.pool)
-            pool_slot_again(was.pool, was.slot, now);
+            try_again(&was, hopeless, now);
     }
 }
 
-static void lose(struct idmap *held, struct now now)
+static void lose(struct idmap *held, const char *why, struct now now)
 {
     struct outcome o;
     struct held_slot *h;
     record_init(RECORD_outcome, &o);
     o.ending = ENDING_LOST;
     o.reason = REASON_WORKER_LOST;
-    o.error = str_of("the process that ran it, with other commands, has died");
+    o.error = str_of(why);
     for (size_t i = 0; (h = idmap_next(held, &i)); i = 0)
         end(held, h, &o, now);
 }
@@ -235,19 +285,23 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     l->held = (struct idmap){ 0 };
     l->live = false;
     frames_init(&l->frames, -1);
-    log_error("event=launcher-died commands=%zu", held.n);
+    if (l->pool) /* what ends here must not begin another too early */
+        pool_gate_shut(l->pool, l->role.runner);
     while (frames_read(&frames, false) > 0)
         ;
-    bool ready = l->ready;
     while (frames_next(&frames, &m) > 0) {
-        ready = true;
-        on_frame(&held, &m, now);
+        on_frame(l, &held, &m, now);
         message_fini(&m);
     }
-    if (ready)
-        lose(&held, now);
+    cleanup(freep) char *words = TAKE(l->words);
+    if (!words)
+        log_error("event=launcher-died runs=%zu", held.n);
+    if (l->pool)
+        pool_gate_open(l->pool, l->role.runner, l->ready || e->lost, now);
+    if (l->ready && !words)
+        lose(&held, "the process that ran it, with others, has died", now);
     else
-        begin_again(&held, now);
+        begin_again(&held, l->ready ? NULL : words, now);
     idmap_fini(&held);
     frames_fini(&frames);
 }

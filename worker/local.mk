@@ -38,6 +38,8 @@ libworker_la_SOURCES = \
 	%D%/job_log.h \
 	%D%/job_text.c \
 	%D%/job_text.h \
+	%D%/keeper.c \
+	%D%/keeper.h \
 	%D%/launcher.c \
 	%D%/launcher.h \
 	%D%/link.c \
@@ -89,6 +91,11 @@ libworker_la_SOURCES = \
 	%D%/ring.h \
 	%D%/run.c \
 	%D%/run.h \
+	%D%/runner_process.c \
+	%D%/runner_process.h \
+	%D%/runners.c \
+	%D%/runners.h \
+	%D%/runners_ask.c \
 	%D%/send_beat.c \
 	%D%/send_bye.c \
 	%D%/send_drain.c \

@@ -323,15 +323,16 @@ static int64_t tell_service(struct worker_loop *l, struct now now)
 
 /* ---- the turn -------------------------------------------------------------------------------- */
 
-#define FDS_MAX (3 + N_POOLS)
+#define FDS_MAX (2 + LAUNCHERS_MOST + N_POOLS)
 
 static size_t list_fds(const struct worker_loop *l, struct pollfd fds[static FDS_MAX])
 {
     size_t n = 0;
     fds[n++].fd = l->signals;
     fds[n++].fd = zygote_fd(l->zygote);
-    if (l->launcher)
-        fds[n++].fd = launcher_fd(l->launcher);
+    for (size_t i = 0; i < l->n_launchers; i++)
+        if (l->launchers[i])
+            fds[n++].fd = launcher_fd(l->launchers[i]);
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         if (l->pools[pool])
             fds[n++].fd = pool_fd(l->pools[pool]);
@@ -349,8 +350,9 @@ static void read_fds(struct worker_loop *l, const struct pollfd fds[static FDS_M
         read_signals(l, now);
     if (fds[n++].revents)
         zygote_on_readable(l->zygote, now);
-    if (l->launcher && fds[n++].revents)
-        launcher_on_readable(l->launcher, now);
+    for (size_t i = 0; i < l->n_launchers; i++)
+        if (l->launchers[i] && fds[n++].revents)
+            launcher_on_readable(l->launchers[i], now);
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         if (l->pools[pool] && fds[n++].revents)
             pool_on_readable(l->pools[pool], now);

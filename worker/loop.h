@@ -11,12 +11,15 @@
 #include "worker/worker_options.h"
 #include "worker/zygote.h"
 
+#define LAUNCHERS_MOST (1 + 2 * LIMIT_RUNNERS)
+
 struct worker_loop {
     struct worker_options *options; /* borrowed; HUP changes them */
     int argc;
     char *const *argv;              /* borrowed: read again at HUP */
     struct zygote *zygote;          /* borrowed */
-    struct launcher *launcher;      /* borrowed; may be NULL */
+    struct launcher *launchers[LAUNCHERS_MOST]; /* borrowed: of commands, which may be NULL, and of shared runners */
+    size_t n_launchers;
     struct modules *modules;        /* borrowed */
     struct pool *pools[N_POOLS];    /* borrowed; NULL: off */
     struct socket *socket;          /* owned while the loop runs: it is replaced */

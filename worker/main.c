@@ -10,6 +10,7 @@
 
 #include "worker/handlers.h"
 #include "worker/loop.h"
+#include "worker/runners.h"
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
@@ -53,6 +54,17 @@ static int init_handlers(const struct worker_options *o)
                   o->http_allow);
         return -EINVAL;
     }
+    return 0;
+}
+
+static int init_runners(const struct worker_options *o)
+{
+    cleanup(freep) char *error = NULL;
+    for (size_t i = 0; i < o->runners.n; i++)
+        if (runners_add(o->runners.at[i], &error) < 0) {
+            log_error("--runner: %s", error);
+            return -EINVAL;
+        }
     return 0;
 }
 
@@ -115,8 +127,9 @@ static int open_pool(struct worker_loop *l, enum pool_kind pool)
         .kind = pool,
         .slots = slots,
         .zygote = l->zygote,
-        .launcher = l->launcher,
+        .launcher = l->launchers[0],
         .modules = l->modules,
+        .runners = pool == POOL_PROCESS ? NULL : l->launchers + 1 + (pool == POOL_LOOP ? runners_count() : 0),
         .jobs_per_child = (size_t)l->options->jobs_per_child,
         .stuck_max = pool == POOL_PROCESS ? 0 : slots,
         .on_started = worker_loop_on_started,
@@ -149,10 +162,24 @@ static int load_modules(struct worker_loop *l)
     return check_chosen(l);
 }
 
+/* What they share in this pool; nothing is started before there is a run for it. */
+static int open_runners(struct worker_loop *l, enum pool_kind pool)
+{
+    int r = 0;
+    for (size_t i = 1; i <= runners_count() && r >= 0; i++) {
+        size_t room = min_size(runners_get(i)->room, (size_t)max_i64(l->options->slots[pool], 1));
+        r = launcher_open_runner(&l->launchers[l->n_launchers++], l->zygote, room, i, pool);
+    }
+    return r;
+}
+
 static int open_pools(struct worker_loop *l)
 {
     size_t commands = (size_t)(l->options->slots[POOL_THREAD] + l->options->slots[POOL_LOOP]);
-    int r = l->options->no_exec || !commands ? 0 : launcher_open(&l->launcher, l->zygote, commands);
+    int r = l->options->no_exec || !commands ? 0 : launcher_open(&l->launchers[0], l->zygote, commands);
+    l->n_launchers = 1;
+    for (enum pool_kind pool = POOL_THREAD; pool <= POOL_LOOP && r >= 0; pool++)
+        r = open_runners(l, pool);
     for (enum pool_kind pool = 0; pool < N_POOLS && r >= 0; pool++)
         r = open_pool(l, pool);
     return r;
@@ -163,8 +190,8 @@ static void close_pools(struct worker_loop *l)
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         if (l->pools[pool])
             pool_close(l->pools[pool]);
-    if (l->launcher)
-        launcher_close(l->launcher);
+    for (size_t i = 0; i < l->n_launchers; i++)
+        launcher_close(l->launchers[i]);
 }
 
 static uint64_t random_seed(void)
@@ -263,7 +290,7 @@ static int run_worker(struct worker_options *o, int argc, char **argv)
     struct worker_loop l = { .options = o, .argc = argc, .argv = argv, .signals = -1 };
     char **args = NULL;
     log_init("tern-worker", o->level);
-    if (init_handlers(o) < 0)
+    if (init_handlers(o) < 0 || init_runners(o) < 0)
         return EXIT_USAGE;
     /* Before any thread, and while the limits are those that commands get. */
     int r = start_zygote(o, &l.zygote, &args);
@@ -272,8 +299,10 @@ static int run_worker(struct worker_options *o, int argc, char **argv)
         status = fail("cannot start the zygote", r);
     } else {
         fit_descriptors(o);
+        runners_ask(l.zygote);
         status = serve(&l);
         zygote_stop(l.zygote);
+        runners_clear();
     }
     free_args(args);
     return status;
@@ -284,7 +313,7 @@ static int run_zygote(int argc, char **argv)
     struct worker_options o;
     int r = worker_options_read_zygote(&o, argc, argv);
     log_init("tern-worker", o.level);
-    int status = r < 0 || init_handlers(&o) < 0 ? EXIT_USAGE : zygote_main();
+    int status = r < 0 || init_handlers(&o) < 0 || init_runners(&o) < 0 ? EXIT_USAGE : zygote_main();
     worker_options_fini(&o);
     return status;
 }

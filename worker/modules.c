@@ -310,7 +310,7 @@ static void on_tried(void *ctx, const struct child_ended *e, struct now now)
 static void try(struct version *v, struct now now)
 {
     struct modules *m = v->of;
-    int r = zygote_fork(m->o.zygote, 0, on_tried, v, &v->child, &v->socket);
+    int r = zygote_fork(m->o.zygote, &(struct child_role){ 0 }, on_tried, v, &v->child, &v->socket);
     if (r >= 0)
         r = pass_send(v->socket, &v->copy, 1);
     if (r < 0) {

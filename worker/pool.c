@@ -5,9 +5,13 @@
 #include "proto/base/log.h"
 #include "worker/handlers.h"
 #include "worker/launcher.h"
+#include "worker/runners.h"
 
 #define KILL_GRACE_MS 5000
 #define KILL_AGAIN_MS 2000
+#define RUNNER_BACKOFF_MIN_MS 1000
+#define RUNNER_BACKOFF_MAX_MS 30000
+#define RUNNER_STARTS_MOST 3 /* for one run, of runners that are never ready */
 
 static const struct pool_kind_ops *ops_of(enum pool_kind kind)
 {
@@ -41,6 +45,64 @@ static void forget(struct pool *p, struct run *r)
         idmap_remove(&p->runs, key);
 }
 
+/* ---- runners ---------------------------------------------------------------------------------- */
+
+static struct pool_gate *gate_of(const struct pool *p, const struct run *r) { return &p->gates[r->runner - 1]; }
+
+static bool gate_is_open(const struct pool_gate *g, struct now now)
+{
+    return g->used < g->room && now.mono_ms >= g->shut_until_ms;
+}
+
+static void park(struct pool *p, struct run *r)
+{
+    list_add_tail(&gate_of(p, r)->parked, &r->link);
+    r->parked = true;
+    p->n_parked++;
+}
+
+static struct run *unpark(struct pool *p, struct run *r)
+{
+    list_remove(&r->link);
+    r->parked = false;
+    p->n_parked--;
+    return r;
+}
+
+static struct run *first_parked(const struct pool *p)
+{
+    for (size_t i = 0; p->n_parked && i < p->n_gates; i++)
+        if (!list_empty(&p->gates[i].parked))
+            return list_entry(p->gates[i].parked.next, struct run, link);
+    return NULL;
+}
+
+/* When a runner that waits to be started may be. */
+static int64_t gates_due(const struct pool *p)
+{
+    int64_t due_ms = NEVER;
+    for (size_t i = 0; p->n_parked && i < p->n_gates; i++)
+        if (!list_empty(&p->gates[i].parked) && p->gates[i].used < p->gates[i].room)
+            due_ms = min_i64(due_ms, p->gates[i].shut_until_ms);
+    return due_ms;
+}
+
+void pool_gate_shut(struct pool *p, size_t runner) { p->gates[runner - 1].shut_until_ms = NEVER; }
+
+void pool_gate_open(struct pool *p, size_t runner, bool was_ready, struct now now)
+{
+    struct pool_gate *g = &p->gates[runner - 1];
+    g->backoff_ms = was_ready       ? 0
+                    : g->backoff_ms ? min_i64(g->backoff_ms * 2, RUNNER_BACKOFF_MAX_MS)
+                                    : RUNNER_BACKOFF_MIN_MS;
+    g->shut_until_ms = now.mono_ms + g->backoff_ms;
+    if (g->backoff_ms)
+        log_error("event=runner-not-ready runner=%s pool=%s wait_ms=%lld", runners_get(runner)->name,
+                  pool_name(p->options.kind), (long long)g->backoff_ms);
+}
+
+bool pool_is_hopeless(struct run *r) { return ++r->n_unbegun >= RUNNER_STARTS_MOST; }
+
 /* ---- open, close ------------------------------------------------------------------------------ */
 
 static void slots_init(struct pool *p)
@@ -54,8 +116,20 @@ static void slots_init(struct pool *p)
     }
 }
 
+/* A process of the process pool has its runner for itself. */
+static void gates_init(struct pool *p)
+{
+    p->n_gates = p->options.kind == POOL_PROCESS || p->options.runners ? runners_count() : 0;
+    p->gates = xcalloc(p->n_gates + 1, sizeof *p->gates);
+    for (size_t i = 0; i < p->n_gates; i++) {
+        list_init(&p->gates[i].parked);
+        p->gates[i].room = p->options.kind == POOL_PROCESS ? SIZE_MAX : runners_get(i + 1)->room;
+    }
+}
+
 static void free_pool(struct pool *p)
 {
+    free(p->gates);
     slot_due_fini(&p->due);
     idmap_fini(&p->runs);
     free(p->slots);
@@ -75,6 +149,7 @@ int pool_open(struct pool **ret, const struct pool_options *o)
     list_init(&p->spare);
     list_init(&p->waiting);
     slots_init(p);
+    gates_init(p);
     int r = p->ops->open(p);
     if (r < 0) {
         free_pool(p);
@@ -89,8 +164,10 @@ static void free_runs(struct pool *p)
 {
     for (struct link *l; (l = list_pop(&p->waiting));)
         run_free(list_entry(l, struct run, link));
+    for (struct run *r; (r = first_parked(p));)
+        run_free(unpark(p, r));
     for (size_t i = 0; i < p->n_slots; i++)
-        if (p->slots[i].run && (p->options.kind == POOL_PROCESS || p->slots[i].on_launcher))
+        if (p->slots[i].run && (p->options.kind == POOL_PROCESS || p->slots[i].launcher))
             run_free(p->slots[i].run);
 }
 
@@ -99,8 +176,8 @@ void pool_close(struct pool *p)
     if (!p)
         return;
     for (size_t i = 0; i < p->n_slots; i++)
-        if (p->slots[i].on_launcher)
-            launcher_forget(p->options.launcher, &p->slots[i]);
+        if (p->slots[i].launcher)
+            launcher_forget(p->slots[i].launcher, &p->slots[i]);
     p->ops->close(p);
     free_runs(p);
     free_pool(p);
@@ -153,10 +230,13 @@ static char *text_of_stop(const struct slot *s)
 static void to_idle(struct pool *p, struct slot *s)
 {
     bool was_stuck = s->state == SLOT_STUCK;
+    struct run *r = s->run;
+    if (r->runner && !was_stuck)
+        gate_of(p, r)->used--;
     slot_move(s, SLOT_IDLE);
     slot_due_set(&p->due, s, NEVER);
     s->run = NULL;
-    s->on_launcher = false;
+    s->launcher = NULL;
     list_remove(&s->link);
     *(was_stuck ? &p->n_stuck : &p->n_busy) -= 1;
     if (p->n_idle + p->n_busy >= p->options.slots) {
@@ -166,6 +246,15 @@ static void to_idle(struct pool *p, struct slot *s)
     /* At the front: what ran last is warm. */
     list_add_tail(p->idle.next, &s->link);
     p->n_idle++;
+}
+
+static struct launcher *launcher_of(const struct pool *p, const struct run *r)
+{
+    if (p->options.kind == POOL_PROCESS)
+        return NULL;
+    if (r->runner)
+        return p->options.runners[r->runner - 1];
+    return handler_is_exec(r->job.handler) ? p->options.launcher : NULL;
 }
 
 static void to_busy(struct pool *p, struct slot *s, struct run *r, struct now now)
@@ -181,20 +270,26 @@ static void to_busy(struct pool *p, struct slot *s, struct run *r, struct now no
     s->kill_at_ms = NEVER;
     s->stop_reason = REASON_NONE;
     s->n_kills = 0;
-    s->on_launcher = p->options.kind != POOL_PROCESS && handler_is_exec(r->job.handler);
+    s->launcher = launcher_of(p, r);
     if (r->job.timeout_ms != UNSET && r->job.timeout_ms > 0 && r->job.timeout_ms < NEVER - now.mono_ms)
         s->stop_at_ms = now.mono_ms + r->job.timeout_ms;
     slot_due_set(&p->due, s, s->stop_at_ms);
     r->state = RUN_RUNNING;
     r->slot = s;
+    if (r->runner)
+        gate_of(p, r)->used++;
 }
 
-static bool can_be_killed(const struct pool *p, const struct slot *s) { return p->ops->kill || s->on_launcher; }
+/* A shared runner is not killed for one of its runs. */
+static bool can_be_killed(const struct pool *p, const struct slot *s)
+{
+    return p->ops->kill || (s->launcher && !s->run->runner);
+}
 
 static void tell_stop(struct pool *p, struct slot *s)
 {
-    if (s->on_launcher)
-        launcher_tell_stop(p->options.launcher, s);
+    if (s->launcher)
+        launcher_tell_stop(s->launcher, s);
     else
         p->ops->tell_stop(p, s);
 }
@@ -208,20 +303,20 @@ static void kill_slot(struct pool *p, struct slot *s, struct now now)
         log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu", (unsigned long long)s->run->job.job,
                     (unsigned long long)s->run->job.attempt, pool_name(p->options.kind), pool_slot_index(p, s));
     slot_due_set(&p->due, s, now.mono_ms + KILL_AGAIN_MS);
-    if (s->on_launcher)
-        launcher_kill(p->options.launcher, s);
+    if (s->launcher)
+        launcher_kill(s->launcher, s);
     else
         p->ops->kill(p, s);
 }
 
-static void replace(struct pool *p)
+static void replace(struct pool *p, const struct slot *stuck)
 {
     struct link *l = list_pop(&p->spare);
     if (!l)
         return;
     list_add_tail(&p->idle, l);
     p->n_idle++;
-    int r = p->ops->replace ? p->ops->replace(p) : 0;
+    int r = p->ops->replace && !stuck->launcher ? p->ops->replace(p) : 0;
     if (r < 0)
         log_warning("event=slot-not-replaced pool=%s error=%s", pool_name(p->options.kind), strerror(-r));
 }
@@ -235,7 +330,9 @@ static void give_up(struct pool *p, struct slot *s, struct now now)
     list_add_tail(&p->stuck, &s->link);
     p->n_busy--;
     p->n_stuck++;
-    replace(p);
+    if (s->run->runner)
+        gate_of(p, s->run)->used--;
+    replace(p, s);
     struct outcome o;
     cleanup(freep) char *text = text_of_stop(s);
     outcome_init(&o, ENDING_FAILED, REASON_NONE, NULL);
@@ -331,7 +428,7 @@ static void begin(struct pool *p, struct run *r, struct now now)
     struct slot *s = list_entry(p->idle.next, struct slot, link);
     to_busy(p, s, r, now);
     p->options.on_started(p->options.ctx, r);
-    int e = s->on_launcher ? launcher_begin(p->options.launcher, p, s, now) : p->ops->begin(p, s, now);
+    int e = s->launcher ? launcher_begin(s->launcher, p, s, now) : p->ops->begin(p, s, now);
     if (e >= 0)
         return;
     struct outcome o;
@@ -346,17 +443,36 @@ static bool is_ready(struct pool *p, struct now now)
     return !p->ops->ready || p->ops->ready(p, now, &p->retry_at_ms);
 }
 
+/* Of those whose runner has room again, first. */
+static struct run *next_parked(struct pool *p, struct now now)
+{
+    for (size_t i = 0; p->n_parked && i < p->n_gates; i++)
+        if (!list_empty(&p->gates[i].parked) && gate_is_open(&p->gates[i], now))
+            return unpark(p, list_entry(p->gates[i].parked.next, struct run, link));
+    return NULL;
+}
+
+static struct run *next_to_begin(struct pool *p, struct now now)
+{
+    struct run *r = next_parked(p, now);
+    while (!r && p->n_waiting) {
+        r = list_entry(list_pop(&p->waiting), struct run, link);
+        p->n_waiting--;
+        if (r->runner && !gate_is_open(gate_of(p, r), now))
+            park(p, TAKE(r));
+    }
+    return r;
+}
+
 static void fill(struct pool *p, struct now now)
 {
     if (p->filling)
         return;
     p->filling = true;
-    while (p->n_idle && p->n_waiting && is_ready(p, now)) {
-        struct run *r = list_entry(list_pop(&p->waiting), struct run, link);
-        p->n_waiting--;
+    struct run *r;
+    while (p->n_idle && p->n_waiting + p->n_parked && is_ready(p, now) && (r = next_to_begin(p, now)))
         if (!refuse(p, r, now))
             begin(p, r, now);
-    }
     p->filling = false;
 }
 
@@ -395,8 +511,9 @@ void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, st
 {
     assert(s->state != SLOT_IDLE);
     if (s->state == SLOT_STUCK) {
-        run_free(s->run);
+        struct run *r = s->run;
         to_idle(p, s);
+        run_free(r);
     } else {
         end_run(p, s, o, now);
     }
@@ -462,6 +579,7 @@ void pool_give(struct pool *p, struct run *r, struct now now)
 {
     know(p, r);
     r->state = RUN_WAITING;
+    r->runner = p->n_gates ? handlers_runner(r->job.handler) : 0;
     list_remove(&r->link);
     list_add_tail(&p->waiting, &r->link);
     p->n_waiting++;
@@ -470,8 +588,12 @@ void pool_give(struct pool *p, struct run *r, struct now now)
 
 static struct run *take(struct pool *p, struct run *r)
 {
-    list_remove(&r->link);
-    p->n_waiting--;
+    if (r->parked) {
+        unpark(p, r);
+    } else {
+        list_remove(&r->link);
+        p->n_waiting--;
+    }
     forget(p, r);
     return r;
 }
@@ -500,7 +622,8 @@ struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt)
 struct run *pool_take_any_waiting(struct pool *p)
 {
     recall(p);
-    return list_empty(&p->waiting) ? NULL : take(p, list_entry(p->waiting.prev, struct run, link));
+    struct run *r = list_empty(&p->waiting) ? first_parked(p) : list_entry(p->waiting.prev, struct run, link);
+    return r ? take(p, r) : NULL;
 }
 
 void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
@@ -550,7 +673,8 @@ int64_t pool_tick(struct pool *p, struct now now)
     int64_t kind_ms = p->ops->tick ? p->ops->tick(p, now) : NEVER;
     fill(p, now); /* what that has recalled */
     struct slot *first = slot_due_first(&p->due);
-    return min_i64(min_i64(first ? first->due_ms : NEVER, p->n_waiting ? p->retry_at_ms : NEVER), kind_ms);
+    int64_t retry_ms = min_i64(p->n_waiting ? p->retry_at_ms : NEVER, gates_due(p));
+    return min_i64(min_i64(first ? first->due_ms : NEVER, retry_ms), kind_ms);
 }
 
 int pool_fd(const struct pool *p) { return p->ops->fd(p); }
@@ -566,7 +690,7 @@ struct pool_load pool_load(const struct pool *p)
     load.slots = p->n_idle + p->n_busy;
     load.used = p->n_busy;
     load.stuck = p->n_stuck;
-    load.waiting = p->n_waiting + p->n_ahead;
+    load.waiting = p->n_waiting + p->n_parked + p->n_ahead;
     return load;
 }
 
@@ -592,7 +716,7 @@ static void dump_slot(const struct pool *p, const struct slot *s, struct now now
 void pool_dump(const struct pool *p, struct now now)
 {
     log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu waiting=%zu ahead=%zu", pool_name(p->options.kind),
-             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_waiting, p->n_ahead);
+             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_waiting + p->n_parked, p->n_ahead);
     list_each(l, &p->busy)
         dump_slot(p, list_entry(l, const struct slot, link), now);
     list_each(l, &p->stuck)

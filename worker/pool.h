@@ -12,14 +12,15 @@
 struct pool;
 struct zygote;   /* zygote.h: forks children; the process pool and every command need it */
 struct modules;  /* modules.h: what children get handlers from */
-struct launcher; /* launcher.h: runs commands for the thread and the loop pool */
+struct launcher; /* launcher.h: runs commands, and the handlers of shared runners, for the thread and the loop pool */
 
 struct pool_options {
     enum pool_kind kind;
     size_t slots;
     struct zygote *zygote;     /* borrowed */
-    struct launcher *launcher; /* borrowed */
+    struct launcher *launcher; /* borrowed: of commands; may be NULL */
     struct modules *modules;   /* borrowed; NULL: none. Process */
+    struct launcher **runners; /* borrowed, thread and loop: one for each runner (runners.h), in their order */
     size_t jobs_per_child;     /* process: a child is recycled after so many; 0: never */
     size_t stuck_max;          /* thread, loop: slots that may be stuck and are replaced */
     void (*on_started)(void *ctx, struct run *r);

@@ -44,6 +44,14 @@ struct pool_kind_ops {
 
 extern const struct pool_kind_ops pool_process_ops, pool_thread_ops, pool_loop_ops;
 
+/* What there is of one runner in a pool. While it is shut its runs are parked, so that others overtake them. */
+struct pool_gate {
+    struct link parked;    /* runs, in order */
+    size_t used, room;     /* runs that have begun, less the stuck ones; how many may */
+    int64_t shut_until_ms; /* NEVER: until pool_gate_open */
+    int64_t backoff_ms;    /* 0: its last start went well */
+};
+
 struct pool {
     struct pool_options options;
     const struct pool_kind_ops *ops;
@@ -55,6 +63,8 @@ struct pool {
     size_t n_idle, n_busy, n_stuck;
     struct link waiting;  /* runs */
     size_t n_waiting, n_ahead;
+    struct pool_gate *gates; /* owned: one for each runner */
+    size_t n_gates, n_parked;
     struct idmap runs;    /* by job and attempt: what waits, and the slots of what runs */
     struct slot_due due;
     int64_t retry_at_ms;  /* when ready said no */
@@ -73,6 +83,12 @@ void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, st
 void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now);
 /* The kind says that what should run on the slot has not begun, and is to begin again elsewhere. */
 void pool_slot_again(struct pool *p, struct slot *s, struct now now);
+/* One of the runner's processes is about to end: nothing begins there. */
+void pool_gate_shut(struct pool *p, size_t runner);
+/* It has ended. Before it was ready: the next one is not started at once. */
+void pool_gate_open(struct pool *p, size_t runner, bool was_ready, struct now now);
+/* Says whether a run that a runner's process never began, since that ended before it was ready, has had its chances. */
+bool pool_is_hopeless(struct run *r);
 /* The first that waits, if it may be given ahead, is AHEAD from here on, and the kind's; else NULL. What can expire stays:
  * that is judged when it begins. */
 struct run *pool_give_ahead(struct pool *p);

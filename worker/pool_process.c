@@ -4,7 +4,10 @@
  *
  * A child whose jobs are short gets some ahead, behind the one that its slot knows of: about AHEAD_US worth of them. They
  * still wait, and are taken back where they are wanted elsewhere, and from a child that has not moved for STALL_MS. When
- * a child dies, the one its slot knows of is to blame if it had begun; what was ahead runs elsewhere. */
+ * a child dies, the one its slot knows of is to blame if it had begun; what was ahead runs elsewhere.
+ *
+ * A slot has a child for handlers in C and commands, and a keeper (keeper.h) for each runner, made when there is a job for
+ * it; one of them works at a time. A keeper gets nothing ahead. */
 #include "worker/pool_kind.h"
 
 #include <signal.h>
@@ -15,6 +18,7 @@
 #include "worker/frame.h"
 #include "worker/handlers.h"
 #include "worker/modules.h"
+#include "worker/runners.h"
 #include "worker/zygote.h"
 
 #define STORM_CHILDREN 3
@@ -36,7 +40,9 @@ struct process {
     struct slot *slot;  /* borrowed; NULL once it is to take no further job */
     uint64_t number;    /* the zygote's */
     struct frames frames;
-    struct ring *ring;  /* owned */
+    struct ring *ring;  /* owned; NULL: of a keeper */
+    size_t runner;      /* of a keeper; else 0 */
+    char *words;        /* owned: why its runner ends, as a keeper says; it takes no more then */
     bool watched_to_write, ready, garbled, ended;
     bool in_doubt;      /* garbled, perhaps not by the run that it ended with */
     bool told;          /* to stop: it takes no further job */
@@ -52,7 +58,7 @@ struct process {
 
 struct processes {
     int epoll;               /* owned */
-    struct process **of;     /* owned array, by slot; NULL: none */
+    struct process **of;     /* owned array, by slot and runner; NULL: none */
     struct link all;         /* owned processes */
     struct link to_look;     /* those that have runs ahead, by look_at_ms */
     struct link to_feed;     /* those that may get more */
@@ -64,6 +70,23 @@ struct processes {
 
 static struct processes *state_of(const struct pool *p) { return p->state; }
 
+/* The process that a slot has for handlers of a runner; runner 0: for all else. */
+static struct process **process_at(const struct pool *p, const struct slot *slot, size_t runner)
+{
+    return &state_of(p)->of[pool_slot_index(p, slot) * (p->n_gates + 1) + runner];
+}
+
+/* The one that works on what the slot runs. */
+static struct process *process_of(const struct pool *p, const struct slot *slot)
+{
+    return *process_at(p, slot, slot->run->runner);
+}
+
+static bool is_working(const struct process *c)
+{
+    return c->slot && c->slot->state != SLOT_IDLE && c->slot->run->runner == c->runner;
+}
+
 static int open_kind(struct pool *p)
 {
     struct processes *s = xcalloc(1, sizeof(*s));
@@ -72,7 +95,7 @@ static int open_kind(struct pool *p)
         free(s);
         return -errno;
     }
-    s->of = xcalloc(p->n_slots, sizeof(struct process *));
+    s->of = xcalloc(p->n_slots * (p->n_gates + 1), sizeof(struct process *));
     for (size_t i = 0; i < STORM_CHILDREN; i++)
         s->died_at_ms[i] = -STORM_MS;
     list_init(&s->all);
@@ -83,7 +106,7 @@ static int open_kind(struct pool *p)
     return 0;
 }
 
-static struct process *process_new(struct pool *p, struct slot *slot)
+static struct process *process_new(struct pool *p, struct slot *slot, size_t runner)
 {
     struct process *c = xcalloc(1, sizeof(*c));
     list_init(&c->link);
@@ -94,6 +117,7 @@ static struct process *process_new(struct pool *p, struct slot *slot)
     frames_init(&c->frames, -1);
     c->pool = p;
     c->slot = slot;
+    c->runner = runner;
     c->job_us = UNSET;
     return c;
 }
@@ -107,6 +131,7 @@ static void process_free(struct process *c)
     list_remove(&c->to_send);
     frames_fini(&c->frames);
     ring_close(c->ring);
+    free(c->words);
     free(c);
 }
 
@@ -117,16 +142,17 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now);
 static int attach(struct pool *p, struct slot *slot, struct process **ret)
 {
     struct processes *s = state_of(p);
-    struct process *c = process_new(p, slot);
+    struct process *c = process_new(p, slot, slot->run->runner);
+    struct child_role role = { 1, c->runner, POOL_PROCESS };
     int fd;
-    int r = zygote_fork(p->options.zygote, 1, on_ended, c, &c->number, &fd);
+    int r = zygote_fork(p->options.zygote, &role, on_ended, c, &c->number, &fd);
     if (r < 0) {
         process_free(c);
         return r;
     }
     frames_init(&c->frames, fd);
-    r = ring_open(&c->ring, fd);
-    if (r >= 0)
+    r = c->runner ? 0 : ring_open(&c->ring, fd);
+    if (r >= 0 && !c->runner)
         r = modules_hand(p->options.modules, fd);
     if (r < 0) {
         zygote_abandon(p->options.zygote, c->number);
@@ -135,7 +161,7 @@ static int attach(struct pool *p, struct slot *slot, struct process **ret)
     }
     epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = c });
     list_add_tail(&s->all, &c->link);
-    s->of[pool_slot_index(p, slot)] = c;
+    *process_at(p, slot, c->runner) = c;
     *ret = c;
     return 0;
 }
@@ -160,7 +186,8 @@ static int put(struct process *c, struct run *r)
     if (e < 0)
         return e;
     r->place = c->n_given++;
-    ring_give(c->ring, r->place);
+    if (c->ring)
+        ring_give(c->ring, r->place);
     list_remove(&c->to_send);
     list_add_tail(&state_of(c->pool)->to_send, &c->to_send);
     return 0;
@@ -168,7 +195,7 @@ static int put(struct process *c, struct run *r)
 
 static int begin(struct pool *p, struct slot *slot, struct now now)
 {
-    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    struct process *c = process_of(p, slot);
     const struct run_job *job = &slot->run->job;
     int r = c ? 0 : attach(p, slot, &c);
     if (r < 0)
@@ -184,14 +211,15 @@ static int begin(struct pool *p, struct slot *slot, struct now now)
 static bool is_plain(const struct run *r)
 {
     size_t bytes = r->job.payload.n + r->job.handler.n + r->job.queue.n;
-    return !is_limited(&r->job) && bytes <= AHEAD_BYTES;
+    return !r->runner && !is_limited(&r->job) && bytes <= AHEAD_BYTES;
 }
 
 /* How many it should have ahead. */
 static size_t ahead_wanted(const struct process *c)
 {
     size_t most = c->pool->options.jobs_per_child, left = most ? most - min_size(most, c->n_jobs + 1) : AHEAD_MOST;
-    if (!c->slot || c->slot->state != SLOT_RUNNING || c->told || c->outdated || c->garbled || !is_plain(c->slot->run))
+    if (!is_working(c) || c->slot->state != SLOT_RUNNING || c->told || c->outdated || c->garbled ||
+        !is_plain(c->slot->run))
         return 0;
     return c->job_us == UNSET ? 0 : min_size((size_t)(AHEAD_US / (c->job_us + JOB_US)), min_size(left, AHEAD_MOST));
 }
@@ -267,11 +295,10 @@ static void recall(struct pool *p)
 /* From here on it takes no job; when it has ended it is freed. */
 static void detach(struct process *c)
 {
-    struct processes *s = state_of(c->pool);
     set_hungry(c, false);
     recall_from(c, true);
     if (c->slot)
-        s->of[pool_slot_index(c->pool, c->slot)] = NULL;
+        *process_at(c->pool, c->slot, c->runner) = NULL;
     c->slot = NULL;
 }
 
@@ -287,8 +314,10 @@ static void renew(struct pool *p)
     struct processes *s = p->state;
     list_each_safe(l, &s->all) {
         struct process *c = list_entry(l, struct process, link);
+        if (c->runner)
+            continue; /* it has no module */
         c->outdated = true;
-        if (c->slot && c->slot->state == SLOT_IDLE)
+        if (c->slot && !is_working(c))
             retire(c);
     }
 }
@@ -317,12 +346,15 @@ static void put_stop(struct process *c, const struct run_job *job)
     flush(c);
 }
 
+/* Said in a frame, and not by a signal? */
+static bool is_told_in_words(const struct run *r) { return r->runner || handler_is_exec(r->job.handler); }
+
 /* When the one behind it has begun, it has ended, and must not be told. */
 static void tell_stop(struct pool *p, struct slot *slot)
 {
-    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    struct process *c = process_of(p, slot);
     recall_from(c, false);
-    if (handler_is_exec(slot->run->job.handler)) {
+    if (is_told_in_words(slot->run)) {
         put_stop(c, &slot->run->job);
         return;
     }
@@ -332,12 +364,13 @@ static void tell_stop(struct pool *p, struct slot *slot)
     zygote_signal(p->options.zygote, c->number, SIGTERM);
 }
 
-/* A command's child kills it at the first word and still says what it printed; if that does not help, all is killed. */
+/* The child of a command, the keeper of a runner kills it at the first word and still says what it printed; if that does
+ * not help, all is killed. */
 static void kill_process(struct pool *p, struct slot *slot)
 {
-    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    struct process *c = process_of(p, slot);
     c->told = true;
-    if (handler_is_exec(slot->run->job.handler) && slot->n_kills == 1)
+    if (is_told_in_words(slot->run) && slot->n_kills == 1)
         put_stop(c, &slot->run->job);
     else
         zygote_kill(p->options.zygote, c->number);
@@ -353,8 +386,7 @@ static bool is_spent(const struct process *c)
 
 static bool is_of(const struct process *c, const struct outcome *o)
 {
-    const struct slot *s = c->slot;
-    return s && s->state != SLOT_IDLE && s->run->job.job == o->job && s->run->job.attempt == o->attempt;
+    return is_working(c) && c->slot->run->job.job == o->job && c->slot->run->job.attempt == o->attempt;
 }
 
 static void note_time(struct process *c, const struct outcome *o)
@@ -392,11 +424,31 @@ static void on_outcome(struct process *c, const struct outcome *o, struct now no
     }
 }
 
+/* Its runner ends: what it works on is told of next, or was never begun. */
+static void note_words(struct process *c, const struct msg_error *e)
+{
+    struct runner *r = runners_get(c->runner);
+    free(c->words);
+    c->words = xstrndup(e->text.p ? e->text : str_of("its runner ended"));
+    c->told = true;
+    log_error("event=runner-ended runner=%s pool=process job=%llu times=%u text=\"%s\"", r->name,
+              (unsigned long long)(is_working(c) ? c->slot->run->job.job : 0), ++r->n_ended, c->words);
+    if (!is_working(c))
+        detach(c);
+}
+
 static bool on_frame(struct process *c, const struct message *m, struct now now)
 {
     if (m->type == MSG_STARTED && !c->ready) {
         c->ready = true;
-        state_of(c->pool)->backoff_ms = 0;
+        if (c->runner)
+            pool_gate_open(c->pool, c->runner, true, now);
+        else
+            state_of(c->pool)->backoff_ms = 0;
+        return true;
+    }
+    if (m->type == MSG_ERROR && c->runner) {
+        note_words(c, &m->error);
         return true;
     }
     const struct outcome *o = frames_outcome(m);
@@ -410,7 +462,7 @@ static bool on_frame(struct process *c, const struct message *m, struct now now)
 static void garble(struct process *c)
 {
     log_warning("event=child-garbled job=%llu",
-                (unsigned long long)(c->slot && c->slot->run ? c->slot->run->job.job : 0));
+                (unsigned long long)(is_working(c) ? c->slot->run->job.job : 0));
     c->garbled = true;
     closep(&c->frames.fd);
     recall_from(c, false);
@@ -421,7 +473,8 @@ static void hear(struct process *c, struct now now)
 {
     struct message m;
     int r;
-    ring_heard(c->ring, c->frames.heard);
+    if (c->ring)
+        ring_heard(c->ring, c->frames.heard);
     while (!c->garbled && (r = frames_next(&c->frames, &m)) != 0) {
         if (r < 0 || !on_frame(c, &m, now))
             garble(c);
@@ -442,7 +495,7 @@ static void read_process(struct process *c, struct now now)
     if (n == -EAGAIN || n == -EINTR)
         return;
     closep(&c->frames.fd);
-    if (c->slot && c->slot->state == SLOT_IDLE)
+    if (!is_working(c))
         detach(c);
     zygote_kill(c->pool->options.zygote, c->number); /* in case that it lives on without its socket */
 }
@@ -458,7 +511,7 @@ static void look_at(struct process *c, struct now now)
 
 static void look(struct pool *p, struct slot *slot, struct now now)
 {
-    struct process *const *c = &state_of(p)->of[pool_slot_index(p, slot)];
+    struct process *const *c = process_at(p, slot, slot->run->runner);
     if (*c && (*c)->n_ahead && (*c)->frames.fd >= 0)
         read_process(*c, now);
     if (*c && (*c)->n_ahead)
@@ -477,6 +530,9 @@ static void outcome_of_end(const struct process *c, const struct child_ended *e,
         o->ending = ENDING_LOST;
         o->reason = REASON_WORKER_LOST;
         *ret_text = xstrdup("the zygote died, and its processes with it");
+    } else if (c->words) {
+        o->reason = REASON_HANDLER_ERROR;
+        *ret_text = xstrdup(c->words);
     } else if (e->memory_limit) {
         o->reason = REASON_MEMORY_LIMIT;
         o->signal = SIGKILL;
@@ -521,7 +577,7 @@ static bool ready(struct pool *p, struct now now, int64_t *ret_when_ms)
 {
     struct processes *s = p->state;
     const struct slot *next = list_entry(p->idle.next, const struct slot, link);
-    if (now.mono_ms >= s->backoff_until_ms || s->of[pool_slot_index(p, next)])
+    if (now.mono_ms >= s->backoff_until_ms || *process_at(p, next, 0))
         return true;
     *ret_when_ms = s->backoff_until_ms;
     return false;
@@ -531,9 +587,11 @@ static bool ready(struct pool *p, struct now now, int64_t *ret_when_ms)
 static bool is_to_blame(const struct process *c)
 {
     struct run *r = c->slot->run;
+    if (c->runner && c->slot->state == SLOT_RUNNING && (c->words || !c->ready))
+        return !c->ready && pool_is_hopeless(r);
     if (!c->ready)
         return false;
-    if (c->slot->state != SLOT_RUNNING || !ring_is_given(c->ring, r->place))
+    if (c->slot->state != SLOT_RUNNING || !c->ring || !ring_is_given(c->ring, r->place))
         return true;
     return ++r->n_unbegun > UNBEGUN_MOST;
 }
@@ -577,13 +635,15 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     c->ended = true;
     while (frames_read(&c->frames, false) > 0) /* what it said before */
         hear(c, now);
-    if (c->garbled)
+    if (c->garbled && c->ring)
         hear_in_spite(c, now);
-    else if (frames_hear(&c->frames, c->ring) > 0) /* and did not send any more */
+    else if (c->ring && frames_hear(&c->frames, c->ring) > 0) /* and did not send any more */
         hear(c, now);
-    if (!c->ready && !e->lost && c->slot)
+    if (c->runner && !c->ready && !e->lost && c->slot)
+        pool_gate_open(c->pool, c->runner, false, now);
+    else if (!c->ready && !e->lost && c->slot)
         note_early_death(c->pool, now);
-    if (c->slot && c->slot->state != SLOT_IDLE)
+    if (is_working(c))
         end_slot(c, e, now);
     detach(c);
     process_free(c);

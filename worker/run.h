@@ -17,6 +17,8 @@ struct run {
     void *bytes;            /* owned */
     enum run_state state;
     struct slot *slot;      /* borrowed: what it runs on; NULL otherwise */
+    size_t runner;          /* whose handler it is (runners.h), 0: of none */
+    bool parked;            /* while WAITING: its runner takes nothing now */
     uint64_t place;         /* in the ring of a process */
     unsigned n_unbegun;     /* how often a process ended that should have begun it next */
     bool stop_asked;        /* while AHEAD: it is stopped as soon as it is known to run */

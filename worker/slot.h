@@ -18,6 +18,8 @@
 #include "proto/base/list.h"
 #include "worker/run.h"
 
+struct launcher;
+
 enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_STOPPING, SLOT_KILLED, SLOT_STUCK };
 
 struct slot {
@@ -28,7 +30,7 @@ struct slot {
     int64_t stop_at_ms;      /* time limit; NEVER when there is none */
     int64_t kill_at_ms;      /* end of the grace, once STOPPING */
     enum reason stop_reason; /* why it was told to stop: REASON_TIME_LIMIT, REASON_CANCELLED, or REASON_NONE (handed back) */
-    bool on_launcher;        /* it holds a command of a thread or loop pool */
+    struct launcher *launcher; /* borrowed: what runs it outside of the pool: a command, or a handler of a shared runner; or NULL */
     unsigned n_kills;        /* how often it was told to die */
     size_t due_at;           /* place among the due ones, counted from 1; 0: not there */
     int64_t due_ms;

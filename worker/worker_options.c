@@ -12,6 +12,7 @@
 #include "proto/name.h"
 #include "proto/need.h"
 #include "proto/socket.h"
+#include "worker/runners.h"
 
 #define EXIT_USAGE 2
 #define EXIT_CONFIG 78
@@ -73,6 +74,48 @@ static void free_labels(struct worker_options *o)
     o->labels.n = o->amounts.n = 0;
 }
 
+/* ---- runners --------------------------------------------------------------------------------- */
+
+/* Split here as it will be, so that a wrong one is told of with its place. */
+static int add_runner(void *field, const char *text, char **ret_error)
+{
+    struct runner_list *l = field;
+    if (l->n == LIMIT_RUNNERS) {
+        *ret_error = xasprintf("there may be %u runners", LIMIT_RUNNERS);
+        return -EINVAL;
+    }
+    char **argv = NULL;
+    int r = runners_split(text, &argv, ret_error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; argv[i]; i++)
+        free(argv[i]);
+    free(argv);
+    l->at = grow_array(l->at, &l->cap, l->n + 1, sizeof *l->at);
+    l->at[l->n++] = xstrdup(text);
+    return 0;
+}
+
+/* [runner NAME] command = COMMAND */
+static int set_other(void *to, const char *section, const char *key, const char *value, char **ret_error)
+{
+    static const char prefix[] = "runner ";
+    struct worker_options *o = to;
+    if (strncmp(section, prefix, strlen(prefix)) != 0)
+        return 0;
+    const char *name = section + strlen(prefix), *bad = name_check(str_of(name), "runner");
+    if (bad || strcmp(key, "command") != 0) {
+        *ret_error = bad ? xasprintf("[%s]: %s", section, bad)
+                         : xasprintf("unknown key %s; a section [runner NAME] has the key command", key);
+        return -EINVAL;
+    }
+    cleanup(freep) char *text = xasprintf("%s=%s", name, value), *why = NULL;
+    int r = add_runner(&o->runners, text, &why);
+    if (r < 0)
+        *ret_error = xasprintf("[%s] command: %s", section, why);
+    return r < 0 ? r : 1;
+}
+
 static const struct option_def table[] = {
     { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT,
       AT(broker), 0, 0, NULL, false },
@@ -93,6 +136,8 @@ static const struct option_def table[] = {
     { "handlers", "LIST", "offer these handlers only (all)", OPTION_TEXT, AT(handlers), 0, 0, NULL,
       false },
     { "no-exec", NULL, "run no commands", OPTION_FLAG, AT(no_exec), 0, 0, NULL, false },
+    { "runner", "[NAME=]COMMAND", "offer the handlers of this program, in another language; may be repeated",
+      OPTION_CALL, AT(runners), 0, 0, add_runner, false },
     { "http-allow", "LIST",
       "addresses that the handler http may reach though they are local: loopback, link-local",
       OPTION_TEXT, AT(http_allow), 0, 0, NULL, false },
@@ -151,6 +196,10 @@ void worker_options_fini(struct worker_options *o)
 {
     options_fini(table, o);
     free_labels(o);
+    for (size_t i = 0; i < o->runners.n; i++)
+        free(o->runners.at[i]);
+    free(TAKE(o->runners.at));
+    o->runners.n = o->runners.cap = 0;
     free(TAKE(o->host));
     free(TAKE(o->queue_list));
 }
@@ -233,8 +282,8 @@ static int load_config(const struct option_group *group, int argc, char *const *
                        char **ret_error)
 {
     const char *named = options_peek(argc - 1, argv + 1, "config");
-    int r = options_load(group, 1, named ? named : TERN_SYSCONFDIR "/worker.conf", "worker",
-                         ret_error);
+    int r = options_load_sections(group, 1, named ? named : TERN_SYSCONFDIR "/worker.conf", "worker", set_other,
+                                  group->to, ret_error);
     if (r == -ENOENT && !named) {
         free(TAKE(*ret_error));
         return 0;
@@ -301,7 +350,7 @@ int worker_options_read(struct worker_options *o, int argc, char *const *argv, i
 
 char **worker_options_for_zygote(const struct worker_options *o)
 {
-    char **args = xcalloc(5, sizeof *args);
+    char **args = xcalloc(5 + o->runners.n, sizeof *args);
     size_t n = 0;
     if (o->handlers)
         args[n++] = xasprintf("--handlers=%s", o->handlers);
@@ -309,6 +358,8 @@ char **worker_options_for_zygote(const struct worker_options *o)
         args[n++] = xstrdup("--no-exec");
     if (o->http_allow)
         args[n++] = xasprintf("--http-allow=%s", o->http_allow);
+    for (size_t i = 0; i < o->runners.n; i++)
+        args[n++] = xasprintf("--runner=%s", o->runners.at[i]);
     args[n++] = xasprintf("--log-level=%s", o->log_level);
     return args;
 }

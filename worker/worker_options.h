@@ -12,6 +12,10 @@ struct worker_options {
     int64_t slots[N_POOLS];
     int64_t drain;          /* ms */
     int64_t jobs_per_child; /* 0: never recycled */
+    struct runner_list {
+        char **at; /* owned, each: `NAME=COMMAND` or `COMMAND` */
+        size_t n, cap;
+    } runners;
     bool no_exec, insecure_loopback, help, version;
     struct worker_labels {
         struct str *at; /* owned, and so is each */

@@ -17,6 +17,7 @@
 #include "proto/base/log.h"
 #include "proto/base/map.h"
 #include "worker/child.h"
+#include "worker/keeper.h"
 #include "worker/tree.h"
 #include "worker/zygote_wire.h"
 
@@ -75,7 +76,7 @@ static void open_null(int fd, int flags)
 }
 
 /* In the new process: nothing of the zygote's stays open but the data socket. */
-_Noreturn static void become_child(int data, size_t capacity)
+_Noreturn static void become_child(int data, const struct child_role *role)
 {
     prctl(PR_SET_PDEATHSIG, CHILD_ORPHANED_SIGNAL);
     if (getppid() != self.pid)
@@ -86,9 +87,12 @@ _Noreturn static void become_child(int data, size_t capacity)
     open_null(STDIN_FILENO, O_RDONLY);
     open_null(STDOUT_FILENO, O_WRONLY);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    open_null(STDERR_FILENO, O_WRONLY);
+    if (!role->runner)
+        open_null(STDERR_FILENO, O_WRONLY);
 #endif
-    child_main(ZYGOTE_FD, capacity, self.nofile_soft);
+    if (role->runner)
+        keeper_main(ZYGOTE_FD, role, self.nofile_soft);
+    child_main(ZYGOTE_FD, role->capacity, self.nofile_soft);
 }
 
 static void enlist(uint64_t number, pid_t pid)
@@ -107,7 +111,7 @@ static void on_fork(const struct zygote_request *q, int data)
 {
     pid_t pid = data < 0 ? -1 : fork();
     if (pid == 0)
-        become_child(data, (size_t)q->value);
+        become_child(data, &(struct child_role){ (size_t)q->value, (size_t)q->runner, q->pool });
     int error = data < 0 ? EBADF : errno;
     closep(&data);
     struct zygote_report r = { .news = ZYGOTE_FORKED, .child = q->child, .pid = pid };

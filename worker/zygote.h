@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "proto/base/clock.h"
+#include "worker/child.h"
 
 struct zygote;
 
@@ -36,11 +37,11 @@ void zygote_stop(struct zygote *z);
 int zygote_fd(const struct zygote *z);
 void zygote_on_readable(struct zygote *z, struct now now);
 
-/* Asks for a child (child.h) that runs `capacity` jobs at a time: 1, a child of the process pool; more, the launcher.
+/* Asks for a child: what it is, its role says.
  * Its data socket can be written at once. on_ended is called exactly once, from zygote_on_readable, unless the zygote
  * is stopped before; *ret_child is its number, never used again. */
-int zygote_fork(struct zygote *z, size_t capacity, zygote_on_ended *on_ended, void *ctx, uint64_t *ret_child,
-                int *ret_fd);
+int zygote_fork(struct zygote *z, const struct child_role *role, zygote_on_ended *on_ended, void *ctx,
+                uint64_t *ret_child, int *ret_fd);
 /* Nothing happens when the child has ended. */
 void zygote_signal(struct zygote *z, uint64_t child, int sig);
 /* Kills the child and all that descends from it. */

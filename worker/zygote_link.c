@@ -34,7 +34,7 @@ struct zchild {
     bool lost;
     int64_t lost_at_ms;
     int data;           /* owned; -1: sent. Its end of the data socket, until there is a zygote to ask */
-    size_t capacity;
+    struct child_role role;
     zygote_on_ended *on_ended; /* NULL: abandoned */
     void *ctx;                 /* borrowed */
 };
@@ -107,7 +107,8 @@ static int ask(struct zygote *z, const struct zygote_request *q, int fd);
 
 static void ask_for(struct zygote *z, struct zchild *c)
 {
-    struct zygote_request q = { ZYGOTE_FORK, c->number, (int64_t)c->capacity };
+    struct zygote_request q = { ZYGOTE_FORK, c->number, (int64_t)c->role.capacity, (int64_t)c->role.runner,
+                                (int64_t)c->role.pool };
     if (ask(z, &q, c->data) >= 0)
         closep(&c->data);
 }
@@ -234,15 +235,15 @@ static void lose(struct zygote *z, struct zchild *c)
     set_timer(z, LOOK_MS);
 }
 
-int zygote_fork(struct zygote *z, size_t capacity, zygote_on_ended *on_ended, void *ctx, uint64_t *ret_child,
-                int *ret_fd)
+int zygote_fork(struct zygote *z, const struct child_role *role, zygote_on_ended *on_ended, void *ctx,
+                uint64_t *ret_child, int *ret_fd)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     struct zchild *c = xcalloc(1, sizeof(*c));
     *c = (struct zchild){ .number = ++z->last_child, .on_ended = on_ended, .ctx = ctx, .data = ends[1],
-                          .capacity = capacity };
+                          .role = *role };
     idmap_put(&z->children, c->number, c);
     ask_for(z, c);
     *ret_child = c->number;
@@ -254,7 +255,7 @@ static void ask_of(struct zygote *z, enum zygote_verb verb, uint64_t child, int6
 {
     const struct zchild *c = idmap_find(&z->children, child);
     if (c && !c->lost)
-        ask(z, &(struct zygote_request){ verb, child, value }, -1);
+        ask(z, &(struct zygote_request){ .verb = verb, .child = child, .value = value }, -1);
 }
 
 void zygote_signal(struct zygote *z, uint64_t child, int sig) { ask_of(z, ZYGOTE_SIGNAL, child, sig); }

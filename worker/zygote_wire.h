@@ -9,7 +9,7 @@
 
 enum zygote_verb {
     ZYGOTE_BEGIN,  /* first of all; value: the soft limit of descriptors that commands get */
-    ZYGOTE_FORK,   /* value: capacity; its data socket comes with the packet */
+    ZYGOTE_FORK,   /* value: capacity, and the other parts of its role; its data socket comes with the packet */
     ZYGOTE_SIGNAL, /* value: the signal */
     ZYGOTE_KILL,
     ZYGOTE_LIMIT,  /* value: bytes */
@@ -19,6 +19,7 @@ enum zygote_verb {
 struct zygote_request {
     uint64_t verb, child;
     int64_t value;
+    int64_t runner, pool; /* FORK: as in struct child_role */
 };
 
 enum zygote_news { ZYGOTE_FORKED, ZYGOTE_NOT_FORKED, ZYGOTE_ENDED, ZYGOTE_PONG };

@@ -179,6 +179,8 @@ struct loading {
     const struct option_group *groups; /* borrowed */
     size_t n_groups;
     const char *section; /* borrowed */
+    options_other *set_other; /* or NULL */
+    void *to;                 /* its first argument */
 };
 
 static int load_key(void *context, const char *section, const char *key, const char *value,
@@ -186,6 +188,9 @@ static int load_key(void *context, const char *section, const char *key, const c
 {
     const struct loading *l = context;
     if (section[0] && strcmp(section, l->section) != 0) {
+        int taken = l->set_other ? l->set_other(l->to, section, key, value, ret_error) : 0;
+        if (taken)
+            return taken;
         *ret_error = xasprintf("unknown section [%s]; it must be [%s]", section, l->section);
         return -EINVAL;
     }
@@ -206,7 +211,13 @@ static int load_key(void *context, const char *section, const char *key, const c
 int options_load(const struct option_group *groups, size_t n_groups, const char *path,
                  const char *section, char **ret_error)
 {
-    struct loading l = { groups, n_groups, section };
+    return options_load_sections(groups, n_groups, path, section, NULL, NULL, ret_error);
+}
+
+int options_load_sections(const struct option_group *groups, size_t n_groups, const char *path, const char *section,
+                          options_other *set_other, void *to, char **ret_error)
+{
+    struct loading l = { groups, n_groups, section, set_other, to };
     return conf_load(path, load_key, &l, ret_error);
 }
 

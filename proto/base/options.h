@@ -39,6 +39,9 @@ struct option_group {
     void *to;
 };
 
+/* A key of another section than the options'. 1: taken; 0: there is no such section; -EINVAL with a text. */
+typedef int options_other(void *to, const char *section, const char *key, const char *value, char **ret_error);
+
 /* Reads args[0..n) and moves what is no option to the front, in order: returns how many operands
  * there are.
  * `--` ends the options. stop_at_operand: so does the first operand (its own options follow it). A
@@ -55,6 +58,10 @@ const char *options_peek(int n, char *const *args, const char *name);
  * -ENOENT: no such file. */
 int options_load(const struct option_group *groups, size_t n_groups, const char *path,
                  const char *section, char **ret_error);
+
+/* The same; keys of other sections go to set_other. */
+int options_load_sections(const struct option_group *groups, size_t n_groups, const char *path, const char *section,
+                          options_other *set_other, void *to, char **ret_error);
 
 /* One option from its text. */
 int option_set(const struct option_def *o, void *to, const char *text, char **ret_error);

@@ -50,6 +50,7 @@ static void check_message(const uint8_t *bytes, size_t n)
 union any_record {
 #define MEMBER(name, FIELDS) struct name name;
     RECORDS(MEMBER)
+    RUNNER_RECORDS(MEMBER)
 #undef MEMBER
 };
 
@@ -82,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     check_message(bytes, n);
 #define CHECK(name, FIELDS) check_record(RECORD_##name, bytes, n);
     RECORDS(CHECK)
+    RUNNER_RECORDS(CHECK)
 #undef CHECK
     return 0;
 }

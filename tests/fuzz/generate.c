@@ -206,6 +206,7 @@ static struct str bytes_of(struct generate *g, int depth)
         FIELDS(GENERATE)                                                                           \
     }
 RECORDS(GENERATE_RECORD)
+RUNNER_RECORDS(GENERATE_RECORD)
 #define GENERATE_BODY(NAME, number_, name, FIELDS)                                                 \
     static void generate_msg_##name(struct generate *g, struct msg_##name *r)                      \
     {                                                                                              \

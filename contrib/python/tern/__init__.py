@@ -1,0 +1,26 @@
+"""tern in Python: handlers that tern's workers run, and a client.
+
+A handler is a function::
+
+    import tern
+
+    @tern.handler(tag="cpu")
+    def double(job):
+        return str(2 * int(job.payload))
+
+``tern-worker --runner 'python3 -m tern.runner MODULE'`` offers it; ``tern submit --handler double --payload 21``, or
+``tern.Client().run("double", b"21")``, runs it. The client needs pyzmq, which a runner does without.
+"""
+
+from .handlers import Failed, FailedForGood, Handler, Job, handler
+
+__all__ = ["Busy", "Client", "Failed", "FailedForGood", "Handler", "Job", "JobFailed", "NoBroker", "Refused", "TernError",
+           "handler"]
+
+
+def __getattr__(name: str):
+    """The client, when it is asked for: a runner starts faster without it."""
+    if name in ("Busy", "Client", "JobFailed", "NoBroker", "Refused", "TernError"):
+        from . import client
+        return getattr(client, name)
+    raise AttributeError(f"module 'tern' has no attribute {name!r}")
