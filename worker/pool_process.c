@@ -583,15 +583,22 @@ static bool ready(struct pool *p, struct now now, int64_t *ret_when_ms)
     return false;
 }
 
+/* A keeper that has told why its runner ended has told of the run as well, if that had begun. */
+static bool is_keepers_to_blame(const struct process *c)
+{
+    bool running = c->slot->state == SLOT_RUNNING;
+    return c->ready ? !running || !c->words : running && pool_is_hopeless(c->slot->run);
+}
+
 /* Is what its slot knows of to blame? Not when it had not begun; but only so often may processes say so of one run. */
 static bool is_to_blame(const struct process *c)
 {
     struct run *r = c->slot->run;
-    if (c->runner && c->slot->state == SLOT_RUNNING && (c->words || !c->ready))
-        return !c->ready && pool_is_hopeless(r);
+    if (c->runner)
+        return is_keepers_to_blame(c);
     if (!c->ready)
         return false;
-    if (c->slot->state != SLOT_RUNNING || !c->ring || !ring_is_given(c->ring, r->place))
+    if (c->slot->state != SLOT_RUNNING || !ring_is_given(c->ring, r->place))
         return true;
     return ++r->n_unbegun > UNBEGUN_MOST;
 }
