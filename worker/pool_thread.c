@@ -12,6 +12,7 @@
 
 #include "worker/handlers.h"
 #include "worker/task.h"
+#include "worker/usage.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -73,10 +74,15 @@ static void call(struct task *t)
 {
     if (t->call.deadline_ms != NEVER)
         call_begin(&t->call, clock_now());
-    int64_t cpu_us = task_thread_cpu_us(), at_us = clock_mono_us();
+    struct usage before, after;
+    usage_of_thread(&before);
+    int64_t at_us = clock_mono_us();
     t->r = t->handler->blocking(&t->call);
     t->call.measured.wall_us = clock_mono_us() - at_us;
-    t->call.measured.cpu_us = task_thread_cpu_us() - cpu_us;
+    usage_of_thread(&after);
+    struct usage used = usage_between(&before, &after);
+    t->call.measured.cpu_us = used.cpu_us;
+    t->call.measured.ready_us = usage_ready_us(&used, t->call.measured.wall_us);
 }
 
 /* Each thread that is woken wakes the next one: where jobs are short, the first few do all of them. With the lock held. */
@@ -362,6 +368,8 @@ static int64_t thread_pool_tick(struct pool *p, struct now now)
     struct link tasks;
     struct task *t;
     list_init(&tasks);
+    if (p->n_idle)
+        recall(p); /* a command's slot is free, of which no thread knows */
     while (!p->n_idle && (t = next_ahead(p, now)))
         list_add_tail(&tasks, &t->link);
     if (list_empty(&tasks))
