@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += libbroker.la
 
 libbroker_la_LIBADD = $(SQLITE_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS) -lm
 libbroker_la_SOURCES = \
+	%D%/advise.c \
+	%D%/advise.h \
 	%D%/broker.c \
 	%D%/broker.h \
 	%D%/broker_options.c \
@@ -38,6 +40,7 @@ libbroker_la_SOURCES = \
 	%D%/recv.c \
 	%D%/recv.h \
 	%D%/recv_admin.c \
+	%D%/recv_advise.c \
 	%D%/recv_await.c \
 	%D%/recv_hello.c \
 	%D%/recv_query.c \

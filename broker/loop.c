@@ -81,7 +81,7 @@ static bool must_read_first(const struct broker_loop *l, const char *routing_id,
 static bool is_answer(enum message_type type)
 {
     return type == MSG_JOBS || type == MSG_FETCHED || type == MSG_EVENTS || type == MSG_BECAUSE || type == MSG_QUEUE_LIST ||
-           type == MSG_WORKER_LIST || type == MSG_STAT_LIST;
+           type == MSG_WORKER_LIST || type == MSG_STAT_LIST || type == MSG_ADVICE;
 }
 
 /* Instead of the answer in bytes. False: it is none, or it is small. */

@@ -16,9 +16,9 @@
 
 struct measure_means tally_means(const struct tally *t)
 {
-    double busy_us = t->wall_us - t->ready_us;
+    double busy_us = t->wall_us - t->ready_us, runs = t->recent > 0 ? t->recent : 1;
     return (struct measure_means){
-        .runs = t->recent, .wall_us = t->recent > 0 ? t->wall_us / t->recent : 0,
+        .runs = t->recent, .wall_us = t->wall_us / runs, .cpu_us = t->cpu_us / runs, .ready_us = t->ready_us / runs,
         .share = busy_us > 0 ? t->cpu_us / busy_us : 1, /* what takes no time waits for nothing */
     };
 }
@@ -101,6 +101,7 @@ void measure_run(struct measures *all, struct measure *m, const struct run_measu
     if (run->wall_us == UNSET || run->wall_us < 0)
         return;
     count(tally_for(m, run->asked), run);
+    m->tallies[run->asked]->last_run = ++m->runs;
     if (m != &all->shared)
         m->decided = measure_decide(measure_means(m), m->decided);
 }
@@ -161,14 +162,15 @@ static int load_sketches(struct tally *t, struct str bytes)
 static bool makes_sense(const struct measure_row *row)
 {
     bool known = row->tag >= TAG_AUTO && (unsigned)row->tag < N_TAGS && (unsigned)row->pool < N_POOLS;
-    bool counts = row->runs > 0 && row->recent > 0 && row->recent <= 2 * SKETCH_STEP;
+    bool counts = row->runs > 0 && row->last_run >= row->runs && row->recent > 0 && row->recent <= 2 * SKETCH_STEP;
     return known && counts && row->wall_us >= 0 && row->cpu_us >= 0 && row->ready_us >= 0 && row->ready_us <= row->wall_us;
 }
 
 static void load_row(void *ctx, const struct measure_row *row)
 {
     struct measures *all = ctx;
-    struct tally t = { .runs = row->runs, .pool = row->pool, .last_ms = row->last_ms, .recent = row->recent, .wall_us = row->wall_us,
+    struct tally t = { .runs = row->runs, .pool = row->pool, .last_ms = row->last_ms, .last_run = row->last_run,
+                       .recent = row->recent, .wall_us = row->wall_us,
                        .cpu_us = row->cpu_us, .ready_us = row->ready_us };
     if (!makes_sense(row) || load_sketches(&t, row->sketches) < 0)
         return;
@@ -176,6 +178,7 @@ static void load_row(void *ctx, const struct measure_row *row)
     if (m == &all->shared)
         return;
     *tally_for(m, row->tag) = t;
+    m->runs += t.runs;
     m->decided = measure_decide(measure_means(m), TAG_AUTO);
 }
 
@@ -195,7 +198,7 @@ static int save_tally(struct store *s, const struct measure *m, enum tag tag, st
     sketch_save(&t->memory, OF_MEMORY, bytes);
     return store_save_measure(s, &(struct measure_row){
         .handler = str_of(m->handler), .program = str_of(m->program), .tag = tag, .pool = t->pool, .runs = t->runs,
-        .last_ms = t->last_ms, .recent = t->recent, .wall_us = t->wall_us, .cpu_us = t->cpu_us, .ready_us = t->ready_us,
+        .last_ms = t->last_ms, .last_run = t->last_run, .recent = t->recent, .wall_us = t->wall_us, .cpu_us = t->cpu_us, .ready_us = t->ready_us,
         .sketches = buf_str(bytes) });
 }
 

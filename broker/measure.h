@@ -26,6 +26,7 @@ struct tally {
     uint64_t runs;                    /* since ever */
     enum pool_kind pool;              /* of the last one */
     int64_t last_ms;                  /* when it ended */
+    uint64_t last_run;                /* and which one of the handler's it was, from 1 on */
     double recent, wall_us, cpu_us, ready_us; /* lately: runs, and the sums of their times */
     struct sketch wall, share, wait, memory;  /* us, parts of 1000, us, KiB */
     bool changed;                     /* since it was last saved */
@@ -33,6 +34,7 @@ struct tally {
 
 struct measure {
     char *handler, *program;          /* owned; program NULL but for commands */
+    uint64_t runs;                    /* of all tags */
     struct tally *tallies[N_TAGS];    /* owned; by the tag asked for; NULL: no run */
     enum tag decided;                 /* what `auto` is; TAG_AUTO while that is not known */
 };
@@ -60,7 +62,7 @@ void measure_run(struct measures *all, struct measure *m, const struct run_measu
 /* Lately, over some of the tags. */
 struct measure_means {
     double runs;    /* how many count */
-    double wall_us; /* of one */
+    double wall_us, cpu_us, ready_us; /* of one */
     double share;   /* CPU time over the time in which it had a core or did not want one: 0 to 1, more with several threads */
 };
 struct measure_means tally_means(const struct tally *t);

@@ -27,6 +27,7 @@ static const struct {
     [MSG_QUEUES] = { recv_queues, FROM_CLIENT },
     [MSG_WORKERS] = { recv_workers, FROM_CLIENT },
     [MSG_STATS] = { recv_stats, FROM_CLIENT },
+    [MSG_ADVISE] = { recv_advise, FROM_CLIENT },
     [MSG_STARTED] = { recv_started, FROM_WORKER },
     [MSG_RESULT] = { recv_result, FROM_WORKER },
     [MSG_GIVEN] = { recv_given, FROM_WORKER },

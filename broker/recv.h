@@ -12,7 +12,7 @@ typedef void recv_fn(struct broker *b, struct peer *p, const struct message *m, 
 /* from anybody */
 recv_fn recv_bye, recv_beat, recv_fetch;
 /* from clients */
-recv_fn recv_submit, recv_wait, recv_unwait, recv_change, recv_pause, recv_drain, recv_query, recv_why, recv_queues,
+recv_fn recv_submit, recv_wait, recv_unwait, recv_change, recv_pause, recv_drain, recv_query, recv_advise, recv_why, recv_queues,
     recv_workers, recv_stats;
 /* from workers */
 recv_fn recv_started, recv_result, recv_given, recv_spawn, recv_await;

@@ -64,7 +64,7 @@ struct measure_row {
     struct str handler, program; /* program: unset but for commands */
     enum tag tag;
     enum pool_kind pool;
-    uint64_t runs;
+    uint64_t runs, last_run;
     int64_t last_ms;
     double recent, wall_us, cpu_us, ready_us;
     struct str sketches;

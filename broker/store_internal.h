@@ -33,12 +33,12 @@
       "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, isolated, needs) "                      \
       "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")                     \
     X(MEASURES, COLD,                                                                              \
-      "SELECT handler, program, tag, pool, runs, last_run, recent, wall_us, cpu_us, ready_us, sketches FROM measure "  \
-      "ORDER BY last_run DESC")                                                                    \
+      "SELECT handler, program, tag, pool, runs, last_at, recent, wall_us, cpu_us, ready_us, sketches, last_run "       \
+      "FROM measure ORDER BY last_at DESC")                                                        \
     X(MEASURE_PUT, HOT,                                                                            \
-      "INSERT OR REPLACE INTO measure (handler, program, tag, pool, runs, last_run, recent, wall_us, cpu_us, ready_us, " \
-      "sketches) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                        \
-    X(MEASURES_FORGET, COLD, "DELETE FROM measure WHERE last_run < ?")                             \
+      "INSERT OR REPLACE INTO measure (handler, program, tag, pool, runs, last_at, recent, wall_us, cpu_us, ready_us, " \
+      "sketches, last_run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                           \
+    X(MEASURES_FORGET, COLD, "DELETE FROM measure WHERE last_at < ?")                             \
     X(COUNTER_ADD, HOT,                                                                            \
       "INSERT INTO counter (class, state, n) VALUES (?, ?, ?) ON CONFLICT (class, state) DO UPDATE SET n = n + excluded.n") \
     X(FINISHED_COUNT, COLD, "SELECT coalesce(sum(n), 0) FROM counter WHERE state >= 4")            \

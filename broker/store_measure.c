@@ -12,6 +12,7 @@ int store_each_measure(struct store *s, void (*each)(void *ctx, const struct mea
             .pool = (enum pool_kind)column_int(q, 3), .runs = (uint64_t)column_int(q, 4), .last_ms = column_int(q, 5),
             .recent = sqlite3_column_double(q, 6), .wall_us = sqlite3_column_double(q, 7),
             .cpu_us = sqlite3_column_double(q, 8), .ready_us = sqlite3_column_double(q, 9), .sketches = column_blob(q, 10),
+            .last_run = (uint64_t)column_int(q, 11),
         };
         each(ctx, &m);
     }
@@ -35,6 +36,7 @@ int store_save_measure(struct store *s, const struct measure_row *m)
     sqlite3_bind_double(q, 9, m->cpu_us);
     sqlite3_bind_double(q, 10, m->ready_us);
     bind_blob(q, 11, m->sketches);
+    bind_int(q, 12, (int64_t)m->last_run);
     r = sql_run(s, q);
     return r < 0 ? r : 0;
 }

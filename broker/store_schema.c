@@ -102,7 +102,7 @@ static const char schema_3[] =
  * child: what a job knows those by that it has submitted. cascade: jobs that were cancelled, and whose children are yet to be. */
 static const char schema_4[] =
     "CREATE TABLE measure (handler TEXT NOT NULL, program TEXT NOT NULL, tag INTEGER NOT NULL, pool INTEGER NOT NULL,"
-    "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
+    "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, last_at INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
     "  ready_us REAL NOT NULL, sketches BLOB NOT NULL, PRIMARY KEY (handler, program, tag)) STRICT, WITHOUT ROWID;"
     "ALTER TABLE class DROP COLUMN runs;"
     "ALTER TABLE class DROP COLUMN mean_wall_us;"

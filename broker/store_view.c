@@ -16,7 +16,7 @@
       "SELECT j.id, j.state, c.queue, c.handler, o.name, s.name, c.tag, c.tag_unset, j.pool, j.priority, j.attempt, "  \
       "s.retries, j.failures, j.crashes, w.name, j.submitted_at, j.due_at, j.started_at, j.finished_at, s.timeout_ms, " \
       "a.exit_code, a.signal, a.reason, a.wall_us, a.cpu_us, a.max_rss_kb, a.error, s.parent, s.crash_limit, "         \
-      "j.expire_at, s.memory_bytes, j.cancel, c.needs "                                            \
+      "j.expire_at, s.memory_bytes, j.cancel, c.needs, j.chosen "                                  \
       "FROM job j JOIN class c ON c.id = j.class JOIN owner o ON o.id = j.owner LEFT JOIN worker w ON w.id = j.worker " \
       "LEFT JOIN spec s ON s.job = j.id LEFT JOIN attempt a ON a.job = j.id AND a.n = j.attempt WHERE j.id = ?")                    \
     X(PAYLOAD, "SELECT body FROM payload WHERE job = ?")                                           \
@@ -148,6 +148,9 @@ static void read_view(sqlite3_stmt *q, struct job_view *j, struct view_texts *t)
     j->memory_bytes = column_int(q, 30);
     j->cancel_asked = (uint64_t)column_int(q, 31);
     j->needs = copy(&c, column_text(q, 32));
+    int64_t chosen = j->pool == UNSET ? UNSET : column_int(q, 33);
+    j->pool_by = chosen == UNSET ? UNSET : chosen / N_TAGS;
+    j->pool_tag = chosen == UNSET ? UNSET : chosen % N_TAGS;
     if (j->state == STATE_CANCELLED && j->reason == UNSET)
         j->reason = REASON_CANCELLED;
     if (j->state == STATE_EXPIRED && j->reason == UNSET)

@@ -52,7 +52,7 @@ static void show_course(const struct tern_job_view *j)
     field_taken("started", describe_time(j->started_ms));
     field_taken("finished", describe_time(j->finished_ms));
     table_field("worker", j->worker);
-    table_field("pool", j->pool);
+    field_taken("pool", describe_pool(j));
     if (j->attempt)
         field_taken("attempt", j->retries > 0 && j->retries != TERN_UNSET
                                    ? xasprintf("%" PRIu64 " (failed %" PRIu64

@@ -46,6 +46,31 @@ char *describe_work(const struct tern_job_view *job)
     return b.p;
 }
 
+static const char *pool_of_tag(const char *tag)
+{
+    return strcmp(tag, "cpu") == 0 ? "process" : strcmp(tag, "io") == 0 ? "thread" : "loop";
+}
+
+char *describe_pool(const struct tern_job_view *job)
+{
+    static const struct {
+        const char *by, *text;
+    } texts[] = {
+        { "job", "the job's own tag" },
+        { "handler", "its handler's tag" },
+        { "auto", "auto, from what was measured of earlier runs:" },
+    };
+    if (!job->pool || !job->pool_by || !job->pool_tag)
+        return job->pool ? xstrdup(job->pool) : NULL;
+    if (strcmp(job->pool_by, "suspect") == 0)
+        return xasprintf("%s (a worker was lost under it)", job->pool);
+    const char *form = strcmp(pool_of_tag(job->pool_tag), job->pool) == 0 ? "" : "; its handler has no form for another pool";
+    for (size_t i = 0; i < ELEMENTS(texts); i++)
+        if (strcmp(texts[i].by, job->pool_by) == 0)
+            return xasprintf("%s (%s %s%s)", job->pool, texts[i].text, job->pool_tag, form);
+    return xasprintf("%s (auto, and too little is known of earlier runs, or it has a memory limit%s)", job->pool, form);
+}
+
 char *describe_us(int64_t us)
 {
     if (us == TERN_UNSET)

@@ -10,6 +10,8 @@
 char *describe_end(const char *reason, int64_t exit_code, int64_t signal, const char *error);
 /* The command line, or the handler. */
 char *describe_work(const struct tern_job_view *job);
+/* The pool, and who chose it; NULL: none yet. */
+char *describe_pool(const struct tern_job_view *job);
 /* `1.234 s`; NULL for TERN_UNSET. */
 char *describe_us(int64_t us);
 /* How long ago: `3m`, `2d`; NULL for TERN_UNSET. */

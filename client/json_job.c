@@ -52,4 +52,6 @@ void json_job(struct json *j, const struct tern_job_view *job)
     json_number(j, "parent", job->parent ? (int64_t)job->parent : TERN_UNSET);
     json_bool(j, "cancel_asked", job->cancel_asked);
     json_text(j, "needs", job->needs);
+    json_text(j, "pool_by", job->pool_by);
+    json_text(j, "pool_tag", job->pool_tag);
 }

@@ -1,7 +1,7 @@
 /* libtern.h - what the files of the library share: the client, its open requests, and who may call
  * whom.
  *
- *     libtern_{submit,wait,run,list,fetch,query}.c   what users call
+ *     libtern_{submit,wait,run,list,fetch,query,advise}.c   what users call
  *     libtern_request.c    one question, repeated until it has its answer
  *     libtern_session.c    the connection: HELLO, beats, lost and found again
  *     libtern_probe.c      does anybody listen there? */

@@ -37,6 +37,8 @@ static void view_texts(struct texts *t, const struct job_view *in, struct tern_j
     out->state = state_name((int64_t)in->state);
     out->tag = name_or_null(in->tag, tag_name);
     out->pool = name_or_null(in->pool, pool_name);
+    out->pool_by = name_or_null(in->pool_by, chosen_by_name);
+    out->pool_tag = name_or_null(in->pool_tag, tag_name);
     out->reason = in->reason == REASON_NONE ? NULL : name_or_null(in->reason, reason_name);
     out->queue = texts_add(t, in->queue);
     out->handler = texts_add(t, in->handler);

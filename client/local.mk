@@ -6,6 +6,7 @@ libtern_la_LIBADD = libproto.la
 libtern_la_SOURCES = \
 	%D%/libtern.c \
 	%D%/libtern.h \
+	%D%/libtern_advise.c \
 	%D%/libtern_fetch.c \
 	%D%/libtern_list.c \
 	%D%/libtern_probe.c \
@@ -36,6 +37,7 @@ libcli_la_SOURCES = \
 	%D%/change.h \
 	%D%/cli.c \
 	%D%/cli.h \
+	%D%/cmd_advise.c \
 	%D%/cmd_cancel.c \
 	%D%/cmd_down.c \
 	%D%/cmd_drain.c \

@@ -217,6 +217,8 @@ struct tern_job_view {
     int64_t timeout_ms, exit_code, signal, wall_us, cpu_us, max_rss_kb, progress, memory_bytes;
     bool cancel_asked;
     const char *needs; /* "gpu=1,host=anna" */
+    const char *pool_by;  /* who chose the pool: job handler auto default suspect; or NULL */
+    const char *pool_tag; /* the tag by which it was chosen, or NULL */
 };
 /* Not 0: that was enough; the call returns 0. */
 typedef int tern_job_fn(void *context, const struct tern_job_view *job);
@@ -295,6 +297,28 @@ int tern_client_workers(struct tern_client *c, tern_worker_fn *fn, void *context
 
 typedef int tern_stat_fn(void *context, const char *name, int64_t value);
 int tern_client_stats(struct tern_client *c, tern_stat_fn *fn, void *context);
+
+/* What was measured of a handler, or of a command's program, with one tag. Numbers may be TERN_UNSET. */
+struct tern_advice {
+    const char *handler;
+    const char *program; /* NULL but for commands */
+    const char *tag;     /* that was asked for */
+    const char *tag_by;  /* job, handler, auto */
+    const char *pool;    /* of the last run */
+    uint64_t runs;
+    int64_t last_ms;     /* when the last one ended */
+    int64_t wall_us, wall_p50_us, wall_p99_us; /* the mean, the median, what 99 % stay below; of the last 128 to 256 runs */
+    int64_t cpu_share;   /* CPU time over the time in which a core was free for it, in thousandths */
+    int64_t wait_p50_us, wait_p99_us;     /* from when it could have started to its start; first attempts */
+    int64_t memory_p50_kb, memory_p99_kb; /* peak memory of processes */
+    const char *verdict; /* right, wrong, auto, past, unknown */
+    const char *better;  /* the right tag, or NULL */
+    const char *why, *gain; /* for people; gain is NULL unless the tag is wrong */
+    int64_t most_now, most_then; /* jobs a second in thousandths, as far as slots and cores go, with either tag */
+};
+typedef int tern_advice_fn(void *context, const struct tern_advice *advice);
+/* handler: or a program's name, or NULL: all. -ENOENT: neither was measured, and no connected worker has such a handler. */
+int tern_client_advise(struct tern_client *c, const char *handler, tern_advice_fn *fn, void *context);
 
 /* ---- changing ------------------------------------------------------------------------------- */
 

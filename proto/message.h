@@ -150,7 +150,9 @@
     F(I64, expire_at_ms, )                                                                         \
     F(I64, memory_bytes, )                                                                         \
     F(U64, cancel_asked, )                                                                         \
-    F(STR, needs, )
+    F(STR, needs, )                                                                                \
+    F(I64, pool_by, )        /* who chose the pool */                                              \
+    F(I64, pool_tag, )       /* by which tag */
 
 #define EVENT_FIELDS(F) F(I64, at_ms, ) F(STR, event, ) F(I64, attempt, ) F(STR, worker, ) F(STR, text, )
 
@@ -184,6 +186,30 @@
     F(STRS, labels, )                                                                              \
     F(LIST, amounts, amount)
 
+/* What was measured of a handler, or a command's program, with one tag; and whether that tag is right. */
+#define ADVICE_FIELDS(F)                                                                           \
+    F(STR, handler, )                                                                              \
+    F(STR, program, )                                                                              \
+    F(I64, tag, )            /* as asked for */                                                    \
+    F(I64, tag_by, )                                                                               \
+    F(I64, pool, )                                                                                 \
+    F(U64, runs, )                                                                                 \
+    F(I64, last_ms, )                                                                              \
+    F(I64, wall_us, )                                                                              \
+    F(I64, wall_p50_us, )                                                                          \
+    F(I64, wall_p99_us, )                                                                          \
+    F(I64, cpu_share, )      /* in thousandths */                                                  \
+    F(I64, wait_p50_us, )                                                                          \
+    F(I64, wait_p99_us, )                                                                          \
+    F(I64, memory_p50_kb, )                                                                        \
+    F(I64, memory_p99_kb, )                                                                        \
+    F(STR, verdict, )                                                                              \
+    F(I64, better, )                                                                               \
+    F(STR, why, )                                                                                  \
+    F(STR, gain, )                                                                                 \
+    F(I64, most_now, )       /* jobs a second, in thousandths */                                   \
+    F(I64, most_then, )
+
 #define STAT_FIELDS(F) F(STR, name, ) F(I64, value, )
 
 /* R(record, FIELDS): each of the above, the inner before the outer. */
@@ -208,6 +234,7 @@
     R(state_count, STATE_COUNT_FIELDS)                                                             \
     R(queue_view, QUEUE_VIEW_FIELDS)                                                               \
     R(worker_view, WORKER_VIEW_FIELDS)                                                             \
+    R(advice, ADVICE_FIELDS)                                                                       \
     R(stat_value, STAT_FIELDS)
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -313,6 +340,8 @@
 #define WORKER_LIST_FIELDS(F) F(U64, req, ) F(LIST, workers, worker_view)
 #define STATS_FIELDS(F) F(U64, req, )
 #define STAT_LIST_FIELDS(F) F(U64, req, ) F(LIST, stats, stat_value)
+#define ADVISE_FIELDS(F) F(U64, req, ) F(STR, handler, ) F(U64, from, )
+#define ADVICE_LIST_FIELDS(F) F(U64, req, ) F(LIST, rows, advice) F(U64, next, ) /* 0: no more */
 
 /* number: see proto/numbered.h */
 #define RUN_FIELDS(F) F(LIST, jobs, run_job) F(U64, number, )
@@ -382,6 +411,8 @@
     M(WORKER_LIST, 32, worker_list, WORKER_LIST_FIELDS)                                            \
     M(STATS, 33, stats, STATS_FIELDS)                                                              \
     M(STAT_LIST, 34, stat_list, STAT_LIST_FIELDS)                                                  \
+    M(ADVISE, 35, advise, ADVISE_FIELDS)                                                           \
+    M(ADVICE, 36, advice, ADVICE_LIST_FIELDS)                                                      \
     M(RUN, 40, run, RUN_FIELDS)                                                                    \
     M(STARTED, 41, started, STARTED_FIELDS)                                                        \
     M(RESULT, 42, result, RESULT_FIELDS)                                                           \

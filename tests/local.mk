@@ -3,6 +3,7 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_advise \
 	%D%/test_await \
 	%D%/test_broker \
 	%D%/test_broker_change \
@@ -51,6 +52,7 @@ UNIT_TESTS = \
 	%D%/test_store_open \
 	%D%/test_store_plans \
 	%D%/test_tree \
+	%D%/test_usage \
 	%D%/test_validate \
 	%D%/test_words \
 	%D%/test_zygote \
@@ -198,6 +200,7 @@ tests_chaos_job_LDADD = $(END)
 
 # Flows: real daemons, one bats file one test.
 FLOW_TESTS = \
+	%D%/flow/advise.bats \
 	%D%/flow/basics.bats \
 	%D%/flow/durability.bats \
 	%D%/flow/isolation.bats \

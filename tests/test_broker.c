@@ -670,6 +670,81 @@ static void a_client_that_is_silent_for_long_is_forgotten_with_all_that_it_waits
     assert_state(t, id, STATE_QUEUED);
 }
 
+/* ---- advice --------------------------------------------------------------------------------- */
+
+static const struct message *ask_advice(struct bench *t, struct conn *c, const char *handler, uint64_t from)
+{
+    struct message m;
+    message_init(&m, MSG_ADVISE);
+    m.advise.req = ++c->req;
+    m.advise.handler = str_of(handler);
+    m.advise.from = from;
+    bench_tell(t, c, &m);
+    bench_turn(t);
+    return bench_expect(t, c, MSG_ADVICE);
+}
+
+static void run_one(struct bench *t, struct conn *c, struct conn *w, struct job_spec s)
+{
+    bench_submit_spec(t, c, s);
+    struct run_job run = bench_run(t, w);
+    bench_end(t, w, run.job, run.attempt, ENDING_DONE);
+}
+
+static void what_ran_is_told_also_after_a_restart_and_programs_to_admins_only(void **state)
+{
+    struct bench *t = *state;
+    struct conn admin = bench_client(t, "cli-1", OWN_UID), other = bench_client(t, "cli-2", 1000);
+    struct conn w = bench_worker(t, "wrk-1", 2, 2, 2);
+    struct job_spec command = bench_spec("exec");
+    command.program = str_of("make");
+    for (int i = 0; i < 3; i++) {
+        run_one(t, &admin, &w, bench_spec("io"));
+        run_one(t, &admin, &w, command);
+    }
+    const struct message *m = ask_advice(t, &other, NULL, 0);
+    assert_int_equal(m->advice.n_rows, 1);
+    assert_true(str_is(m->advice.rows[0].handler, "io") && str_is(m->advice.rows[0].verdict, "unknown"));
+    assert_int_equal(m->advice.rows[0].tag_by, CHOSEN_BY_HANDLER);
+    assert_int_equal(m->advice.rows[0].wall_us, 1500);
+    m = ask_advice(t, &admin, "make", 0);
+    assert_int_equal(m->advice.n_rows, 1);
+    assert_int_equal(m->advice.rows[0].runs, 3);
+    assert_int_equal(m->advice.rows[0].tag, TAG_AUTO);
+    t->now.mono_ms += 1000; /* now it is saved */
+    bench_turn(t);
+    bench_restart(t);
+    bench_forget_sent(t);
+    struct conn again = bench_client(t, "cli-3", OWN_UID);
+    m = ask_advice(t, &again, NULL, 0);
+    assert_int_equal(m->advice.n_rows, 2);
+    assert_int_equal(m->advice.rows[0].runs, 3);
+    assert_int_equal(ask_advice(t, &again, NULL, UINT64_MAX)->advice.n_rows, 0);
+}
+
+static void advice_comes_in_pages(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", OWN_UID);
+    char name[16];
+    for (int i = 0; i < 450; i++) {
+        snprintf(name, sizeof name, "h%d", i);
+        struct measures *all = &t->broker->classes.measures;
+        measure_run(all, measures_intern(all, str_of(name), STR_UNSET), &(struct run_measured){ .wall_us = 1, .cpu_us = 1 });
+    }
+    size_t n = 0;
+    uint64_t from = 0;
+    int pages = 0;
+    do {
+        const struct message *m = ask_advice(t, &c, NULL, from);
+        n += m->advice.n_rows;
+        from = m->advice.next;
+        pages++;
+    } while (from);
+    assert_int_equal(n, 450);
+    assert_int_equal(pages, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +778,8 @@ int main(void)
         bench_test(pause_and_drain_are_for_admins),
         bench_test(a_text_that_was_cut_is_still_a_text),
         bench_test(a_client_that_is_silent_for_long_is_forgotten_with_all_that_it_waits_for),
+        bench_test(what_ran_is_told_also_after_a_restart_and_programs_to_admins_only),
+        bench_test(advice_comes_in_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

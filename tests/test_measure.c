@@ -14,6 +14,11 @@
 
 /* ---- deciding --------------------------------------------------------------------------------- */
 
+static struct measure_means means_of(double runs, double wall_us, double share)
+{
+    return (struct measure_means){ .runs = runs, .wall_us = wall_us, .share = share };
+}
+
 static void the_first_decision_is_by_the_borders_themselves(void **state)
 {
     (void)state;
@@ -26,7 +31,7 @@ static void the_first_decision_is_by_the_borders_themselves(void **state)
         { 9, 500000, 0.01, TAG_SLOW_IO }, { 9, 60e6, 0.5, TAG_CPU }, { 9, 60e6, 8, TAG_CPU },       { 200, 1, 0, TAG_IO },
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++)
-        assert_int_equal(measure_decide((struct measure_means){ cases[i].runs, cases[i].wall_us, cases[i].share }, TAG_AUTO),
+        assert_int_equal(measure_decide(means_of(cases[i].runs, cases[i].wall_us, cases[i].share), TAG_AUTO),
                          cases[i].tag);
 }
 
@@ -44,7 +49,7 @@ static void a_border_must_be_passed_clearly(void **state)
         { TAG_SLOW_IO, 410e3, 0.1, TAG_SLOW_IO }, { TAG_SLOW_IO, 390e3, 0.1, TAG_IO }, { TAG_CPU, 499e3, 0.1, TAG_IO },
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++)
-        assert_int_equal(measure_decide((struct measure_means){ 50, cases[i].wall_us, cases[i].share }, cases[i].before), cases[i].tag);
+        assert_int_equal(measure_decide(means_of(50, cases[i].wall_us, cases[i].share), cases[i].before), cases[i].tag);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------- */
@@ -281,15 +286,16 @@ static void what_has_not_run_for_long_is_forgotten_at_the_next_start(void **stat
 static void rows_that_make_no_sense_are_left_out(void **state)
 {
     (void)state;
-    const struct measure_row good = { .handler = str_of("h"), .tag = TAG_IO, .pool = POOL_THREAD, .runs = 9, .last_ms = NOW,
+    const struct measure_row good = { .handler = str_of("h"), .tag = TAG_IO, .pool = POOL_THREAD, .runs = 9, .last_run = 9, .last_ms = NOW,
                                       .recent = 9, .wall_us = 100, .cpu_us = 1, .sketches = str_of("") };
-    struct measure_row bad[8] = { good, good, good, good, good, good, good, good };
+    struct measure_row bad[9] = { good, good, good, good, good, good, good, good, good };
     bad[1].tag = (enum tag)9;
     bad[2].pool = (enum pool_kind)-1;
     bad[3].runs = 0;
     bad[4].recent = 1e9;
     bad[5].cpu_us = -1;
     bad[6].ready_us = 101;
+    bad[8].last_run = 8;
     bad[7].sketches = str_of("wha");
     for (size_t i = 1; i < ELEMENTS(bad); i++) {
         char name[8];

@@ -13,7 +13,7 @@ void call_init(struct tern_job *j, const struct run_job *job, struct now now)
     *j = (struct tern_job){
         .job = job,
         .deadline_ms = deadline_of(job, now),
-        .measured = { UNSET, UNSET, UNSET },
+        .measured = { UNSET, UNSET, UNSET, UNSET },
     };
     buf_init(&j->result, LIMIT_RESULT_BYTES);
     buf_init(&j->output, LIMIT_RESULT_BYTES);
@@ -54,6 +54,7 @@ void call_outcome(const struct tern_job *j, int r, struct outcome *ret)
     ret->pool = j->job->pool;
     ret->wall_us = j->measured.wall_us;
     ret->cpu_us = j->measured.cpu_us;
+    ret->ready_us = j->measured.ready_us;
     ret->max_rss_kb = j->measured.max_rss_kb;
     if (r == 0)
         ret->ending = ENDING_DONE;

@@ -19,7 +19,7 @@ struct tern_job {
     char *error;                 /* owned */
     bool for_good;
     struct call_measure {
-        int64_t wall_us, cpu_us, max_rss_kb; /* UNSET where not measured */
+        int64_t wall_us, cpu_us, ready_us, max_rss_kb; /* UNSET where not measured */
     } measured;
 };
 

@@ -16,6 +16,7 @@
 #include "worker/handlers.h"
 #include "worker/modules_child.h"
 #include "worker/run.h"
+#include "worker/usage.h"
 
 #define END_MS 5000
 #define ORPHAN_END_MS 2000
@@ -34,7 +35,7 @@ struct child {
     uint64_t n_given, said;   /* runs, bytes: as the ring counts them */
     size_t n_unsent;          /* outcomes */
     int64_t unsent_since_us;  /* when the first of them began */
-    int64_t cpu_us;           /* of the process, as its last job ended; UNSET: it has done more than pass to the next since */
+    struct usage used;        /* of the process, as its last job ended; cpu_us UNSET: it has done more than pass to the next since */
     int64_t base_kb; /* peak memory of this process since the kernel was last told to forget it */
     bool done;       /* something is left that cannot be ended: take no further job */
 };
@@ -92,21 +93,10 @@ static void flush(struct child *c, bool wait)
     if (waits && c->commands.n)
         commands_watch(&c->commands, c->frames.fd, r == -EAGAIN);
     c->n_unsent = 0;
-    c->cpu_us = UNSET;
+    c->used.cpu_us = UNSET;
 }
 
 /* ---- a handler in place ----------------------------------------------------------------------- */
-
-static int64_t us_of(struct timeval t) { return (int64_t)t.tv_sec * 1000000 + t.tv_usec; }
-
-static int64_t cpu_us(int64_t *ret_peak_kb)
-{
-    struct rusage self, children;
-    getrusage(RUSAGE_SELF, &self);
-    getrusage(RUSAGE_CHILDREN, &children);
-    *ret_peak_kb = self.ru_maxrss;
-    return us_of(self.ru_utime) + us_of(self.ru_stime) + us_of(children.ru_utime) + us_of(children.ru_stime);
-}
 
 /* The peak is of the process's life: after a job that raised it the kernel is told to forget, so that the next one is not
  * blamed for it. */
@@ -116,9 +106,9 @@ static void forget_peak(struct child *c, int64_t peak_kb)
         return;
     cleanup(closep) int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
     if (fd >= 0 && write(fd, "5", 1) == 1)
-        cpu_us(&peak_kb);
+        usage_of_process(&c->used, &peak_kb);
     c->base_kb = peak_kb;
-    c->cpu_us = UNSET;
+    c->used.cpu_us = UNSET;
 }
 
 static void end_what_is_left(struct child *c)
@@ -131,7 +121,10 @@ static void end_what_is_left(struct child *c)
 
 static int measured(struct child *c, const struct tern_handler *h, struct tern_job *call)
 {
-    int64_t peak_kb, from_us = clock_mono_us(), cpu_from_us = c->cpu_us == UNSET ? cpu_us(&peak_kb) : c->cpu_us;
+    int64_t peak_kb, from_us = clock_mono_us();
+    struct usage before = c->used;
+    if (before.cpu_us == UNSET)
+        usage_of_process(&before, &peak_kb);
     current = call;
     if (told_stop)
         call_tell_stop(call);
@@ -143,8 +136,10 @@ static int measured(struct child *c, const struct tern_handler *h, struct tern_j
     }
     call->measured.wall_us = clock_mono_us() - from_us;
     end_what_is_left(c);
-    c->cpu_us = cpu_us(&peak_kb);
-    call->measured.cpu_us = c->cpu_us - cpu_from_us;
+    usage_of_process(&c->used, &peak_kb);
+    struct usage used = usage_between(&before, &c->used);
+    call->measured.cpu_us = used.cpu_us;
+    call->measured.ready_us = usage_ready_us(&used, call->measured.wall_us);
     call->measured.max_rss_kb = peak_kb;
     return r;
 }
@@ -311,7 +306,7 @@ static void on_frames(struct child *c)
 static bool read_frames(struct child *c, bool wait)
 {
     ssize_t n = frames_read(&c->frames, wait);
-    c->cpu_us = UNSET;
+    c->used.cpu_us = UNSET;
     if (n > 0)
         on_frames(c);
     else if (n != -EAGAIN && n != -EINTR)
@@ -384,8 +379,8 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
         raise_nofile();
     else if (ring_accept(&c.ring, fd) < 0 || modules_accept(fd) < 0)
         _exit(EXIT_FAILURE);
-    cpu_us(&c.base_kb);
-    c.cpu_us = UNSET;
+    usage_of_process(&c.used, &c.base_kb);
+    c.used.cpu_us = UNSET;
     say_ready(&c);
     serve(&c);
 }

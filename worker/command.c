@@ -24,7 +24,6 @@ static struct command_run *new(const struct run_job *job, struct now now)
     capture_init(&c->capture);
     for (size_t i = 0; i < 2; i++)
         c->pipes[i] = (struct command_pipe){ c, -1, i ? OUTPUT_STDERR : OUTPUT_STDOUT };
-    c->cpu_us = 0;
     c->max_rss_kb = UNSET;
     return c;
 }
@@ -76,8 +75,6 @@ void command_on_readable(struct command_pipe *p)
     }
 }
 
-static int64_t us_of(struct timeval t) { return (int64_t)t.tv_sec * 1000000 + t.tv_usec; }
-
 void command_on_exit(struct command_run *c, int status, const void *rusage, struct now now)
 {
     const struct rusage *u = rusage;
@@ -85,7 +82,7 @@ void command_on_exit(struct command_run *c, int status, const void *rusage, stru
     c->state = COMMAND_DRAINING;
     c->status = status;
     c->ended_us = clock_mono_us();
-    c->cpu_us += us_of(u->ru_utime) + us_of(u->ru_stime);
+    usage_add(&c->used, u);
     c->max_rss_kb = u->ru_maxrss;
     c->drain_until_ms = now.mono_ms + (c->killed ? 0 : DRAIN_MS);
 }
@@ -163,7 +160,8 @@ void command_outcome(struct command_run *c, struct outcome *ret)
         else
             outcome_of_status(c, ret);
         ret->wall_us = c->ended_us - c->started_us;
-        ret->cpu_us = c->cpu_us;
+        ret->cpu_us = c->used.cpu_us;
+        ret->ready_us = usage_ready_us(&c->used, ret->wall_us);
         ret->max_rss_kb = max_i64(c->max_rss_kb, c->memory_peak_bytes / 1024);
         ret->output = capture_chunks(&c->capture);
     }

@@ -11,6 +11,7 @@
 #include "worker/capture.h"
 #include "worker/run.h"
 #include "worker/tree.h"
+#include "worker/usage.h"
 
 /* What all commands of a process share. Made once. */
 struct command_ground {
@@ -35,7 +36,8 @@ struct command_run {
     } pipes[2];
     struct capture capture;
     int status; /* of wait(2) */
-    int64_t started_us, ended_us, cpu_us, max_rss_kb;
+    int64_t started_us, ended_us, max_rss_kb;
+    struct usage used;  /* by all its processes that were waited for */
     int64_t drain_until_ms, end_until_ms;
     bool told_stop, killed;
     int signal;    /* to be sent to all its processes at the end of this turn; 0: none */

@@ -257,7 +257,7 @@ static void sweep(struct commands *s, struct now now)
         return;
     }
     struct command_run *c = list_entry(s->ending.next, struct command_run, link);
-    c->strays = tree_end_children(END_ALL_MS, &c->cpu_us) < 0;
+    c->strays = tree_end_children(END_ALL_MS, &c->used.cpu_us) < 0;
     end(s, c);
 }
 

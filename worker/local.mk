@@ -111,6 +111,8 @@ libworker_la_SOURCES = \
 	%D%/task.h \
 	%D%/tree.c \
 	%D%/tree.h \
+	%D%/usage.c \
+	%D%/usage.h \
 	%D%/worker_options.c \
 	%D%/worker_options.h \
 	%D%/zygote.c \

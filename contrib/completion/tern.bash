@@ -29,6 +29,10 @@ _tern() {
         case $verb in
             help) mapfile -t COMPREPLY < <(compgen -W "$(cut -d' ' -f1 <<< "$names")" -- "$word") ;;
             submit | run) mapfile -t COMPREPLY < <(compgen -c -f -- "$word") ;;
+            advise)
+                mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" advise --json 2> /dev/null |
+                    sed -n 's/.*"handler":"\([^"]*\)".*/\1/p' | sort -u)" -- "$word")
+                ;;
             wait | result | logs | show | list | why | history | cancel | retry | rm)
                 mapfile -t COMPREPLY < <(compgen -W "last all" -- "$word")
                 ;;

@@ -450,7 +450,7 @@ static void say_usual(void)
                                                    MSG_BEAT,    MSG_DRAIN,  MSG_BYE };
     static const enum message_type of_client[] = { MSG_SUBMIT,  MSG_SUBMIT,  MSG_SUBMIT, MSG_WAIT,  MSG_UNWAIT, MSG_CANCEL,
                                                    MSG_RETRY,   MSG_PAUSE,   MSG_LIST,   MSG_FETCH, MSG_HISTORY, MSG_WHY,
-                                                   MSG_WORKERS, MSG_QUEUES,  MSG_STATS,  MSG_DRAIN, MSG_REMOVE, MSG_BYE };
+                                                   MSG_WORKERS, MSG_QUEUES,  MSG_STATS,  MSG_DRAIN, MSG_REMOVE, MSG_ADVISE,  MSG_BYE };
     uint8_t choice = generate_byte(&bench.g);
     say(bench.side->worker ? of_worker[choice % ELEMENTS(of_worker)] : of_client[choice % ELEMENTS(of_client)]);
 }
