@@ -6,6 +6,7 @@
 #include "proto/base/log.h"
 #include "worker/handlers.h"
 #include "worker/launcher.h"
+#include "worker/module.h"
 #include "worker/pool.h"
 #include "worker/zygote.h"
 
@@ -47,6 +48,7 @@ static inline struct rig *rig_new(size_t slots)
             .slots = k == POOL_LOOP ? 1000 : slots,
             .zygote = zygote,
             .launcher = g->launcher,
+            .pools = g->pools,
             .stuck_max = 4,
             .on_started = rig_on_started,
             .on_finished = rig_on_finished,
@@ -170,7 +172,8 @@ static inline void rig_assert_done(const struct rig *g, uint64_t job)
 {
     const struct outcome *o = rig_outcome(g, job);
     if (o->ending != ENDING_DONE)
-        print_error("%.*s\n", (int)o->error.n, o->error.p ? o->error.p : "");
+        print_error("%.*s\n%.*s\n", (int)o->error.n, o->error.p ? o->error.p : "", (int)o->output.n,
+                    o->output.p ? o->output.p : "");
     assert_int_equal(o->ending, ENDING_DONE);
 }
 
@@ -180,19 +183,16 @@ static inline void rig_assert_failed(const struct rig *g, uint64_t job, const ch
     rig_assert_text(rig_outcome(g, job)->error, error);
 }
 
-/* The main of such a test. A word after its name chooses the cases. */
-static inline int rig_main(int argc, char **argv, const struct tern_handler *own, size_t n_own,
-                           const struct CMUnitTest *tests, size_t n_tests)
+/* The main of such a test, whose handlers are a module's. A word after its name chooses the cases. */
+static inline int rig_main(int argc, char **argv, const struct tern_module *own, const struct CMUnitTest *tests, size_t n_tests)
 {
     static char *no_args[] = { NULL };
-    const struct tern_handler **all = xcalloc(n_own + 2, sizeof *all);
+    static const struct tern_handler *const all[] = { &handler_exec, NULL };
+    struct module *module;
     char *error = NULL;
-    for (size_t i = 0; i < n_own; i++)
-        all[i] = &own[i];
-    all[n_own] = &handler_exec;
-    if (handlers_init_from(all, NULL, true, &error) < 0)
+    if (handlers_init_from(all, NULL, true, &error) < 0 || module_new(&module, "await", own, &error) < 0 ||
+        handlers_add_module(module, &error) < 0)
         abort();
-    free(all);
     if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
         return zygote_main();
     if (argc > 1)
@@ -201,6 +201,7 @@ static inline int rig_main(int argc, char **argv, const struct tern_handler *own
         abort();
     int failed = _cmocka_run_group_tests("await", tests, n_tests, NULL, NULL);
     zygote_stop(zygote);
+    module_free(module);
     return failed;
 }
 

@@ -5,6 +5,7 @@ LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 UNIT_TESTS = \
 	%D%/test_advise \
 	%D%/test_await \
+	%D%/test_await_parts \
 	%D%/test_broker \
 	%D%/test_broker_change \
 	%D%/test_broker_children \

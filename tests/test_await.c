@@ -173,6 +173,8 @@ static const struct tern_handler handlers[] = {
     { .name = "hog", .async = hog },
 };
 
+TERN_MODULE(handlers);
+
 static void done(const char *handler)
 {
     struct rig *g = rig_new(4);
@@ -321,5 +323,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pool_closes_while_tasks_wait),
         cmocka_unit_test(who_blocks_the_loop_is_named_while_it_does_and_counted),
     };
-    return rig_main(argc, argv, handlers, ELEMENTS(handlers), tests, ELEMENTS(tests));
+    return rig_main(argc, argv, &tern_module, tests, ELEMENTS(tests));
 }

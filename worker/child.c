@@ -119,7 +119,7 @@ static void end_what_is_left(struct child *c)
     c->done = tree_end_children(END_MS, NULL) < 0;
 }
 
-static int measured(struct child *c, const struct tern_handler *h, struct tern_job *call)
+static int measured(struct child *c, int (*function)(struct tern_job *), struct tern_job *call)
 {
     int64_t peak_kb, from_us = clock_mono_us();
     struct usage before = c->used;
@@ -128,7 +128,7 @@ static int measured(struct child *c, const struct tern_handler *h, struct tern_j
     current = call;
     if (told_stop)
         call_tell_stop(call);
-    int r = h->blocking(call);
+    int r = function(call);
     current = NULL;
     if (c->ring && !ring_is_whole(c->ring, c->n_given - 1, c->said)) {
         flush(c, true); /* what ended before */
@@ -200,20 +200,34 @@ static void refuse(struct child *c, const struct run_job *job, const char *why)
     send_outcome(c, &o);
 }
 
+/* Of a handler the blocking form; HANDLER/FUNCTION: of its module, for a part of a job on the loop. */
+static int (*function_of(struct str name))(struct tern_job *)
+{
+    const char *slash = name.n ? memchr(name.p, '/', name.n) : NULL;
+    size_t n = slash ? (size_t)(slash - name.p) : name.n;
+    if (slash) {
+        struct str rest = { slash + 1, name.n - n - 1 };
+        const struct tern_function *f = handlers_find_function((struct str){ name.p, n }, rest);
+        return f ? f->call : NULL;
+    }
+    const struct tern_handler *h = handlers_find(name);
+    return h ? h->blocking : NULL;
+}
+
 static void run_handler(struct child *c, const struct run_job *job)
 {
     struct now now = clock_now();
-    const struct tern_handler *h = handlers_find(job->handler);
-    if (!h || !h->blocking || c->capacity > 1) {
-        const char *why = h ? NULL : modules_why_not();
-        refuse(c, job, why ? why : "this worker has no blocking form of the handler");
+    int (*function)(struct tern_job *) = function_of(job->handler);
+    if (!function || c->capacity > 1) {
+        const char *why = modules_why_not();
+        refuse(c, job, why ? why : "this worker has no blocking form of the handler, or no such function");
         return;
     }
     struct tern_job call;
     struct outcome o;
     int64_t from_us = clock_mono_us();
     call_init(&call, job, now);
-    call_outcome(&call, measured(c, h, &call), &o);
+    call_outcome(&call, measured(c, function, &call), &o);
     o.job = job->job;
     o.attempt = job->attempt;
     forget_peak(c, call.measured.max_rss_kb);

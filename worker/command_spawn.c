@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "proto/base/parse.h"
+#include "worker/part.h"
 
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_EXECUTABLE 126
@@ -82,8 +83,12 @@ static void environ_set(struct texts *t, char *assignment)
 
 static void environ_set_own(struct texts *t, const struct run_job *job, struct now now)
 {
-    environ_set(t, xasprintf("TERN_JOB_ID=%llu", (unsigned long long)job->job));
-    environ_set(t, xasprintf("TERN_ATTEMPT=%llu", (unsigned long long)job->attempt));
+    if (run_is_part(job)) { /* whose job it belongs to stands in its own environment */
+        environ_set(t, xasprintf("TERN_PART=%llu", (unsigned long long)(job->job & ~PART_BIT)));
+    } else {
+        environ_set(t, xasprintf("TERN_JOB_ID=%llu", (unsigned long long)job->job));
+        environ_set(t, xasprintf("TERN_ATTEMPT=%llu", (unsigned long long)job->attempt));
+    }
     environ_set(t, xasprintf("TERN_QUEUE=%.*s", (int)job->queue.n, job->queue.p ? job->queue.p : ""));
     if (job->timeout_ms == UNSET || job->timeout_ms <= 0)
         return;

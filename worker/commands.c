@@ -2,6 +2,8 @@
  * more often than leaves four fifths of the time for other things. */
 #include "worker/commands.h"
 
+#include "worker/part.h"
+
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -143,6 +145,9 @@ static struct command_run *owner_of(const struct commands *s, const struct tree_
     struct run_job job = { 0 };
     *ret_known = tree_environ_number(p->pid, "TERN_JOB_ID=", &job.job) &&
                  tree_environ_number(p->pid, "TERN_ATTEMPT=", &job.attempt);
+    uint64_t part;
+    if (*ret_known && tree_environ_number(p->pid, "TERN_PART=", &part))
+        job = (struct run_job){ .job = part | PART_BIT, .attempt = 1 };
     return *ret_known ? idmap_find(&s->by_job, key_of(&job)) : NULL;
 }
 

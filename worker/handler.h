@@ -63,6 +63,60 @@ int tern_await_ms(struct tern_job *job, int64_t ms);
 /* Awaits a descriptor: POLLIN and/or POLLOUT as in poll(2). Returns the events that came, or -errno. */
 int tern_await_fd(struct tern_job *job, int fd, int events);
 
+/* ---- done elsewhere for the async form --------------------------------------------------------- */
+
+/* What follows is done by another pool of the same worker, and takes one of its slots like a job does: jobs and what is
+ * done for jobs wait for slots in order of arrival. A pool takes twice as many of these as it has slots; the others
+ * wait for their turn, job by job, and hold nothing but their coroutine. -EOPNOTSUPP: the worker has no such pool.
+ * Whoever is told to stop is told, in turn, what is done for it: a process or command by SIGTERM, and after the job's
+ * grace it is killed with its whole tree. The await returns once that is gone. */
+
+/* Has a thread call function(job, arg), which may block, and returns what that returned; -ECANCELED where it was not called
+ * as the job should stop. Until it has returned, nothing of what it uses goes away: it should ask tern_should_stop now and
+ * then. It gets a job of its own: tern_payload, id, attempt and time left are those of the job, tern_log adds to the
+ * job's log, and what it says with tern_fail stands as the job's own if the job fails. It cannot await, and tern_result
+ * there does nothing. */
+int tern_await_thread(struct tern_job *job, int (*function)(struct tern_job *job, void *arg), void *arg);
+
+/* What a command, a function or a request came to. Whatever the await returned, tern_reply_free frees what is in it; a reply
+ * that was freed, or is all zero, may be freed again. */
+struct tern_reply {
+    int status;         /* command: its exit status, 128 + N for signal N; request: of the answer, such as 200 */
+    void *bytes;        /* command: standard output; function: its result; request: the body. A NUL follows, not counted */
+    size_t n;
+    void *err_bytes;    /* command: standard error, likewise */
+    size_t n_err;
+    uint64_t cut_bytes; /* command: left out in the middle of its output, past 1 MiB */
+    char *error;        /* why it failed, for people; NULL where it did not */
+};
+void tern_reply_free(struct tern_reply *reply);
+
+struct tern_command {
+    const char *const *argv; /* NULL at its end; no shell in between */
+    const char *const *env;  /* K=V, added to the worker's environment; NULL at its end, or NULL */
+    const char *cwd;         /* NULL: the worker's */
+    const void *input;       /* its standard input */
+    size_t input_bytes;      /* with all of the above at most 1 MiB */
+    enum tern_tag tag;       /* auto or cpu: in a slot of the process pool; io or slow-io: of the thread pool */
+    int64_t timeout_ms;      /* 0: as long as the job may */
+    int64_t memory_bytes;    /* of its whole tree, resident; 0: no limit */
+};
+/* Runs a command. 0: it has exited, and reply->status says how; -EIO: it could not be started, was killed by a signal or at
+ * a limit, and reply->error says so; -EINVAL: no argv; -E2BIG. Its environment has TERN_JOB_ID and TERN_ATTEMPT. */
+int tern_await_command(struct tern_job *job, const struct tern_command *command, struct tern_reply *reply);
+
+struct tern_process {
+    const char *function; /* a struct tern_function of the handler's own module */
+    const void *in;       /* what tern_payload gives it; copied */
+    size_t in_bytes;      /* at most 1 MiB */
+    int64_t timeout_ms;   /* 0: as long as the job may */
+    int64_t memory_bytes; /* resident; 0: no limit */
+};
+/* Has a process of the pool call a function. 0: it returned 0, and the reply has what it set with tern_result; -EIO: it
+ * failed, crashed, or passed a limit, and reply->error says how; -ENOENT: there is no such function; -E2BIG. What it wrote
+ * with tern_log is added to the job's log. */
+int tern_await_process(struct tern_job *job, const struct tern_process *process, struct tern_reply *reply);
+
 /* ---- several things at once -------------------------------------------------------------------- */
 
 /* A function that runs at the same time as the one that started it, on a coroutine of its own on the same thread: each

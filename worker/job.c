@@ -3,6 +3,7 @@
 #include "worker/job_log.h"
 #include "worker/job_text.h"
 #include "worker/loop_await.h"
+#include "worker/loop_offload.h"
 #include "worker/loop_start.h"
 
 #include <stdarg.h>
@@ -120,3 +121,28 @@ int tern_end(struct tern_job *job, struct tern_task *task)
 }
 
 int tern_end_all(struct tern_job *job) { return job->on_loop ? loop_end_all(job) : -EOPNOTSUPP; }
+
+int tern_await_thread(struct tern_job *job, int (*function)(struct tern_job *, void *), void *arg)
+{
+    return job->on_loop ? loop_await_thread(job, function, arg) : -EOPNOTSUPP;
+}
+
+int tern_await_command(struct tern_job *job, const struct tern_command *command, struct tern_reply *reply)
+{
+    *reply = (struct tern_reply){ 0 };
+    return job->on_loop ? loop_await_command(job, command, reply) : -EOPNOTSUPP;
+}
+
+int tern_await_process(struct tern_job *job, const struct tern_process *process, struct tern_reply *reply)
+{
+    *reply = (struct tern_reply){ 0 };
+    return job->on_loop ? loop_await_process(job, process, reply) : -EOPNOTSUPP;
+}
+
+void tern_reply_free(struct tern_reply *reply)
+{
+    free(reply->bytes);
+    free(reply->err_bytes);
+    free(reply->error);
+    *reply = (struct tern_reply){ 0 };
+}

@@ -55,6 +55,10 @@ libworker_la_SOURCES = \
 	%D%/loop_blocked.h \
 	%D%/loop_curl.c \
 	%D%/loop_curl.h \
+	%D%/loop_offload.c \
+	%D%/loop_offload.h \
+	%D%/loop_part.c \
+	%D%/loop_part.h \
 	%D%/loop_start.c \
 	%D%/loop_start.h \
 	%D%/loop_strand.c \
@@ -71,6 +75,8 @@ libworker_la_SOURCES = \
 	%D%/modules_child.h \
 	%D%/pass.c \
 	%D%/pass.h \
+	%D%/part.c \
+	%D%/part.h \
 	%D%/pool.c \
 	%D%/pool.h \
 	%D%/pool_kind.h \

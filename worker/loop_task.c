@@ -43,6 +43,10 @@ void loop_task_begin(struct looper *l, struct loop_task *t)
     t->looper = l;
     t->began_us = clock_mono_us();
     list_init(&t->tasks);
+    for (enum pool_kind k = 0; k < N_POOLS; k++) {
+        list_init(&t->in_line[k].link);
+        list_init(&t->in_line[k].waits);
+    }
     int r = strand_init(&t->strand, t, run_handler, on_handler_ended);
     if (r < 0) {
         t->task.r = r;

@@ -6,8 +6,11 @@
 #define TERN_LOOP_TASK_H
 
 #include "worker/loop_blocked.h"
+#include "worker/loop_part.h"
 #include "worker/loop_strand.h"
 #include "worker/task.h"
+
+#include "proto/base/map.h"
 
 #include <uv.h>
 
@@ -24,6 +27,10 @@ struct looper {
     struct link ready;             /* strands that are to be resumed */
     uv_idle_t kick;                /* runs while there are any */
     struct mailbox ended;          /* to the link's thread: tasks */
+    struct mailbox notes;          /* to the link's thread: struct part_note; `ended` wakes it */
+    struct part_line lines[N_POOLS];
+    struct idmap parts;            /* struct part_wait, borrowed, by number: handed over, and not back */
+    bool pinned;                   /* a stack must stay for ever */
     struct loop_curl *curl;        /* owned; NULL before the first transfer */
     struct loop_busy busy;
     bool closing;
@@ -32,12 +39,19 @@ struct looper {
 /* So many tasks may all jobs of the loop have at a time. */
 #define LOOP_TASKS_MAX 10000u
 
+/* What of a job waits for a pool. */
+struct in_line {
+    struct link link;  /* in the pool's line; a list of its own when nothing waits */
+    struct link waits; /* struct part_wait */
+};
+
 struct loop_task {
     struct task task;      /* first: cast back from its mail */
     struct looper *looper; /* borrowed */
     struct strand strand;  /* the handler's own */
     struct link tasks;     /* owned: struct tern_task, those that have ended too while their handle is kept */
     size_t n_tasks;        /* that have not ended */
+    struct in_line in_line[N_POOLS];
     bool joining;          /* its handler has returned, and waits for them */
     bool is_deaf;          /* a task of it was given up, as it does not hear that it should stop */
     int64_t began_us, cpu_us;

@@ -130,6 +130,7 @@ static int open_pool(struct worker_loop *l, enum pool_kind pool)
         .launcher = l->launchers[0],
         .modules = l->modules,
         .runners = pool == POOL_PROCESS ? NULL : l->launchers + 1 + (pool == POOL_LOOP ? runners_count() : 0),
+        .pools = l->pools,
         .jobs_per_child = (size_t)l->options->jobs_per_child,
         .stuck_max = pool == POOL_PROCESS ? 0 : slots,
         .on_started = worker_loop_on_started,

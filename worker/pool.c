@@ -5,13 +5,15 @@
 #include "proto/base/log.h"
 #include "worker/handlers.h"
 #include "worker/launcher.h"
+#include "worker/part.h"
 #include "worker/runners.h"
 
-#define KILL_GRACE_MS 5000
-#define KILL_AGAIN_MS 2000
 #define RUNNER_BACKOFF_MIN_MS 1000
 #define RUNNER_BACKOFF_MAX_MS 30000
 #define RUNNER_STARTS_MOST 3 /* for one run, of runners that are never ready */
+#define KILL_GRACE_MS 5000
+#define KILL_AGAIN_MS 2000
+#define PARTS_MS 2000 /* that processes which were killed may take to be gone */
 
 static const struct pool_kind_ops *ops_of(enum pool_kind kind)
 {
@@ -185,16 +187,29 @@ void pool_close(struct pool *p)
 
 /* ---- outcomes --------------------------------------------------------------------------------- */
 
+/* Whose it is, for people. */
+static const struct run_job *shown(const struct run *r) { return r->part ? r->part->of : &r->job; }
+
 static void finish(struct pool *p, struct run *r, const struct outcome *o, struct now now)
 {
     if (o->reason == REASON_MEMORY_LIMIT)
-        log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", (unsigned long long)r->job.job,
-                    (unsigned long long)r->job.attempt, pool_name(p->options.kind), (int)o->error.n,
+        log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", (unsigned long long)shown(r)->job,
+                    (unsigned long long)shown(r)->attempt, pool_name(p->options.kind), (int)o->error.n,
                     o->error.p ? o->error.p : "");
     forget(p, r);
     r->slot = NULL;
     run_finish(r, o, now.mono_ms * 1000);
-    p->options.on_finished(p->options.ctx, r);
+    if (r->part)
+        r->part->on_finished(r->part->ctx, r->part, r);
+    else
+        p->options.on_finished(p->options.ctx, r);
+}
+
+/* Of a part nobody is told: it belongs to what has started. */
+static void tell_started(struct pool *p, struct run *r)
+{
+    if (!r->part)
+        p->options.on_started(p->options.ctx, r);
 }
 
 static void outcome_init(struct outcome *o, enum ending ending, enum reason reason, const char *error)
@@ -271,6 +286,8 @@ static void to_busy(struct pool *p, struct slot *s, struct run *r, struct now no
     s->stop_reason = REASON_NONE;
     s->n_kills = 0;
     s->launcher = launcher_of(p, r);
+    s->n_parts = 0;
+    s->waited_for_parts = false;
     if (r->job.timeout_ms != UNSET && r->job.timeout_ms > 0 && r->job.timeout_ms < NEVER - now.mono_ms)
         s->stop_at_ms = now.mono_ms + r->job.timeout_ms;
     slot_due_set(&p->due, s, s->stop_at_ms);
@@ -300,8 +317,8 @@ static void kill_slot(struct pool *p, struct slot *s, struct now now)
         slot_move(s, SLOT_KILLED);
     s->n_kills++;
     if (s->n_kills == 4)
-        log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu", (unsigned long long)s->run->job.job,
-                    (unsigned long long)s->run->job.attempt, pool_name(p->options.kind), pool_slot_index(p, s));
+        log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu", (unsigned long long)shown(s->run)->job,
+                    (unsigned long long)shown(s->run)->attempt, pool_name(p->options.kind), pool_slot_index(p, s));
     slot_due_set(&p->due, s, now.mono_ms + KILL_AGAIN_MS);
     if (s->launcher)
         launcher_kill(s->launcher, s);
@@ -333,6 +350,8 @@ static void give_up(struct pool *p, struct slot *s, struct now now)
     if (s->run->runner)
         gate_of(p, s->run)->used--;
     replace(p, s);
+    if (s->run->part)
+        return; /* its end is told once it has come: it uses what is the job's */
     struct outcome o;
     cleanup(freep) char *text = text_of_stop(s);
     outcome_init(&o, ENDING_FAILED, REASON_NONE, NULL);
@@ -343,8 +362,20 @@ static void give_up(struct pool *p, struct slot *s, struct now now)
     finish(p, copy, &o, now);
 }
 
+/* The processes of a job on the loop are told and killed when it is: an attempt is recorded once they are gone. */
+static bool waits_for_parts(struct pool *p, struct slot *s, struct now now)
+{
+    if (!s->n_parts || s->waited_for_parts)
+        return false;
+    s->waited_for_parts = true;
+    slot_due_set(&p->due, s, now.mono_ms + PARTS_MS);
+    return true;
+}
+
 static void end_grace(struct pool *p, struct slot *s, struct now now)
 {
+    if (waits_for_parts(p, s, now))
+        return;
     if (can_be_killed(p, s))
         kill_slot(p, s, now);
     else
@@ -368,7 +399,7 @@ static void stop(struct pool *p, struct slot *s, enum reason reason, int64_t gra
 
 static void pass_limit(struct pool *p, struct slot *s, struct now now)
 {
-    int64_t grace_ms = can_be_killed(p, s) ? or_default(s->run->job.kill_grace_ms, KILL_GRACE_MS) : 0;
+    int64_t grace_ms = can_be_killed(p, s) || s->n_parts ? or_default(s->run->job.kill_grace_ms, KILL_GRACE_MS) : 0;
     stop(p, s, REASON_TIME_LIMIT, grace_ms, now);
 }
 
@@ -427,7 +458,7 @@ static void begin(struct pool *p, struct run *r, struct now now)
 {
     struct slot *s = list_entry(p->idle.next, struct slot, link);
     to_busy(p, s, r, now);
-    p->options.on_started(p->options.ctx, r);
+    tell_started(p, r);
     int e = s->launcher ? launcher_begin(s->launcher, p, s, now) : p->ops->begin(p, s, now);
     if (e >= 0)
         return;
@@ -510,7 +541,7 @@ static void end_run(struct pool *p, struct slot *s, const struct outcome *o, str
 void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now)
 {
     assert(s->state != SLOT_IDLE);
-    if (s->state == SLOT_STUCK) {
+    if (s->state == SLOT_STUCK && !s->run->part) {
         struct run *r = s->run;
         to_idle(p, s);
         run_free(r);
@@ -548,7 +579,7 @@ void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, 
     list_remove(&next->link);
     p->n_ahead--;
     to_busy(p, s, next, now);
-    p->options.on_started(p->options.ctx, next);
+    tell_started(p, next);
     if (next->stop_asked)
         stop(p, s, next->stop_reason, next->stop_grace_ms, now);
 }
@@ -622,7 +653,10 @@ struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt)
 struct run *pool_take_any_waiting(struct pool *p)
 {
     recall(p);
-    struct run *r = list_empty(&p->waiting) ? first_parked(p) : list_entry(p->waiting.prev, struct run, link);
+    for (struct link *l = p->waiting.prev; l != &p->waiting; l = l->prev)
+        if (!list_entry(l, struct run, link)->part)
+            return take(p, list_entry(l, struct run, link));
+    struct run *r = first_parked(p);
     return r ? take(p, r) : NULL;
 }
 
@@ -646,11 +680,12 @@ void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reaso
 void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now)
 {
     list_each_safe(l, &p->busy)
-        stop(p, list_entry(l, struct slot, link), REASON_NONE, grace_ms, now);
+        if (!list_entry(l, struct slot, link)->run->part)
+            stop(p, list_entry(l, struct slot, link), REASON_NONE, grace_ms, now);
     recall(p);
     struct run *r;
     for (size_t i = 0; p->n_ahead && (r = idmap_next(&p->runs, &i));)
-        if (r->state == RUN_AHEAD)
+        if (r->state == RUN_AHEAD && !r->part)
             ask_stop(r, REASON_NONE, grace_ms);
 }
 
@@ -706,9 +741,10 @@ bool pool_is_alive(const struct pool *p) { return !p->ops->is_alive || p->ops->i
 
 static void dump_slot(const struct pool *p, const struct slot *s, struct now now)
 {
+    const struct run_job *job = shown(s->run);
     log_info("event=slot pool=%s slot=%zu state=%s job=%llu attempt=%llu handler=%.*s ms=%lld",
              pool_name(p->options.kind), pool_slot_index(p, s), slot_state_name(s->state),
-             (unsigned long long)s->run->job.job, (unsigned long long)s->run->job.attempt,
+             (unsigned long long)job->job, (unsigned long long)job->attempt,
              (int)s->run->job.handler.n, s->run->job.handler.p ? s->run->job.handler.p : "",
              (long long)(now.mono_ms - s->started_us / 1000));
 }

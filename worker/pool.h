@@ -21,6 +21,7 @@ struct pool_options {
     struct launcher *launcher; /* borrowed: of commands; may be NULL */
     struct modules *modules;   /* borrowed; NULL: none. Process */
     struct launcher **runners; /* borrowed, thread and loop: one for each runner (runners.h), in their order */
+    struct pool *const *pools; /* borrowed: N_POOLS of them, opened before; loop: what does parts of its jobs, or NULL */
     size_t jobs_per_child;     /* process: a child is recycled after so many; 0: never */
     size_t stuck_max;          /* thread, loop: slots that may be stuck and are replaced */
     void (*on_started)(void *ctx, struct run *r);

@@ -22,9 +22,10 @@
 
 struct order {
     struct mail mail; /* first */
-    enum { ORDER_BEGIN, ORDER_STOP, ORDER_CLOSE } what;
+    enum { ORDER_BEGIN, ORDER_STOP, ORDER_PART, ORDER_CLOSE } what;
     size_t number;          /* of the slot */
     struct loop_task *task; /* ORDER_BEGIN: given to the loop */
+    struct part *part;      /* ORDER_PART: given back */
 };
 
 struct pool_loop {
@@ -64,6 +65,8 @@ static void follow(struct pool_loop *l, struct order *o)
         loop_task_begin(k, o->task);
     else if (o->what == ORDER_STOP && k->running[o->number])
         loop_task_tell_stop(k->running[o->number]);
+    else if (o->what == ORDER_PART)
+        loop_part_ended(k, o->part);
     else if (o->what == ORDER_CLOSE)
         close_all(l);
 }
@@ -91,7 +94,9 @@ static void *loop_main(void *arg)
     struct pool_loop *l = arg;
     int r = uv_run(&l->looper.uv, UV_RUN_DEFAULT);
     assert(r == 0);
-    coroutine_arena_free(TAKE(l->looper.arena));
+    struct coroutine_arena *arena = TAKE(l->looper.arena);
+    if (!l->looper.pinned)
+        coroutine_arena_free(arena);
     (void)!write(l->gone_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     return NULL;
 }
@@ -126,7 +131,9 @@ static void free_all(struct pool_loop *l)
 {
     coroutine_arena_free(l->looper.arena);
     mailbox_close(&l->looper.ended);
+    mailbox_close(&l->looper.notes);
     mailbox_close(&l->orders);
+    idmap_fini(&l->looper.parts);
     closep(&l->gone_fd);
     free(l->looper.running);
     free(l->tasks);
@@ -154,6 +161,16 @@ static int open_loop(struct pool_loop *l)
     return r;
 }
 
+static void open_lines(const struct pool *p, struct pool_loop *l)
+{
+    struct pool *const *pools = p->options.pools;
+    for (enum pool_kind k = 0; k < N_POOLS; k++) {
+        struct part_line *line = &l->looper.lines[k];
+        list_init(&line->jobs);
+        line->max = pools && pools[k] && k != POOL_LOOP ? 2 * pools[k]->options.slots : 0;
+    }
+}
+
 static int loop_pool_open(struct pool *p)
 {
     size_t n = p->options.slots + p->options.stuck_max;
@@ -163,7 +180,8 @@ static int loop_pool_open(struct pool *p)
     list_init(&l->looper.ready);
     l->looper.running = xcalloc(n, sizeof(struct loop_task *));
     l->tasks = xcalloc(n, sizeof(struct loop_task *));
-    l->looper.ended.fd = l->orders.fd = -1;
+    l->looper.ended.fd = l->looper.notes.fd = l->orders.fd = -1;
+    open_lines(p, l);
     l->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = l->gone_fd < 0 ? -errno : 0;
     if (r == 0)
@@ -185,6 +203,17 @@ static void task_free(struct loop_task *t)
     free(t);
 }
 
+static void drop_notes(struct pool_loop *l)
+{
+    for (struct mail *m = mailbox_take_all(&l->looper.notes), *next; m; m = next) {
+        struct part_note *n = (struct part_note *)m;
+        next = m->next;
+        if (n->what == NOTE_BEGIN)
+            loop_part_free(n->part);
+        free(n);
+    }
+}
+
 /* A handler that never gives the thread back cannot be ended: then all of it is left behind. */
 static void loop_pool_close(struct pool *p)
 {
@@ -204,6 +233,7 @@ static void loop_pool_close(struct pool *p)
         task_fini_run((struct task *)m);
         free(m);
     }
+    drop_notes(l);
     uv_loop_close(&l->looper.uv);
     free_all(l);
 }
@@ -251,6 +281,41 @@ static void loop_pool_tell_stop(struct pool *p, struct slot *s)
 
 static int loop_pool_fd(const struct pool *p) { return ((struct pool_loop *)p->state)->looper.ended.fd; }
 
+/* ---- parts ------------------------------------------------------------------------------------- */
+
+static bool is_process(const struct part *p) { return p->kind != PART_FUNCTION; }
+
+static void on_part_finished(void *ctx, struct part *part, struct run *r)
+{
+    struct pool *p = ctx;
+    part->run = r;
+    p->slots[part->slot].n_parts -= is_process(part);
+    send_order(p->state, (struct order){ .what = ORDER_PART, .part = part });
+}
+
+static void begin_part(struct pool *p, struct part *part, struct now now)
+{
+    part->on_finished = on_part_finished;
+    part->ctx = p;
+    p->slots[part->slot].n_parts += is_process(part);
+    pool_give(p->options.pools[part->pool], TAKE(part->run), now);
+}
+
+/* In the order in which they were posted. */
+static void read_notes(struct pool *p, struct now now)
+{
+    struct pool_loop *l = p->state;
+    for (struct mail *m = mailbox_take_all(&l->looper.notes), *next; m; m = next) {
+        struct part_note *n = (struct part_note *)m;
+        next = m->next;
+        if (n->what == NOTE_BEGIN)
+            begin_part(p, n->part, now);
+        else
+            pool_stop(p->options.pools[n->pool], n->number, 1, REASON_CANCELLED, n->grace_ms, now);
+        free(n);
+    }
+}
+
 static void loop_pool_on_readable(struct pool *p, struct now now)
 {
     struct pool_loop *l = p->state;
@@ -264,6 +329,7 @@ static void loop_pool_on_readable(struct pool *p, struct now now)
         pool_slot_ended(p, t->task.slot, &o, now);
         task_free(t);
     }
+    read_notes(p, now);
 }
 
 static void loop_pool_ask_alive(struct pool *p)

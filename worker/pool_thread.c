@@ -11,6 +11,7 @@
 #include "worker/pool_kind.h"
 
 #include "worker/handlers.h"
+#include "worker/part.h"
 #include "worker/task.h"
 #include "worker/usage.h"
 
@@ -77,7 +78,7 @@ static void call(struct task *t)
     struct usage before, after;
     usage_of_thread(&before);
     int64_t at_us = clock_mono_us();
-    t->r = t->handler->blocking(&t->call);
+    t->r = t->handler ? t->handler->blocking(&t->call) : part_call(t->run->part, &t->call);
     t->call.measured.wall_us = clock_mono_us() - at_us;
     usage_of_thread(&after);
     struct usage used = usage_between(&before, &after);
@@ -272,7 +273,8 @@ static int do_without(struct pool_thread *s, struct task *t, int r)
     return r;
 }
 
-static bool may_run(const struct tern_handler *h) { return h->blocking && !h->not_thread_safe; }
+/* A part has no handler. */
+static bool may_run(const struct tern_handler *h) { return !h || (h->blocking && !h->not_thread_safe); }
 
 static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
 {
@@ -349,9 +351,12 @@ static void look(struct pool *p, struct slot *slot, struct now now)
 /* What fill would refuse stays where it is. */
 static struct task *next_ahead(struct pool *p, struct now now)
 {
-    const struct run_job *job = &list_entry(p->waiting.next, const struct run, link)->job;
-    const struct tern_handler *h = p->n_waiting ? handlers_find(job->handler) : NULL;
-    if (!h || !may_run(h) || handler_is_exec(job->handler) || job->memory_bytes != UNSET)
+    const struct run *first = list_entry(p->waiting.next, const struct run, link);
+    const struct run_job *job = &first->job;
+    if (!p->n_waiting || handler_is_exec(job->handler) || job->memory_bytes != UNSET)
+        return NULL;
+    const struct tern_handler *h = first->part ? NULL : handlers_find(job->handler);
+    if (!first->part && (!h || !may_run(h)))
         return NULL;
     struct run *r = pool_give_ahead(p);
     if (!r)

@@ -6,6 +6,7 @@
 #include "proto/base/list.h"
 #include "proto/message.h"
 
+struct part;
 struct slot;
 
 /* AHEAD: it waits behind another one, in a process or in the queue of the threads, and may have begun there. */
@@ -15,6 +16,7 @@ struct run {
     struct link link;       /* in a pool's queue, a process's (AHEAD), or the link's list of finished ones */
     struct run_job job;     /* as told; its texts and bytes point into `bytes` */
     void *bytes;            /* owned */
+    struct part *part;      /* borrowed: of whose job on the loop this is a part (part.h); NULL: it is a job */
     enum run_state state;
     struct slot *slot;      /* borrowed: what it runs on; NULL otherwise */
     size_t runner;          /* whose handler it is (runners.h), 0: of none */

@@ -31,6 +31,8 @@ struct slot {
     int64_t kill_at_ms;      /* end of the grace, once STOPPING */
     enum reason stop_reason; /* why it was told to stop: REASON_TIME_LIMIT, REASON_CANCELLED, or REASON_NONE (handed back) */
     struct launcher *launcher; /* borrowed: what runs it outside of the pool: a command, or a handler of a shared runner; or NULL */
+    unsigned n_parts;        /* of a job on the loop: processes and commands that run for it */
+    bool waited_for_parts;   /* until they were gone, after the grace */
     unsigned n_kills;        /* how often it was told to die */
     size_t due_at;           /* place among the due ones, counted from 1; 0: not there */
     int64_t due_ms;

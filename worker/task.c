@@ -2,17 +2,20 @@
 #include "worker/task.h"
 
 #include "worker/handlers.h"
+#include "worker/part.h"
 
 #include <time.h>
 
 int task_init(struct task *t, struct run *r, struct now now)
 {
-    const struct tern_handler *h = handlers_find(r->job.handler);
-    if (!h)
+    const struct tern_handler *h = r->part ? NULL : handlers_find(r->job.handler);
+    if (!h && !r->part)
         return -ENOENT;
     *t = (struct task){ .run = r, .handler = h };
     list_init(&t->link);
     call_init(&t->call, &r->job, now);
+    if (r->part)
+        t->call.job = r->part->of; /* which it is to its function */
     return 0;
 }
 

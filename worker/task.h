@@ -14,7 +14,7 @@ struct task {
     struct slot *slot;                  /* borrowed; looked into by the link thread only; NULL: ahead */
     size_t number;                      /* of the slot */
     struct run *run;                    /* borrowed: the slot's */
-    const struct tern_handler *handler; /* borrowed: fixed for life */
+    const struct tern_handler *handler; /* borrowed: fixed for life; NULL: a part, of a function */
     struct tern_job call;
     int r;                              /* what the handler returned */
     /* Of the thread pool, under its lock: */
