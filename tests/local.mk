@@ -37,6 +37,7 @@ UNIT_TESTS = \
 	%D%/test_parse \
 	%D%/test_pool \
 	%D%/test_pool_ahead \
+	%D%/test_pool_children \
 	%D%/test_reader \
 	%D%/test_regress \
 	%D%/test_retry \

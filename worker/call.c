@@ -26,6 +26,7 @@ void call_fini(struct tern_job *j)
     buf_fini(&j->result);
     buf_fini(&j->output);
     free(TAKE(j->error));
+    free(TAKE(j->ask_error));
 }
 
 /* A text for an outcome that has none of the handler's own: static. */
@@ -33,6 +34,8 @@ static const char *error_of(const struct tern_job *j, int r)
 {
     if (j->error)
         return j->error;
+    if (j->ask_error && j->ask_errno == r)
+        return j->ask_error;
     return r < 0 ? strerrordesc_np(-r) : NULL;
 }
 

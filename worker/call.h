@@ -13,6 +13,12 @@ struct tern_job {
     int stop;                    /* set by another thread or a signal handler: only through __atomic builtins */
     bool past_limit;             /* the handler was told that its time is over; likewise */
     bool on_loop;                /* it may await */
+    /* Asks the broker, and waits for the answer (asks.h): takes request, fills in ret_answer. -ECANCELED: it should stop. Of
+     * the pool; NULL: nobody can be asked. */
+    int (*ask)(struct tern_job *j, struct buf *request, struct buf *ret_answer);
+    uint64_t n_asks, n_spawned;
+    int ask_errno;               /* why one was in vain, */
+    char *ask_error;             /* owned: and in words */
     struct buf result;           /* owned */
     bool result_set;
     struct buf output;           /* owned: marked chunks, proto/output.h */

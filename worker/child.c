@@ -3,13 +3,16 @@
 #include "worker/child.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worker/asks.h"
 #include "worker/call.h"
 #include "worker/commands.h"
 #include "worker/frame.h"
@@ -30,6 +33,7 @@ struct child {
     struct commands commands;
     size_t capacity;
     struct ring *ring;        /* NULL in the launcher */
+    struct buf aside;         /* frames that came while a handler waited for an answer, and are not that */
     struct link later;        /* owned runs, behind a command that runs */
     bool behind;              /* that command was one of them: the worker looks into the ring for what ended before it */
     uint64_t n_given, said;   /* runs, bytes: as the ring counts them */
@@ -178,6 +182,92 @@ static void on_command_outcome(void *ctx, const struct outcome *o)
     c->n_unsent++;
 }
 
+/* ---- a handler asks ----------------------------------------------------------------------------
+ *
+ * What it was given points into the frames that have come: so what comes while it waits for its answer is kept aside, and goes
+ * behind them when it has returned. */
+
+static struct child *asks_for;
+
+static void set_aside(struct child *c)
+{
+    struct frames *f = &c->frames;
+    buf_add(&c->aside, f->in.p + f->in_at, f->in.n - f->in_at);
+    f->in.n = f->in_at;
+}
+
+static void put_back(struct child *c)
+{
+    buf_add(&c->frames.in, c->aside.p, c->aside.n);
+    buf_clear(&c->aside);
+}
+
+/* Takes the answer out of what is aside, if it is there. */
+static bool take_answer(struct child *c, uint64_t req, struct buf *ret)
+{
+    bool found = false;
+    for (size_t at = 0, n; !found && (n = frame_bytes(&c->aside, at)); at += n) {
+        struct message m;
+        const char *why;
+        struct str body = { c->aside.p + at + FRAME_HEAD, n - FRAME_HEAD };
+        if (message_decode(&m, body.p, body.n, &why) < 0)
+            leave(EXIT_FAILURE);
+        found = answer_is(&m) && answer_req(&m) == req;
+        message_fini(&m);
+        if (!found)
+            continue;
+        buf_add(ret, body.p, body.n);
+        memmove(c->aside.p + at, c->aside.p + at + n, c->aside.n - at - n);
+        c->aside.n -= n;
+    }
+    return found;
+}
+
+/* False: told to stop. */
+static bool wait_readable(struct child *c)
+{
+    sigset_t term, before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, &before);
+    struct pollfd p = { .fd = c->frames.fd, .events = POLLIN };
+    while (!told_stop && ppoll(&p, 1, NULL, &before) < 0 && errno == EINTR)
+        ;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !told_stop;
+}
+
+static void read_aside(struct child *c)
+{
+    char bytes[16384];
+    ssize_t n = recv(c->frames.fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n > 0)
+        buf_add(&c->aside, bytes, (size_t)n);
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        leave(EXIT_SUCCESS);
+}
+
+static int ask(struct tern_job *j, struct buf *request, struct buf *ret)
+{
+    struct child *c = asks_for;
+    struct message m;
+    const char *why;
+    int r = message_decode(&m, request->p, request->n, &why);
+    assert(r >= 0); /* it was encoded here */
+    uint64_t req = ask_req(&m);
+    say(c, &m);
+    message_fini(&m);
+    buf_fini(request);
+    flush(c, true);
+    set_aside(c);
+    while (!take_answer(c, req, ret)) {
+        if (tern_should_stop(j) || !wait_readable(c))
+            return -ECANCELED;
+        read_aside(c);
+    }
+    return 0;
+}
+
 /* Short jobs' outcomes wait for each other. */
 static void send_in_time(struct child *c, int64_t began_us, int64_t ended_us)
 {
@@ -227,6 +317,7 @@ static void run_handler(struct child *c, const struct run_job *job)
     struct outcome o;
     int64_t from_us = clock_mono_us();
     call_init(&call, job, now);
+    call.ask = c->ring ? ask : NULL;
     call_outcome(&call, measured(c, function, &call), &o);
     o.job = job->job;
     o.attempt = job->attempt;
@@ -274,6 +365,7 @@ static void begin_later(struct child *c)
         struct run *r = list_entry(list_pop(&c->later), struct run, link);
         begin(c, &r->job);
         run_free(r);
+        put_back(c);
         c->behind = true;
     }
     c->behind = c->behind && c->commands.n;
@@ -309,6 +401,7 @@ static void on_frames(struct child *c)
         else if (m.type == MSG_STOP)
             on_stop(c, &m.stop);
         message_fini(&m);
+        put_back(c);
         if (c->commands.n)
             see_to_commands(c);
     }
@@ -385,6 +478,8 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
     c.capacity = capacity;
     frames_init(&c.frames, fd);
     list_init(&c.later);
+    buf_init(&c.aside, SIZE_MAX / 2);
+    asks_for = &c;
     commands_init(&c.commands, capacity, nofile_soft);
     c.commands.on_outcome = on_command_outcome;
     c.commands.ctx = &c;

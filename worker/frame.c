@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FRAME_HEAD 4u
 #define FRAME_READ (64u << 10)
 #define FRAME_KEEP (256u << 10) /* a buffer that has grown past this is freed when it is empty */
 
@@ -83,6 +82,12 @@ static size_t length_at(const char *p)
 {
     const unsigned char *u = (const void *)p;
     return (size_t)u[0] << 24 | (size_t)u[1] << 16 | (size_t)u[2] << 8 | u[3];
+}
+
+size_t frame_bytes(const struct buf *bytes, size_t at)
+{
+    size_t left = bytes->n - at, n = left < FRAME_HEAD ? SIZE_MAX : length_at(bytes->p + at);
+    return n <= left && n + FRAME_HEAD <= left ? n + FRAME_HEAD : 0;
 }
 
 int frames_next_bytes(struct frames *f, size_t most, struct str *ret)

@@ -8,6 +8,8 @@
 #include "proto/message.h"
 #include "worker/ring.h"
 
+#define FRAME_HEAD 4u
+
 struct frames {
     int fd;             /* owned; -1: closed */
     struct buf in, out; /* owned */
@@ -31,6 +33,8 @@ void frames_cut(struct frames *f);
 int frames_next(struct frames *f, struct message *ret);
 /* The same without looking into it: the bytes of a frame of at most `most`, a view that stands until frames_read. */
 int frames_next_bytes(struct frames *f, size_t most, struct str *ret);
+/* Of bytes that are frames: how many the one at `at` takes, with its head; 0: it is not whole. */
+size_t frame_bytes(const struct buf *bytes, size_t at);
 /* The one outcome of a RESULT, if it is one that a child may report; NULL otherwise. */
 const struct outcome *frames_outcome(const struct message *m);
 /* The same; and the run may be lost, where it was one of many in a process. */

@@ -55,6 +55,58 @@ int tern_fail(struct tern_job *job, const char *format, ...) __attribute__((form
 int tern_fail_for_good(struct tern_job *job, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* ---- children: jobs that a job submits, in any form and any pool --------------------------------
+ *
+ * A child is a job of its own, durable like any other: it belongs to its parent's owner, runs on any worker, and goes on when its
+ * parent's attempt fails. Its parent knows it by its key, or by being the n-th one without a key that this attempt spawns. An
+ * attempt that spawns what one before it spawned finds the same child, be it done or not: nothing that was done is done twice.
+ * So spawn in the same order in every attempt, or give keys.
+ *
+ * While a handler awaits children its slot is free for others, so a pool full of parents cannot lock itself up. The time limit goes
+ * on. Each function returns 0 or more; -ECANCELED early, when the job should stop; -EBUSY when the worker has too many parents that
+ * have not ended (8 a slot); -EINVAL, -EPERM when the broker refuses. A handler that returns such a number has failed with a text
+ * that says more.
+ *
+ * A cancel of the parent cancels its children too, but for detached ones; no other end of it does. */
+struct tern_child {
+    const char *handler;
+    const void *payload;
+    size_t payload_bytes;
+    const char *key;      /* [A-Za-z0-9._:-], at most 128 bytes; NULL: its ordinal */
+    const char *queue;    /* NULL: its parent's */
+    const char *name;     /* for people; or NULL */
+    const char *tag;      /* "cpu", "io", "slow-io", "auto"; NULL: its handler's own */
+    int priority;         /* 0: its parent's */
+    int retries;          /* 0: its handler's own; TERN_NO_RETRIES */
+    int64_t timeout_ms;   /* 0: its handler's own */
+    int64_t delay_ms;     /* not before */
+    int64_t expire_ms;    /* not started by then, it expires; 0: never */
+    bool detached;        /* it is not cancelled with its parent */
+};
+#define TERN_NO_RETRIES (-1)
+
+/* Returns when they are on the broker's disk, with their ids; at most 10,000 children a job. */
+int tern_spawn(struct tern_job *job, const struct tern_child *child, uint64_t *ret_id);
+int tern_spawn_many(struct tern_job *job, const struct tern_child *children, size_t n, uint64_t *ret_ids);
+
+/* How a child ended. GONE: it was removed, or is no child of this job. */
+enum tern_child_state { TERN_CHILD_GONE, TERN_CHILD_DONE, TERN_CHILD_DEAD, TERN_CHILD_CANCELLED, TERN_CHILD_EXPIRED };
+struct tern_child_end {
+    uint64_t id;
+    enum tern_child_state state;
+    const char *reason; /* static: "exit", "time-limit", ... as in `tern show --json`; "" */
+    int exit_code, signal; /* -1: none */
+};
+
+/* Awaits all of them: ret has room for n, in the order of ids. Without ret (NULL) each must be done: -ECHILD otherwise. */
+int tern_await_children(struct tern_job *job, const uint64_t *ids, size_t n, struct tern_child_end *ret);
+/* Awaits any of them: returns its place among ids. ret: NULL, or how it ended. */
+int tern_await_any_child(struct tern_job *job, const uint64_t *ids, size_t n, struct tern_child_end *ret);
+/* Awaits one; without ret it must be done. */
+int tern_await_child(struct tern_job *job, uint64_t id, struct tern_child_end *ret);
+/* The result of one that is done: *ret is the caller's, to be given to free(); NULL when it has none. -ECHILD: it is not done. */
+int tern_child_result(struct tern_job *job, uint64_t id, void **ret, size_t *ret_bytes);
+
 /* ---- the async form only ---------------------------------------------------------------------- */
 
 /* Awaits. Each returns 0, or early -ECANCELED when the job should stop (cancelled or past its time limit): the

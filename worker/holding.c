@@ -37,6 +37,7 @@ struct holding *holding_add(struct holding_table *t, struct run *r)
     idmap_put(&t->by_job, h->job, h);
     list_add_tail(&t->all, &h->all);
     list_init(&h->said);
+    list_init(&h->asks);
     t->n++;
     return h;
 }

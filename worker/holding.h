@@ -19,6 +19,7 @@ struct holding {
     bool dropped;        /* no longer ours: it was told to stop, its outcome will be thrown away */
     int64_t sent_ms;     /* of the RESULT */
     size_t result_bytes; /* about what its RESULT takes */
+    struct link asks;    /* of struct ask: the link's */
 };
 
 struct holding_table {

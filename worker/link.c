@@ -79,6 +79,7 @@ void link_leave(struct worker_link *l, int64_t wait_ms, struct now now)
 {
     empty_outbox(l);
     unsend(l);
+    link_unsay_asks(l);
     l->state = LINK_AWAY;
     l->epoch = l->session = 0;
     l->hello_at_ms = now.mono_ms + wait_ms;
@@ -201,6 +202,9 @@ static const struct receiver receivers[MESSAGE_TYPES] = {
     [MSG_RECORDED] = { link_recv_recorded, false },
     [MSG_TAKE_BACK] = { link_recv_take_back, false },
     [MSG_STOP] = { link_recv_stop, false },
+    [MSG_SPAWNED] = { link_recv_spawned, false },
+    [MSG_AWAITED] = { link_recv_awaited, false },
+    [MSG_FETCHED] = { link_recv_fetched, false },
 };
 
 /* False for an order that was obeyed before; and for what comes after a lost one, which ends the session. */
@@ -248,6 +252,7 @@ void link_tick(struct worker_link *l, struct now now)
     forgive_standstill(l, now);
     judge_broker(l, now);
     repeat_results(l, now);
+    link_repeat_asks(l, now);
     link_stop_at_deadline(l, now);
 }
 
@@ -256,6 +261,7 @@ static void say(struct worker_link *l, struct now now)
     link_send_started(l);
     link_send_results(l, now);
     link_send_given(l);
+    link_say_asks(l, now);
     if (l->say_drain)
         link_send_drain(l);
     if (l->say_beat || now.mono_ms >= l->beat_at_ms || link_load_changed(l))
@@ -267,6 +273,8 @@ static int64_t when(const struct worker_link *l)
     int64_t due = min_i64(l->beat_at_ms, l->heard_ms + l->lost_after_ms);
     if (l->state != LINK_IN)
         due = l->state == LINK_AWAY ? l->hello_at_ms : l->welcome_by_ms;
+    else
+        due = min_i64(due, link_asks_when(l));
     if (!list_empty(&l->sent)) {
         const struct holding *oldest = list_entry(l->sent.next, struct holding, said);
         due = min_i64(due, oldest->sent_ms + LINK_REPEAT_MS);
@@ -328,6 +336,9 @@ struct worker_link *link_new(const struct link_options *o, struct now now)
     list_init(&l->unsent);
     list_init(&l->sent);
     list_init(&l->out);
+    list_init(&l->asks);
+    list_init(&l->asked);
+    list_init(&l->fetching);
     return l;
 }
 
@@ -336,6 +347,9 @@ struct worker_link *link_free(struct worker_link *l)
     if (!l)
         return NULL;
     empty_outbox(l);
+    list_each(i, &l->held.all)
+        link_drop_asks(l, list_entry(i, struct holding, all));
+    idmap_fini(&l->asks_by_req);
     holding_fini(&l->held);
     strmap_fini(&l->handlers);
     free(l->started.at);

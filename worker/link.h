@@ -40,6 +40,8 @@ struct link_pools {
     void (*stop)(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason,
                  int64_t grace_ms, struct now now);
     struct pool_load (*load)(void *ctx, enum pool_kind pool);
+    void (*answer)(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, const struct message *answer,
+                   struct now now);
 };
 
 /* All borrowed; must outlive the link. */
@@ -75,6 +77,9 @@ void link_on_started(struct worker_link *l, struct run *r);
 /* r is finished, its outcome set; the link owns it from here on. ENDING_LOST with REASON_NONE:
  * handed back. */
 void link_on_finished(struct worker_link *l, struct run *r);
+/* The handler of r, which runs, asks something of the broker (asks.h): it is answered through link_pools, perhaps at once,
+ * unless it ends before. */
+void link_on_asked(struct worker_link *l, const struct run *r, const struct message *ask, struct now now);
 /* The socket refused a message: it is not connected, or its queue is full. */
 void link_on_unsent(struct worker_link *l, struct now now);
 /* Nothing new starts, what waits is given back; what runs at deadline_ms (monotonic; NEVER) is

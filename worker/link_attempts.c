@@ -25,7 +25,8 @@ bool link_load_changed(struct worker_link *l)
         if (!l->o.pool_on[pool])
             continue;
         struct pool_load load = link_load(l, pool);
-        if (load.slots != l->told[pool].slots || load.stuck != l->told[pool].stuck)
+        const struct pool_load *told = &l->told[pool];
+        if (load.slots != told->slots || load.stuck != told->stuck || load.parked != told->parked)
             return true;
     }
     return false;
@@ -116,6 +117,7 @@ void link_on_finished(struct worker_link *l, struct run *r)
 {
     struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);
     assert(h && !h->finished);
+    link_drop_asks(l, h);
     h->run = r; /* of an attempt that was given up while its handler goes on, this is a copy */
     if (h->dropped)
         link_discard(l, h, r);

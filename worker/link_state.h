@@ -56,6 +56,11 @@ struct worker_link {
     bool complained;        /* that no broker answers; once each time */
 
     struct holding_table held;
+    struct link asks, asked, fetching; /* of struct ask: to be said; said; FETCHes that were said, in order of time */
+    struct idmap asks_by_req;
+    uint64_t ask_req;
+    bool may_ask;             /* the broker understands */
+
     struct link unsent, sent; /* held, finished; sent: in order of time */
     size_t window_bytes;      /* of sent */
     struct refs started;      /* to be said in this turn */
@@ -128,12 +133,26 @@ void link_stop_at_deadline(struct worker_link *l, struct now now);
 /* Once all has ended, and the broker knows of it or will not say so: leaves. */
 void link_end_when_drained(struct worker_link *l, struct now now);
 
+/* ---- link_asks.c ----------------------------------------------------------------------------- */
+
+/* Its attempt has ended, or is given up: nobody waits for an answer. */
+void link_drop_asks(struct worker_link *l, struct holding *h);
+/* The session is over: all are to be said again. */
+void link_unsay_asks(struct worker_link *l);
+void link_say_asks(struct worker_link *l, struct now now);
+/* Those that are to be said again by now. */
+void link_repeat_asks(struct worker_link *l, struct now now);
+/* When one is to be said; NEVER. */
+int64_t link_asks_when(const struct worker_link *l);
+/* An ERROR was the answer to one of them. */
+bool link_ask_failed(struct worker_link *l, const struct msg_error *e, struct now now);
+
 /* ---- one message, one file ------------------------------------------------------------------- */
 
 typedef void link_recv_fn(struct worker_link *l, const struct message *m, struct now now);
 link_recv_fn link_recv_welcome, link_recv_hello_again, link_recv_bye, link_recv_beat,
     link_recv_error, link_recv_drain, link_recv_run, link_recv_recorded, link_recv_take_back,
-    link_recv_stop;
+    link_recv_stop, link_recv_spawned, link_recv_awaited, link_recv_fetched;
 
 void link_send_hello(struct worker_link *l, struct now now);
 void link_send_started(struct worker_link *l);

@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += libworker.la
 
 libworker_la_LIBADD = $(UV_LIBS) $(CURL_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS) -lm
 libworker_la_SOURCES = \
+	%D%/asks.c \
+	%D%/asks.h \
 	%D%/call.c \
 	%D%/call.h \
 	%D%/capture.c \
@@ -34,6 +36,7 @@ libworker_la_SOURCES = \
 	%D%/holding.c \
 	%D%/holding.h \
 	%D%/job.c \
+	%D%/job_children.c \
 	%D%/job_log.c \
 	%D%/job_log.h \
 	%D%/job_text.c \
@@ -44,11 +47,14 @@ libworker_la_SOURCES = \
 	%D%/launcher.h \
 	%D%/link.c \
 	%D%/link.h \
+	%D%/link_asks.c \
 	%D%/link_attempts.c \
 	%D%/link_drain.c \
 	%D%/link_state.h \
 	%D%/loop.c \
 	%D%/loop.h \
+	%D%/loop_ask.c \
+	%D%/loop_ask.h \
 	%D%/loop_await.c \
 	%D%/loop_await.h \
 	%D%/loop_blocked.c \
@@ -81,6 +87,7 @@ libworker_la_SOURCES = \
 	%D%/pool.h \
 	%D%/pool_kind.h \
 	%D%/pool_loop.c \
+	%D%/pool_park.c \
 	%D%/pool_process.c \
 	%D%/pool_thread.c \
 	%D%/recv_beat.c \

@@ -51,9 +51,14 @@ static struct pool_load load(void *ctx, enum pool_kind pool)
     return pool_load(pool_of(ctx, pool));
 }
 
+static void answer(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, const struct message *m, struct now now)
+{
+    pool_answer(pool_of(ctx, pool), job, attempt, m, now);
+}
+
 struct link_pools worker_loop_pools(struct worker_loop *l)
 {
-    return (struct link_pools){ l, give, take_waiting, take_any_waiting, stop, load };
+    return (struct link_pools){ l, give, take_waiting, take_any_waiting, stop, load, answer };
 }
 
 void worker_loop_on_started(void *ctx, struct run *r)
@@ -63,6 +68,10 @@ void worker_loop_on_started(void *ctx, struct run *r)
 void worker_loop_on_finished(void *ctx, struct run *r)
 {
     link_on_finished(((struct worker_loop *)ctx)->link, r);
+}
+void worker_loop_on_asked(void *ctx, struct run *r, const struct message *ask, struct now now)
+{
+    link_on_asked(((struct worker_loop *)ctx)->link, r, ask, now);
 }
 
 /* Before the link there is nobody to tell. */

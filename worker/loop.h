@@ -38,6 +38,7 @@ void worker_loop_on_started(void *ctx, struct run *r);
 void worker_loop_on_finished(void *ctx, struct run *r);
 /* The modules' report; ctx is the loop. */
 void worker_loop_on_handlers(void *ctx, struct now now);
+void worker_loop_on_asked(void *ctx, struct run *r, const struct message *ask, struct now now);
 struct link_pools worker_loop_pools(struct worker_loop *l);
 
 /* Until the worker is drained: the exit status. */

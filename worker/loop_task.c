@@ -47,6 +47,7 @@ void loop_task_begin(struct looper *l, struct loop_task *t)
         list_init(&t->in_line[k].link);
         list_init(&t->in_line[k].waits);
     }
+    list_init(&t->asks);
     int r = strand_init(&t->strand, t, run_handler, on_handler_ended);
     if (r < 0) {
         t->task.r = r;

@@ -52,6 +52,7 @@ struct loop_task {
     struct link tasks;     /* owned: struct tern_task, those that have ended too while their handle is kept */
     size_t n_tasks;        /* that have not ended */
     struct in_line in_line[N_POOLS];
+    struct link asks;      /* of struct loop_ask: the answers that its strands wait for */
     bool joining;          /* its handler has returned, and waits for them */
     bool is_deaf;          /* a task of it was given up, as it does not hear that it should stop */
     int64_t began_us, cpu_us;

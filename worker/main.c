@@ -135,6 +135,7 @@ static int open_pool(struct worker_loop *l, enum pool_kind pool)
         .stuck_max = pool == POOL_PROCESS ? 0 : slots,
         .on_started = worker_loop_on_started,
         .on_finished = worker_loop_on_finished,
+        .on_asked = worker_loop_on_asked,
         .ctx = l,
     };
     return pool_open(&l->pools[pool], &o);

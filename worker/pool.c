@@ -34,7 +34,7 @@ static uint64_t key_of(uint64_t job, uint64_t attempt) { return job ^ attempt <<
 
 static void know(struct pool *p, struct run *r) { idmap_put(&p->runs, key_of(r->job.job, r->job.attempt), r); }
 
-static struct run *find(const struct pool *p, uint64_t job, uint64_t attempt)
+struct run *pool_find(const struct pool *p, uint64_t job, uint64_t attempt)
 {
     struct run *r = idmap_find(&p->runs, key_of(job, attempt));
     return r && r->job.job == job && r->job.attempt == attempt ? r : NULL;
@@ -113,6 +113,7 @@ static void slots_init(struct pool *p)
     for (size_t i = 0; i < p->n_slots; i++) {
         bool spare = i >= p->options.slots;
         p->slots[i].due_ms = NEVER;
+        list_init(&p->slots[i].answers);
         list_add_tail(spare ? &p->spare : &p->idle, &p->slots[i].link);
         p->n_idle += !spare;
     }
@@ -143,12 +144,15 @@ int pool_open(struct pool **ret, const struct pool_options *o)
     struct pool *p = xcalloc(1, sizeof(*p));
     p->options = *o;
     p->ops = ops_of(o->kind);
-    p->n_slots = o->slots + (o->kind == POOL_PROCESS ? 0 : o->stuck_max);
+    p->parents_max = pool_parents_max(o);
+    p->n_slots = o->slots + (o->kind == POOL_PROCESS ? 0 : o->stuck_max) + p->parents_max;
     p->retry_at_ms = NEVER;
     list_init(&p->idle);
     list_init(&p->busy);
     list_init(&p->stuck);
     list_init(&p->spare);
+    list_init(&p->slots_parked);
+    list_init(&p->to_resume);
     list_init(&p->waiting);
     slots_init(p);
     gates_init(p);
@@ -168,6 +172,8 @@ static void free_runs(struct pool *p)
         run_free(list_entry(l, struct run, link));
     for (struct run *r; (r = first_parked(p));)
         run_free(unpark(p, r));
+    for (size_t i = 0; i < p->n_slots; i++)
+        pool_forget_parent(p, &p->slots[i]);
     for (size_t i = 0; i < p->n_slots; i++)
         if (p->slots[i].run && (p->options.kind == POOL_PROCESS || p->slots[i].launcher))
             run_free(p->slots[i].run);
@@ -244,18 +250,21 @@ static char *text_of_stop(const struct slot *s)
 
 static void to_idle(struct pool *p, struct slot *s)
 {
-    bool was_stuck = s->state == SLOT_STUCK;
     struct run *r = s->run;
-    if (r->runner && !was_stuck)
+    if (r->runner && s->state != SLOT_STUCK)
         gate_of(p, r)->used--;
+    size_t *n = s->state == SLOT_STUCK ? &p->n_stuck : s->state == SLOT_PARKED ? &p->n_slots_parked : &p->n_busy;
     slot_move(s, SLOT_IDLE);
+    pool_forget_parent(p, s);
     slot_due_set(&p->due, s, NEVER);
     s->run = NULL;
     s->launcher = NULL;
     list_remove(&s->link);
-    *(was_stuck ? &p->n_stuck : &p->n_busy) -= 1;
+    *n -= 1;
     if (p->n_idle + p->n_busy >= p->options.slots) {
         list_add_tail(&p->spare, &s->link);
+        if (p->ops->resize)
+            p->ops->resize(p);
         return;
     }
     /* At the front: what ran last is warm. */
@@ -328,7 +337,7 @@ static void kill_slot(struct pool *p, struct slot *s, struct now now)
 
 static void replace(struct pool *p, const struct slot *stuck)
 {
-    struct link *l = list_pop(&p->spare);
+    struct link *l = p->n_stuck <= p->options.stuck_max ? list_pop(&p->spare) : NULL;
     if (!l)
         return;
     list_add_tail(&p->idle, l);
@@ -385,6 +394,8 @@ static void end_grace(struct pool *p, struct slot *s, struct now now)
 static void stop(struct pool *p, struct slot *s, enum reason reason, int64_t grace_ms, struct now now)
 {
     int64_t kill_at_ms = now.mono_ms + max_i64(grace_ms, 0);
+    if (s->state == SLOT_PARKED)
+        pool_unpark(p, s);
     if (s->state == SLOT_RUNNING) {
         slot_move(s, SLOT_STOPPING);
         s->stop_reason = reason;
@@ -405,7 +416,7 @@ static void pass_limit(struct pool *p, struct slot *s, struct now now)
 
 static void on_due(struct pool *p, struct slot *s, struct now now)
 {
-    if (s->state == SLOT_RUNNING)
+    if (s->state == SLOT_RUNNING || s->state == SLOT_PARKED)
         pass_limit(p, s, now);
     else
         end_grace(p, s, now);
@@ -495,12 +506,14 @@ static struct run *next_to_begin(struct pool *p, struct now now)
     return r;
 }
 
-static void fill(struct pool *p, struct now now)
+void pool_fill(struct pool *p, struct now now)
 {
     if (p->filling)
         return;
     p->filling = true;
     struct run *r;
+    while (p->n_idle && !list_empty(&p->to_resume))
+        pool_resume(p);
     while (p->n_idle && p->n_waiting + p->n_parked && is_ready(p, now) && (r = next_to_begin(p, now)))
         if (!refuse(p, r, now))
             begin(p, r, now);
@@ -548,7 +561,7 @@ void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, st
     } else {
         end_run(p, s, o, now);
     }
-    fill(p, now);
+    pool_fill(p, now);
 }
 
 static void wait_first(struct pool *p, struct run *r)
@@ -570,7 +583,7 @@ void pool_slot_again(struct pool *p, struct slot *s, struct now now)
     to_idle(p, s);
     r->slot = NULL;
     wait_first(p, r);
-    fill(p, now);
+    pool_fill(p, now);
 }
 
 void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now)
@@ -614,7 +627,7 @@ void pool_give(struct pool *p, struct run *r, struct now now)
     list_remove(&r->link);
     list_add_tail(&p->waiting, &r->link);
     p->n_waiting++;
-    fill(p, now);
+    pool_fill(p, now);
 }
 
 static struct run *take(struct pool *p, struct run *r)
@@ -644,7 +657,7 @@ static void ask_stop(struct run *r, enum reason reason, int64_t grace_ms)
 
 struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt)
 {
-    struct run *r = find(p, job, attempt);
+    struct run *r = pool_find(p, job, attempt);
     if (r && r->state == RUN_AHEAD)
         recall(p);
     return r && r->state == RUN_WAITING ? take(p, r) : NULL;
@@ -663,7 +676,7 @@ struct run *pool_take_any_waiting(struct pool *p)
 void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
                struct now now)
 {
-    struct run *r = find(p, job, attempt);
+    struct run *r = pool_find(p, job, attempt);
     if (!r)
         return;
     if (r->state == RUN_RUNNING) {
@@ -679,9 +692,11 @@ void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reaso
 
 void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now)
 {
-    list_each_safe(l, &p->busy)
-        if (!list_entry(l, struct slot, link)->run->part)
-            stop(p, list_entry(l, struct slot, link), REASON_NONE, grace_ms, now);
+    struct link *const all[] = { &p->busy, &p->slots_parked, &p->to_resume }; /* those that were parked stand behind the others then */
+    for (size_t i = ELEMENTS(all); i-- > 0;)
+        list_each_safe(l, all[i])
+            if (!list_entry(l, struct slot, link)->run->part)
+                stop(p, list_entry(l, struct slot, link), REASON_NONE, grace_ms, now);
     recall(p);
     struct run *r;
     for (size_t i = 0; p->n_ahead && (r = idmap_next(&p->runs, &i));)
@@ -704,9 +719,9 @@ int64_t pool_tick(struct pool *p, struct now now)
         if (s->due_ms <= now.mono_ms)
             on_due(p, s, now);
     }
-    fill(p, now);
+    pool_fill(p, now);
     int64_t kind_ms = p->ops->tick ? p->ops->tick(p, now) : NEVER;
-    fill(p, now); /* what that has recalled */
+    pool_fill(p, now); /* what that has recalled */
     struct slot *first = slot_due_first(&p->due);
     int64_t retry_ms = min_i64(p->n_waiting ? p->retry_at_ms : NEVER, gates_due(p));
     return min_i64(min_i64(first ? first->due_ms : NEVER, retry_ms), kind_ms);
@@ -722,10 +737,11 @@ struct pool_load pool_load(const struct pool *p)
     struct pool_load load;
     record_init(RECORD_pool_load, &load);
     load.pool = p->options.kind;
-    load.slots = p->n_idle + p->n_busy;
+    load.slots = min_size(p->n_idle + p->n_busy, p->options.slots); /* some may run on without one, to stop */
     load.used = p->n_busy;
     load.stuck = p->n_stuck;
     load.waiting = p->n_waiting + p->n_parked + p->n_ahead;
+    load.parked = p->n_slots_parked;
     return load;
 }
 
@@ -751,9 +767,11 @@ static void dump_slot(const struct pool *p, const struct slot *s, struct now now
 
 void pool_dump(const struct pool *p, struct now now)
 {
-    log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu waiting=%zu ahead=%zu", pool_name(p->options.kind),
-             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_waiting + p->n_parked, p->n_ahead);
+    log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu parked=%zu waiting=%zu ahead=%zu", pool_name(p->options.kind),
+             p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_slots_parked, p->n_waiting + p->n_parked, p->n_ahead);
     list_each(l, &p->busy)
+        dump_slot(p, list_entry(l, const struct slot, link), now);
+    list_each(l, &p->slots_parked)
         dump_slot(p, list_entry(l, const struct slot, link), now);
     list_each(l, &p->stuck)
         dump_slot(p, list_entry(l, const struct slot, link), now);

@@ -27,7 +27,10 @@ struct pool_options {
     void (*on_started)(void *ctx, struct run *r);
     /* r is finished, its outcome set; the callee owns it from here on. */
     void (*on_finished)(void *ctx, struct run *r);
-    void *ctx;                 /* of both; they are called on the link thread, from the functions below */
+    /* The handler of r, which runs, asks something of the broker (asks.h). pool_answer is to follow, perhaps at once. NULL: it
+     * is told that nobody answers. */
+    void (*on_asked)(void *ctx, struct run *r, const struct message *ask, struct now now);
+    void *ctx;                 /* of all; they are called on the link thread, from the functions below */
 };
 
 int pool_open(struct pool **ret, const struct pool_options *o);
@@ -45,6 +48,8 @@ struct run *pool_take_any_waiting(struct pool *p);
  * killed (process) or given up (thread, loop). Nothing happens when it is not here. */
 void pool_stop(struct pool *p, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
                struct now now);
+/* The answer to an ask. Nothing happens when its attempt is not here any more, or was told to stop. */
+void pool_answer(struct pool *p, uint64_t job, uint64_t attempt, const struct message *answer, struct now now);
 /* Tells all that run to stop, to be handed back. */
 void pool_stop_all(struct pool *p, int64_t grace_ms, struct now now);
 
@@ -57,7 +62,7 @@ void pool_on_readable(struct pool *p, struct now now);
 /* The handlers have changed: what has not begun begins with the new ones. */
 void pool_renew(struct pool *p);
 
-/* What the broker is told in BEAT: slots (less what is stuck beyond replacement), used, stuck, waiting. */
+/* What the broker is told in BEAT: slots (less what is stuck beyond replacement), used, stuck, waiting, parked. */
 struct pool_load pool_load(const struct pool *p);
 /* True when more is stuck than may be replaced: the worker must drain and be restarted. */
 bool pool_is_spent(const struct pool *p);

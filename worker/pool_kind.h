@@ -32,6 +32,11 @@ struct pool_kind_ops {
     void (*ask_alive)(struct pool *p);
     bool (*is_alive)(const struct pool *p);
 
+    /* Hands an answer to the handler on the slot, which waits for it unless it was told to stop. */
+    void (*answer)(struct pool *p, struct slot *s, const struct message *m);
+    /* Attempts have been parked or run on: there are more slots in use, or fewer; or NULL. */
+    void (*resize)(struct pool *p);
+
     /* ---- of a kind that gives runs ahead; else NULL ---- */
 
     /* Takes back what was given ahead and has not begun (pool_take_back). Calls nothing else of the pool's. */
@@ -56,11 +61,14 @@ struct pool {
     struct pool_options options;
     const struct pool_kind_ops *ops;
     void *state;          /* owned by the kind */
-    struct slot *slots;   /* owned; slots + stuck_max of them */
+    struct slot *slots;   /* owned; slots, those that replace stuck ones, and those that stand in for parked ones */
     size_t n_slots;
     struct link idle, busy, stuck; /* slots by state; busy: RUNNING, STOPPING, KILLED */
-    struct link spare;    /* idle slots that stand by to replace stuck ones */
+    struct link spare;    /* idle slots that stand by to replace stuck ones and parked ones */
+    struct link slots_parked; /* slots of handlers that wait for their job's children, */
+    struct link to_resume; /* and of those that wait no longer, but for a free slot */
     size_t n_idle, n_busy, n_stuck;
+    size_t n_slots_parked, n_parents, parents_max; /* n_slots_parked: in both lists */
     struct link waiting;  /* runs */
     size_t n_waiting, n_ahead;
     struct pool_gate *gates; /* owned: one for each runner */
@@ -81,6 +89,8 @@ static inline size_t pool_slot_index(const struct pool *p, const struct slot *s)
 void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now);
 /* The same, and that next, which was ahead, is what runs on the slot now. */
 void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now);
+/* The kind says that the handler on the slot asks. */
+void pool_slot_asked(struct pool *p, struct slot *s, const struct message *ask, struct now now);
 /* The kind says that what should run on the slot has not begun, and is to begin again elsewhere. */
 void pool_slot_again(struct pool *p, struct slot *s, struct now now);
 /* One of the runner's processes is about to end: nothing begins there. */
@@ -94,5 +104,18 @@ bool pool_is_hopeless(struct run *r);
 struct run *pool_give_ahead(struct pool *p);
 /* One that was ahead waits again, before all others. */
 void pool_take_back(struct pool *p, struct run *r);
+
+/* ---- between pool.c and pool_park.c --------------------------------------------------------------- */
+
+size_t pool_parents_max(const struct pool_options *o);
+/* Free slots are filled: by who runs on, then by who waits. */
+void pool_fill(struct pool *p, struct now now);
+struct run *pool_find(const struct pool *p, uint64_t job, uint64_t attempt);
+/* There is a free slot: the first that waits for one runs on. */
+void pool_resume(struct pool *p);
+/* A parked one runs on without: it is to stop. */
+void pool_unpark(struct pool *p, struct slot *s);
+/* Nothing parked runs on the slot any more. */
+void pool_forget_parent(struct pool *p, struct slot *s);
 
 #endif

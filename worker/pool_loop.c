@@ -6,6 +6,7 @@
 #include "worker/pool_kind.h"
 
 #include "proto/base/log.h"
+#include "worker/loop_ask.h"
 #include "worker/loop_curl.h"
 #include "worker/loop_task.h"
 
@@ -22,10 +23,11 @@
 
 struct order {
     struct mail mail; /* first */
-    enum { ORDER_BEGIN, ORDER_STOP, ORDER_PART, ORDER_CLOSE } what;
+    enum { ORDER_BEGIN, ORDER_STOP, ORDER_PART, ORDER_ANSWER, ORDER_CLOSE } what;
     size_t number;          /* of the slot */
     struct loop_task *task; /* ORDER_BEGIN: given to the loop */
     struct part *part;      /* ORDER_PART: given back */
+    struct buf answer;      /* ORDER_ANSWER: owned */
 };
 
 struct pool_loop {
@@ -67,8 +69,11 @@ static void follow(struct pool_loop *l, struct order *o)
         loop_task_tell_stop(k->running[o->number]);
     else if (o->what == ORDER_PART)
         loop_part_ended(k, o->part);
+    else if (o->what == ORDER_ANSWER && k->running[o->number])
+        loop_ask_answer(k->running[o->number], &o->answer);
     else if (o->what == ORDER_CLOSE)
         close_all(l);
+    buf_fini(&o->answer);
 }
 
 static void on_wake(uv_async_t *h)
@@ -173,7 +178,7 @@ static void open_lines(const struct pool *p, struct pool_loop *l)
 
 static int loop_pool_open(struct pool *p)
 {
-    size_t n = p->options.slots + p->options.stuck_max;
+    size_t n = p->n_slots;
     struct pool_loop *l = xcalloc(1, sizeof *l);
     l->look.at_ms = NEVER;
     l->looper.n_slots = n;
@@ -230,6 +235,10 @@ static void loop_pool_close(struct pool *p)
     pthread_join(l->thread, NULL);
     for (struct mail *m = mailbox_take_all(&l->looper.ended), *next; m; m = next) {
         next = m->next;
+        if (task_ask_of(m)) {
+            task_ask_free(task_ask_of(m));
+            continue;
+        }
         task_fini_run((struct task *)m);
         free(m);
     }
@@ -265,6 +274,7 @@ static int loop_pool_begin(struct pool *p, struct slot *s, struct now now)
     }
     assert(t->task.number < l->looper.n_slots && !l->tasks[t->task.number]);
     l->tasks[t->task.number] = t;
+    t->task.call.ask = loop_ask;
     send_order(l, (struct order){ .what = ORDER_BEGIN, .number = t->task.number, .task = t });
     return 0;
 }
@@ -277,6 +287,14 @@ static void loop_pool_tell_stop(struct pool *p, struct slot *s)
         return;
     call_tell_stop(&l->tasks[i]->task.call); /* at once, for a handler that asks */
     send_order(l, (struct order){ .what = ORDER_STOP, .number = i });
+}
+
+static void loop_pool_answer(struct pool *p, struct slot *s, const struct message *m)
+{
+    struct order o = { .what = ORDER_ANSWER, .number = pool_slot_index(p, s) };
+    buf_init(&o.answer, LIMIT_MESSAGE_BYTES);
+    message_encode(&o.answer, m);
+    send_order(p->state, o);
 }
 
 static int loop_pool_fd(const struct pool *p) { return ((struct pool_loop *)p->state)->looper.ended.fd; }
@@ -324,6 +342,10 @@ static void loop_pool_on_readable(struct pool *p, struct now now)
         next = m->next;
         struct loop_task *t = (struct loop_task *)m;
         struct outcome o;
+        if (task_ask_of(m)) {
+            task_ask_post(task_ask_of(m), p, now);
+            continue;
+        }
         call_outcome(&t->task.call, t->task.r, &o);
         l->tasks[t->task.number] = NULL;
         pool_slot_ended(p, t->task.slot, &o, now);
@@ -350,6 +372,7 @@ const struct pool_kind_ops pool_loop_ops = {
     .close = loop_pool_close,
     .begin = loop_pool_begin,
     .tell_stop = loop_pool_tell_stop,
+    .answer = loop_pool_answer,
     .fd = loop_pool_fd,
     .on_readable = loop_pool_on_readable,
     .ask_alive = loop_pool_ask_alive,

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "proto/base/log.h"
+#include "worker/asks.h"
 #include "worker/frame.h"
 #include "worker/handlers.h"
 #include "worker/modules.h"
@@ -376,6 +377,27 @@ static void kill_process(struct pool *p, struct slot *slot)
         zygote_kill(p->options.zygote, c->number);
 }
 
+static void answer(struct pool *p, struct slot *slot, const struct message *m)
+{
+    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    if (!c)
+        return;
+    frames_put(&c->frames, m);
+    flush(c);
+}
+
+/* Once nobody is parked any more, the processes of those that stood in for them go. */
+static void resize(struct pool *p)
+{
+    if (p->n_slots_parked)
+        return;
+    list_each(l, &p->spare) {
+        struct process *c = state_of(p)->of[pool_slot_index(p, list_entry(l, struct slot, link))];
+        if (c)
+            retire(c);
+    }
+}
+
 /* ---- what it says ----------------------------------------------------------------------------- */
 
 static bool is_spent(const struct process *c)
@@ -437,6 +459,15 @@ static void note_words(struct process *c, const struct msg_error *e)
         detach(c);
 }
 
+static bool on_ask(struct process *c, const struct message *m, struct now now)
+{
+    struct slot *s = c->slot;
+    bool sane = s && s->state != SLOT_IDLE && ask_is_sane(m, s->run->job.job, s->run->job.attempt);
+    if (sane)
+        pool_slot_asked(c->pool, s, m, now);
+    return sane;
+}
+
 static bool on_frame(struct process *c, const struct message *m, struct now now)
 {
     if (m->type == MSG_STARTED && !c->ready) {
@@ -451,6 +482,8 @@ static bool on_frame(struct process *c, const struct message *m, struct now now)
         note_words(c, &m->error);
         return true;
     }
+    if (ask_is(m))
+        return on_ask(c, m, now);
     const struct outcome *o = frames_outcome(m);
     if (!o || !is_of(c, o))
         return false;
@@ -696,6 +729,8 @@ const struct pool_kind_ops pool_process_ops = {
     .on_readable = on_readable,
     .ready = ready,
     .renew = renew,
+    .answer = answer,
+    .resize = resize,
     .recall = recall,
     .look = look,
     .tick = tick,

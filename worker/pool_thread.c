@@ -31,7 +31,7 @@ struct pool_thread {
     size_t n_work;
     struct link ahead;      /* tasks, without */
     size_t n_threads, n_free; /* all; those that wait for work */
-    size_t n_wanted;          /* slots, and one for each replaced stuck thread */
+    size_t n_wanted;          /* slots, and one for each replaced stuck thread and each parked one */
     unsigned n_started;       /* ever: for their names */
     bool waking;              /* a thread is being woken, and will wake the next one if there is work for it */
     bool closing, abandoned;
@@ -39,7 +39,14 @@ struct pool_thread {
     struct mailbox ended; /* tasks, to the link's thread */
     struct task **tasks;  /* the link's: by number of their slot */
     size_t n_tasks;
-    size_t n_replaced;    /* the link's */
+    size_t n_fit;         /* the link's: n_wanted as it set it */
+};
+
+/* A handler's thread waits for an answer; under the pool's lock. */
+struct asking {
+    pthread_cond_t answered;
+    struct buf answer; /* owned */
+    bool done;
 };
 
 static void task_free(struct task *t)
@@ -60,7 +67,10 @@ static void free_all(struct pool_thread *s)
         task_free_run(list_entry(l, struct task, link));
     for (struct mail *m = mailbox_take_all(&s->ended), *next; m; m = next) {
         next = m->next;
-        task_free_run((struct task *)m);
+        if (task_ask_of(m))
+            task_ask_free(task_ask_of(m));
+        else
+            task_free_run((struct task *)m);
     }
     mailbox_close(&s->ended);
     pthread_cond_destroy(&s->changed);
@@ -70,6 +80,33 @@ static void free_all(struct pool_thread *s)
 }
 
 /* ---- on the threads --------------------------------------------------------------------------- */
+
+static void wait_answered(struct pool_thread *s, struct task *t, struct asking *a, struct buf *request)
+{
+    t->asking = a;
+    mailbox_put(&s->ended, &task_ask_new(t, request)->mail);
+    while (!a->done && !t->told && !s->closing)
+        pthread_cond_wait(&a->answered, &s->lock);
+    t->asking = NULL;
+}
+
+static int ask(struct tern_job *j, struct buf *request, struct buf *ret)
+{
+    struct task *t = container_of(j, struct task, call);
+    struct pool_thread *s = t->pool;
+    struct asking a = { .done = false };
+    pthread_cond_init(&a.answered, NULL);
+    pthread_mutex_lock(&s->lock);
+    if (t->told || s->closing)
+        buf_fini(request);
+    else
+        wait_answered(s, t, &a, request);
+    pthread_mutex_unlock(&s->lock);
+    pthread_cond_destroy(&a.answered);
+    if (a.done)
+        *ret = a.answer;
+    return a.done ? 0 : -ECANCELED;
+}
 
 static void call(struct task *t)
 {
@@ -188,8 +225,8 @@ static int thread_pool_open(struct pool *p)
     pthread_mutex_init(&s->lock, NULL);
     list_init(&s->work);
     list_init(&s->ahead);
-    s->n_wanted = p->options.slots;
-    s->n_tasks = p->options.slots + p->options.stuck_max;
+    s->n_wanted = s->n_fit = p->options.slots;
+    s->n_tasks = p->n_slots;
     s->tasks = xcalloc(s->n_tasks, sizeof(struct task *));
     p->state = s;
     return 0;
@@ -235,6 +272,10 @@ static void thread_pool_close(struct pool *p)
         for (struct task *t = s->tasks[i]; t; t = t->next)
             call_tell_stop(&t->call);
     s->closing = true;
+    for (size_t i = 0; i < s->n_tasks; i++)
+        for (struct task *t = s->tasks[i]; t; t = t->next)
+            if (t->asking)
+                pthread_cond_signal(&t->asking->answered);
     pthread_cond_broadcast(&s->changed);
     bool gone = wait_gone(s);
     s->abandoned = !gone;
@@ -290,6 +331,8 @@ static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
         return r;
     }
     assert(t->number < s->n_tasks && !s->tasks[t->number]);
+    t->pool = s;
+    t->call.ask = ask;
     s->tasks[t->number] = t;
     r = give_work(s, t) ? thread_start(s) : 0;
     return r < 0 ? do_without(s, t, r) : 0;
@@ -303,22 +346,45 @@ static void thread_pool_tell_stop(struct pool *p, struct slot *slot)
         return;
     pthread_mutex_lock(&s->lock);
     t->told = true;
-    pthread_mutex_unlock(&s->lock);
     call_tell_stop(&t->call);
+    if (t->asking)
+        pthread_cond_signal(&t->asking->answered);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void thread_pool_answer(struct pool *p, struct slot *slot, const struct message *m)
+{
+    struct pool_thread *s = p->state;
+    struct task *t = s->tasks[pool_slot_index(p, slot)];
+    struct buf bytes;
+    buf_init(&bytes, LIMIT_MESSAGE_BYTES);
+    message_encode(&bytes, m);
+    pthread_mutex_lock(&s->lock);
+    struct asking *a = t ? t->asking : NULL;
+    bool waits = a && !a->done;
+    if (waits) {
+        a->answer = bytes;
+        a->done = true;
+        pthread_cond_signal(&a->answered);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!waits)
+        buf_fini(&bytes);
 }
 
 static int thread_pool_fd(const struct pool *p) { return ((struct pool_thread *)p->state)->ended.fd; }
 
-/* So many more threads than slots as there are stuck ones that were replaced. */
-static void set_replaced(struct pool *p, size_t n)
+/* A thread for each slot that is in use or may be: more than slots while handlers are stuck or parked. */
+static void fit_threads(struct pool *p)
 {
     struct pool_thread *s = p->state;
-    if (s->n_replaced == n)
+    size_t n = p->n_idle + p->n_busy + p->n_stuck + p->n_slots_parked;
+    if (s->n_fit == n)
         return;
-    s->n_replaced = n;
     pthread_mutex_lock(&s->lock);
-    s->n_wanted = p->options.slots + n;
-    pthread_cond_broadcast(&s->changed);
+    if (n < s->n_fit)
+        pthread_cond_broadcast(&s->changed);
+    s->n_fit = s->n_wanted = n;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -329,6 +395,10 @@ static void thread_pool_on_readable(struct pool *p, struct now now)
         next = m->next;
         struct task *t = (struct task *)m;
         struct outcome o;
+        if (task_ask_of(m)) {
+            task_ask_post(task_ask_of(m), p, now);
+            continue;
+        }
         call_outcome(&t->call, t->r, &o);
         s->tasks[t->number] = t->next;
         if (t->next) {
@@ -339,7 +409,7 @@ static void thread_pool_on_readable(struct pool *p, struct now now)
         }
         task_free(t);
     }
-    set_replaced(p, min_size(s->n_replaced, p->n_stuck));
+    fit_threads(p);
 }
 
 static void look(struct pool *p, struct slot *slot, struct now now)
@@ -363,6 +433,8 @@ static struct task *next_ahead(struct pool *p, struct now now)
         return NULL;
     struct task *t = xcalloc(1, sizeof *t);
     task_init(t, r, now); /* its handler is there */
+    t->pool = p->state;
+    t->call.ask = ask;
     return t;
 }
 
@@ -387,7 +459,7 @@ static int64_t thread_pool_tick(struct pool *p, struct now now)
 
 static int thread_pool_replace(struct pool *p)
 {
-    set_replaced(p, ((struct pool_thread *)p->state)->n_replaced + 1);
+    fit_threads(p);
     recall(p); /* there is a free slot again */
     return 0;
 }
@@ -400,6 +472,8 @@ const struct pool_kind_ops pool_thread_ops = {
     .fd = thread_pool_fd,
     .on_readable = thread_pool_on_readable,
     .replace = thread_pool_replace,
+    .answer = thread_pool_answer,
+    .resize = fit_threads,
     .recall = recall,
     .look = look,
     .tick = thread_pool_tick,

@@ -17,6 +17,8 @@ void link_recv_error(struct worker_link *l, const struct message *m, struct now 
         l->status = NOT_ALLOWED_STATUS;
         return;
     }
+    if (link_ask_failed(l, e, now))
+        return;
     log_warning("the broker says: %s: %.*s", code_name((int64_t)e->code), n, text);
     if (l->state != LINK_GREETING)
         return;

@@ -15,6 +15,14 @@ static void take_times(struct worker_link *l, const struct msg_welcome *w)
     l->lost_after_ms = max_i64(lost ? lost : LINK_LOST_AFTER_MS, 3 * l->heartbeat_ms);
 }
 
+static bool knows_children(const struct msg_welcome *w)
+{
+    for (size_t i = 0; i < w->n_capabilities; i++)
+        if (str_is(w->capabilities[i], CAPABILITY_CHILDREN))
+            return true;
+    return false;
+}
+
 /* The broker has given the attempt up: whatever comes of it here is of no use any more. */
 static void drop(struct worker_link *l, struct holding *h, struct now now)
 {
@@ -27,6 +35,7 @@ static void drop(struct worker_link *l, struct holding *h, struct now now)
         link_discard(l, h, r);
     } else if (!h->dropped) {
         h->dropped = true;
+        link_drop_asks(l, h);
         link_stop(l, h, REASON_NONE, h->kill_grace_ms, now);
     }
 }
@@ -40,6 +49,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->epoch = m->epoch;
     l->session = m->session;
     take_times(l, w);
+    l->may_ask = knows_children(w);
     l->ever_welcome = true;
     l->complained = false;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;

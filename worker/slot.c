@@ -5,10 +5,11 @@
 
 static const unsigned legal[] = {
     [SLOT_IDLE] = TO(SLOT_RUNNING),
-    [SLOT_RUNNING] = TO(SLOT_IDLE) | TO(SLOT_STOPPING),
+    [SLOT_RUNNING] = TO(SLOT_IDLE) | TO(SLOT_STOPPING) | TO(SLOT_PARKED),
     [SLOT_STOPPING] = TO(SLOT_IDLE) | TO(SLOT_KILLED) | TO(SLOT_STUCK),
     [SLOT_KILLED] = TO(SLOT_IDLE),
     [SLOT_STUCK] = TO(SLOT_IDLE),
+    [SLOT_PARKED] = TO(SLOT_IDLE) | TO(SLOT_RUNNING) | TO(SLOT_STOPPING),
 };
 
 void slot_move(struct slot *s, enum slot_state to)
@@ -19,7 +20,7 @@ void slot_move(struct slot *s, enum slot_state to)
 
 const char *slot_state_name(enum slot_state state)
 {
-    static const char *const names[] = { "idle", "running", "stopping", "killed", "stuck" };
+    static const char *const names[] = { "idle", "running", "stopping", "killed", "stuck", "parked" };
     return names[state];
 }
 

@@ -10,6 +10,11 @@
  *                        `-- thread, loop: STUCK ------'   (the outcome is recorded at once; the slot comes back
  *                                                           when the handler returns, its outcome is dropped)
  *
+ * A handler that waits for its job's children gives its room back meanwhile:
+ *
+ *    RUNNING --asks for their ends--> PARKED --they have ended, and there is room--> RUNNING
+ *                                        `--limit passed or STOP--> STOPPING
+ *
  * A command is killed in every pool. */
 #ifndef TERN_SLOT_H
 #define TERN_SLOT_H
@@ -20,7 +25,7 @@
 
 struct launcher;
 
-enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_STOPPING, SLOT_KILLED, SLOT_STUCK };
+enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_STOPPING, SLOT_KILLED, SLOT_STUCK, SLOT_PARKED };
 
 struct slot {
     struct link link;        /* in the pool's list of its state */
@@ -34,6 +39,9 @@ struct slot {
     unsigned n_parts;        /* of a job on the loop: processes and commands that run for it */
     bool waited_for_parts;   /* until they were gone, after the grace */
     unsigned n_kills;        /* how often it was told to die */
+    bool is_parent;          /* it has asked for children, or for their ends */
+    size_t n_awaits;         /* while PARKED: its asks for ends that have no answer yet */
+    struct link answers;     /* owned, while PARKED: what it is told once it has room */
     size_t due_at;           /* place among the due ones, counted from 1; 0: not there */
     int64_t due_ms;
 };

@@ -1,6 +1,7 @@
 /* task.c - one attempt on its way through the thread pool or the loop pool. */
 #include "worker/task.h"
 
+#include "worker/asks.h"
 #include "worker/handlers.h"
 #include "worker/part.h"
 
@@ -35,6 +36,32 @@ void task_fini_run(struct task *t)
 {
     task_fini(t);
     run_free(TAKE(t->run));
+}
+
+struct task_ask *task_ask_new(struct task *t, struct buf *request)
+{
+    struct task_ask *a = xcalloc(1, sizeof *a);
+    *a = (struct task_ask){ .asks = true, .task = t, .request = *request };
+    return a;
+}
+
+void task_ask_free(struct task_ask *a)
+{
+    buf_fini(&a->request);
+    free(a);
+}
+
+void task_ask_post(struct task_ask *a, struct pool *p, struct now now)
+{
+    struct message m;
+    const char *why;
+    const struct run_job *job = &a->task->run->job;
+    int r = message_decode(&m, a->request.p, a->request.n, &why);
+    if (r >= 0 && ask_is_sane(&m, job->job, job->attempt))
+        pool_slot_asked(p, a->task->slot, &m, now);
+    if (r >= 0)
+        message_fini(&m);
+    task_ask_free(a);
 }
 
 int64_t task_thread_cpu_us(void)

@@ -10,6 +10,7 @@
 
 struct task {
     struct mail mail;                   /* first: a task in a mailbox is cast back from it */
+    bool asks;                          /* never: a struct task_ask in the same mailbox does */
     struct link link;                   /* in a list of its pool's own */
     struct slot *slot;                  /* borrowed; looked into by the link thread only; NULL: ahead */
     size_t number;                      /* of the slot */
@@ -17,10 +18,27 @@ struct task {
     const struct tern_handler *handler; /* borrowed: fixed for life; NULL: a part, of a function */
     struct tern_job call;
     int r;                              /* what the handler returned */
+    void *pool;                         /* borrowed: the kind's */
     /* Of the thread pool, under its lock: */
     struct task *next; /* what its thread went on to, on the same slot */
+    struct asking *asking; /* borrowed: its thread waits for an answer */
     bool told;         /* to stop: its thread goes on to nothing */
 };
+
+/* What a task's handler asks (asks.h), on the way to the link's thread: in the mailbox of the tasks that have ended, so that its
+ * task is still there when it is read. */
+struct task_ask {
+    struct mail mail;   /* first */
+    bool asks;
+    struct task *task;  /* borrowed */
+    struct buf request; /* owned */
+};
+static inline struct task_ask *task_ask_of(struct mail *m) { return ((struct task_ask *)m)->asks ? (struct task_ask *)m : NULL; }
+/* Takes request. */
+struct task_ask *task_ask_new(struct task *t, struct buf *request);
+void task_ask_free(struct task_ask *a);
+/* On the link's thread: the slot of its task asks. a is gone. */
+void task_ask_post(struct task_ask *a, struct pool *p, struct now now);
 
 /* Fills in a task of a run, that has no slot yet. -ENOENT: no such handler; t is untouched. */
 int task_init(struct task *t, struct run *r, struct now now);

@@ -18,7 +18,8 @@ static size_t check_worker(struct world *w, const struct worker *worker)
         const struct worker_pool *p = &worker->pools[k];
         leased += p->leased;
         world_check(w, 0, p->started <= p->leased, "%zu attempts have started of %zu leased", p->started, p->leased);
-        world_check(w, 0, p->leased <= SLOTS + SLOTS * PREFETCH_MS, "P6: %zu leases of %s exceed its credit", p->leased, worker->name);
+        world_check(w, 0, p->parked <= LIMIT_PARKED * SLOTS, "P6: %zu attempts of %s are parked", p->parked, worker->name);
+        world_check(w, 0, p->leased <= SLOTS + SLOTS * LIMIT_PARKED + SLOTS * PREFETCH_MS, "P6: %zu leases of %s exceed its credit", p->leased, worker->name);
     }
     return leased;
 }
@@ -163,11 +164,21 @@ static void check_dead(struct world *w, const struct job_row *j, const struct no
                 (unsigned long)j->attempt);
 }
 
+/* Of it, or of a job that it descends from. */
+static bool was_cancel_asked(struct world *w, const struct job_row *j)
+{
+    struct job_row parent;
+    if (record_job(w, j->id)->cancel_asked || !j->parent)
+        return record_job(w, j->id)->cancel_asked;
+    if (store_get(w->broker->store, j->parent, &parent) < 0)
+        return true; /* nobody knows */
+    return was_cancel_asked(w, &parent);
+}
+
 static bool check_ending(struct world *w, uint64_t id, const struct job_row *j)
 {
     if (!check_there(w, id, j))
         return true;
-    const struct noted *n = record_job(w, id);
     const struct noted_attempt *a = record_attempt(w, id, j->attempt);
     enum fate fate = fate_of(w->seed, id, j->attempt);
     check_limits(w, j);
@@ -180,7 +191,7 @@ static bool check_ending(struct world *w, uint64_t id, const struct job_row *j)
         check_dead(w, j, a, fate);
         break;
     case STATE_CANCELLED:
-        world_check(w, id, n->cancel_asked, "P2: job %lu is cancelled, and nobody asked", (unsigned long)id);
+        world_check(w, id, was_cancel_asked(w, j), "P2: job %lu is cancelled, and nobody asked", (unsigned long)id);
         break;
     case STATE_EXPIRED:
         world_check(w, id, j->expire_at_ms != UNSET, "P2: job %lu is expired, and it has no such time", (unsigned long)id);
@@ -231,6 +242,9 @@ static void check_attempts(struct world *w)
           "it stands where its state does not belong" },
         { "SELECT coalesce(min(id), 0) FROM job WHERE expire_at IS NOT NULL AND state < 3 "
           "AND (expire_at, id) NOT IN (SELECT at, job FROM expiry)", "it expires, and is not noted" },
+        { "SELECT coalesce(min(job), 0) FROM spec WHERE parent IN (SELECT id FROM job) AND job NOT IN (SELECT job FROM child) "
+          "AND parent NOT IN (SELECT job FROM event WHERE event = 'retried')", "its parent has it twice, or does not know it" },
+        { "SELECT coalesce(min(parent), 0) FROM cascade", "it was cancelled, and what it has started was not" },
     };
     for (size_t i = 0; i < ELEMENTS(rules); i++) {
         sqlite3_stmt *q = NULL;

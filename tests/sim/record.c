@@ -4,12 +4,14 @@
 #include "proto/base/map.h"
 
 #define ATTEMPTS_A_JOB 100000u
+#define CHILDREN_A_JOB 16u
 
 struct record {
     struct noted *jobs;    /* owned: by id */
     size_t n, cap;
     struct idmap attempts; /* by job * ATTEMPTS_A_JOB + attempt: of struct noted_attempt, owned */
     struct idmap running;  /* by job: of struct noted_attempt, borrowed */
+    struct idmap children; /* by parent * CHILDREN_A_JOB + number: their ids, as pointers */
     uint64_t promises, acknowledged;
 };
 
@@ -22,6 +24,7 @@ void record_free(struct record *r)
         free(a);
     idmap_fini(&r->attempts);
     idmap_fini(&r->running);
+    idmap_fini(&r->children);
     free(r->jobs);
     free(r);
 }
@@ -112,6 +115,21 @@ static void promise_change(struct world *w, const struct msg_changed *m)
         record_job(w, id)->cancelled = !record_job(w, id)->retry_asked;
 }
 
+/* What a parent is told of its child must be so, from here on. */
+static void promise_end(struct world *w, const struct child_end *e)
+{
+    const struct noted *n = record_job(w, e->id);
+    if (!state_is_terminal((int64_t)e->state)) {
+        world_check(w, e->id, record_may_be_gone(w, n), "P1: the parent of job %lu is told that there is none", (unsigned long)e->id);
+        return;
+    }
+    promise(w, e->id);
+    n = record_job(w, e->id);
+    world_check(w, e->id, n->retry_asked || !n->promised || n->state == (enum job_state)e->state || record_may_be_gone(w, n),
+                "P2: the parent of job %lu is told that it is %s, and it is %s", (unsigned long)e->id, state_name((int64_t)e->state),
+                state_name(n->state));
+}
+
 void record_promised(struct world *w, const struct message *m)
 {
     switch (m->type) {
@@ -132,9 +150,27 @@ void record_promised(struct world *w, const struct message *m)
     case MSG_CHANGED:
         promise_change(w, &m->changed);
         break;
+    case MSG_SPAWNED:
+        for (size_t i = 0; i < m->spawned.n_children; i++)
+            promise(w, m->spawned.children[i].id);
+        break;
+    case MSG_AWAITED:
+        for (size_t i = 0; i < m->awaited.n_ended; i++)
+            promise_end(w, &m->awaited.ended[i]);
+        break;
     default:
         break;
     }
+}
+
+void record_spawned(struct world *w, uint64_t parent, size_t number, uint64_t child)
+{
+    uint64_t key = parent * CHILDREN_A_JOB + number;
+    uint64_t before = (uint64_t)(uintptr_t)idmap_find(&w->record->children, key);
+    world_check(w, parent, !before || before == child || record_job(w, parent)->retry_asked,
+                "P4: child %zu of job %lu was %lu, and is %lu now", number, (unsigned long)parent, (unsigned long)before,
+                (unsigned long)child);
+    idmap_put(&w->record->children, key, (void *)(uintptr_t)child);
 }
 
 /* ---- attempts ------------------------------------------------------------------------------------- */

@@ -46,6 +46,9 @@ void record_acknowledged(struct world *w, uint64_t id, bool may_expire);
 uint64_t record_n_acknowledged(const struct world *w);
 uint64_t record_n_attempts(const struct world *w);
 
+/* A parent was told that this is the child that it knows by this number. */
+void record_spawned(struct world *w, uint64_t parent, size_t number, uint64_t child);
+
 void record_started(struct world *w, const void *worker, uint64_t job, uint64_t attempt);
 void record_ended(struct world *w, const void *worker, uint64_t job, uint64_t attempt, bool by_itself);
 void record_worker_ended(struct world *w, const void *worker);

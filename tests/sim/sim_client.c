@@ -107,7 +107,7 @@ static struct job_spec spec_of(uint64_t seq, size_t i)
     if (i % 3)
         s.tag = (int64_t)(1 + i % 3);
     s.priority = (int64_t)(seq + i) % 4;
-    s.payload = (struct str){ "0123456789", i % 10 };
+    s.payload = seq % 3 == 1 ? str_of(i % 2 ? "p1" : "p2") : (struct str){ "0123456789", i % 10 }; /* p: a parent */
     if (i % 5 == 0)
         s.delay_ms = (int64_t)(i * 40);
     s.backoff_min_ms = 10;

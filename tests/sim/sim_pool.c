@@ -1,7 +1,11 @@
 /* sim_pool.c - pools without processes, threads or a loop. */
 #include "tests/sim/sim_pool.h"
 
+#include <stdio.h>
+
 #include "tests/sim/record.h"
+
+#define CHILDREN_MAX 3u
 
 struct running {
     struct link link;
@@ -9,6 +13,9 @@ struct running {
     int64_t began_ms, ends_ms;
     enum reason stopped; /* why it was told to stop */
     bool told;
+    enum { WORKS, SPAWNS, AWAITS } does;
+    struct range children[CHILDREN_MAX]; /* one each */
+    size_t n_children;
 };
 
 static struct sim_pool *pool_of(void *ctx, enum pool_kind k) { return &((struct sim_pools *)ctx)->of[k]; }
@@ -47,28 +54,142 @@ static struct run *take_any_waiting(void *ctx, enum pool_kind k)
     return list_empty(&p->waiting) ? NULL : take(p, p->waiting.prev);
 }
 
+static struct running *find_in(struct link *list, uint64_t job, uint64_t attempt)
+{
+    list_each(l, list) {
+        struct running *r = list_entry(l, struct running, link);
+        if (r->run->job.job == job && r->run->job.attempt == attempt)
+            return r;
+    }
+    return NULL;
+}
+
+static struct running *find(struct sim_pool *p, uint64_t job, uint64_t attempt)
+{
+    struct running *r = find_in(&p->running, job, attempt);
+    if (!r)
+        r = find_in(&p->parked, job, attempt);
+    return r ? r : find_in(&p->ready, job, attempt);
+}
+
+static void unpark(struct sim_pool *p, struct running *r)
+{
+    list_remove(&r->link);
+    list_add_tail(&p->running, &r->link);
+    p->n_parked--;
+    p->n_running++;
+}
+
 static void stop(void *ctx, enum pool_kind k, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms, struct now now)
 {
     (void)grace_ms;
-    list_each(l, &pool_of(ctx, k)->running) {
-        struct running *r = list_entry(l, struct running, link);
-        if (r->run->job.job != job || r->run->job.attempt != attempt)
-            continue;
-        r->told = true;
-        r->stopped = reason;
-        r->ends_ms = min_i64(r->ends_ms, now.mono_ms + 5);
-    }
+    struct sim_pool *p = pool_of(ctx, k);
+    struct running *r = find(p, job, attempt);
+    if (!r)
+        return;
+    if (r->does == AWAITS)
+        unpark(p, r);
+    r->does = WORKS;
+    r->told = true;
+    r->stopped = reason;
+    r->ends_ms = min_i64(r->ends_ms, now.mono_ms + 5);
 }
 
 static struct pool_load load(void *ctx, enum pool_kind k)
 {
     const struct sim_pool *p = pool_of(ctx, k);
-    return (struct pool_load){ k, SLOTS, p->n_running, 0, p->n_waiting, 0 };
+    return (struct pool_load){ k, SLOTS, p->n_running, 0, p->n_waiting, p->n_parked };
+}
+
+/* ---- children: a parent spawns some, and waits for all of them --------------------------------------- */
+
+static bool is_parent(const struct run_job *job) { return job->payload.n == 2 && job->payload.p[0] == 'p'; }
+
+static void ask_spawn(struct sim_pools *all, struct running *r)
+{
+    const struct run_job *job = &r->run->job;
+    struct job_spec specs[CHILDREN_MAX];
+    struct str keys[CHILDREN_MAX];
+    char texts[CHILDREN_MAX][8];
+    size_t n = 1 + (size_t)(job->job % CHILDREN_MAX);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(texts[i], sizeof texts[i], i ? "#%zu" : "first", i);
+        keys[i] = str_of(texts[i]);
+        record_init(RECORD_job_spec, &specs[i]);
+        specs[i].handler = str_of((job->job + i) % 2 ? "work" : "quick");
+        specs[i].payload = str_of(job->payload.p[1] == '2' && !i ? "p1" : "");
+        specs[i].expire_ms = job->job % 7 ? UNSET : 300;
+    }
+    struct message m;
+    message_init(&m, MSG_SPAWN);
+    m.spawn.job = job->job;
+    m.spawn.attempt = job->attempt;
+    m.spawn.jobs = specs;
+    m.spawn.keys = keys;
+    m.spawn.n_jobs = m.spawn.n_keys = n;
+    m.spawn.detached = job->job % 5 == 0;
+    r->does = SPAWNS;
+    link_on_asked(all->link, r->run, &m, all->world->now);
+}
+
+static void work(const struct world *w, struct running *r);
+
+static int by_first(const void *a, const void *b)
+{
+    const struct range *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static void on_spawned(struct sim_pools *all, struct sim_pool *p, struct running *r, const struct msg_spawned *s)
+{
+    struct message m;
+    if (s->code) {
+        work(all->world, r);
+        return;
+    }
+    for (size_t i = 0; i < s->n_children; i++) {
+        record_spawned(all->world, r->run->job.job, i, s->children[i].id);
+        r->children[i] = (struct range){ s->children[i].id, s->children[i].id };
+    }
+    r->n_children = s->n_children;
+    qsort(r->children, r->n_children, sizeof *r->children, by_first); /* one that was made anew comes after those that were found */
+    message_init(&m, MSG_AWAIT);
+    m.await.job = r->run->job.job;
+    m.await.attempt = r->run->job.attempt;
+    m.await.ranges = r->children;
+    m.await.n_ranges = r->n_children;
+    m.await.number = r->n_children;
+    r->does = AWAITS;
+    list_remove(&r->link);
+    list_add_tail(&p->parked, &r->link);
+    p->n_running--;
+    p->n_parked++;
+    link_on_asked(all->link, r->run, &m, all->world->now);
+}
+
+static void on_awaited(struct sim_pools *all, struct sim_pool *p, struct running *r, const struct msg_awaited *a)
+{
+    world_check(all->world, r->run->job.job, a->n_ended == r->n_children, "job %lu is told of %zu children, and awaits %zu",
+                (unsigned long)r->run->job.job, a->n_ended, r->n_children);
+    list_remove(&r->link);
+    list_add_tail(&p->ready, &r->link);
+}
+
+static void answer(void *ctx, enum pool_kind k, uint64_t job, uint64_t attempt, const struct message *m, struct now now)
+{
+    (void)now;
+    struct sim_pools *all = ctx;
+    struct sim_pool *p = pool_of(ctx, k);
+    struct running *r = find(p, job, attempt);
+    if (r && !r->told && m->type == MSG_SPAWNED && r->does == SPAWNS)
+        on_spawned(all, p, r, &m->spawned);
+    else if (r && !r->told && m->type == MSG_AWAITED && r->does == AWAITS)
+        on_awaited(all, p, r, &m->awaited);
 }
 
 struct link_pools sim_pools_verbs(struct sim_pools *p)
 {
-    return (struct link_pools){ p, give, take_waiting, take_any_waiting, stop, load };
+    return (struct link_pools){ p, give, take_waiting, take_any_waiting, stop, load, answer };
 }
 
 /* ---- running ----------------------------------------------------------------------------------------- */
@@ -81,18 +202,34 @@ static int64_t run_ms(const struct run_job *job)
     return 1 + (int64_t)(job->job * 7919 % 97) * (job->job % 50 ? 1 : 15);
 }
 
+static void work(const struct world *w, struct running *r)
+{
+    r->does = WORKS;
+    r->ends_ms = w->now.mono_ms + run_ms(&r->run->job);
+}
+
 static void begin(struct sim_pools *all, struct sim_pool *p)
 {
+    while (p->n_running < SLOTS && !list_empty(&p->ready)) {
+        struct running *r = list_entry(p->ready.next, struct running, link);
+        unpark(p, r);
+        work(all->world, r);
+    }
     while (p->n_running < SLOTS && !list_empty(&p->waiting)) {
         struct running *r = xcalloc(1, sizeof *r);
         r->run = take(p, p->waiting.next);
         r->run->state = RUN_RUNNING;
         r->began_ms = all->world->now.mono_ms;
         r->ends_ms = r->began_ms + run_ms(&r->run->job);
+        r->does = WORKS;
         list_add_tail(&p->running, &r->link);
         p->n_running++;
         record_started(all->world, all, r->run->job.job, r->run->job.attempt);
         link_on_started(all->link, r->run);
+        if (is_parent(&r->run->job) && p->n_parents < LIMIT_PARKED * SLOTS) {
+            p->n_parents++;
+            ask_spawn(all, r);
+        }
     }
 }
 
@@ -120,10 +257,11 @@ static void end_due(struct sim_pools *all, struct sim_pool *p)
     struct world *w = all->world;
     list_each_safe(l, &p->running) {
         struct running *r = list_entry(l, struct running, link);
-        if (r->ends_ms > w->now.mono_ms)
+        if (r->does != WORKS || r->ends_ms > w->now.mono_ms)
             continue;
         list_remove(l);
         p->n_running--;
+        p->n_parents -= is_parent(&r->run->job) && p->n_parents;
         struct outcome o = outcome_of(w, r);
         record_ended(w, all, r->run->job.job, r->run->job.attempt, !r->told);
         run_finish(r->run, &o, w->now.mono_ms * 1000);
@@ -148,6 +286,8 @@ void sim_pools_init(struct sim_pools *p, struct world *w)
     for (int k = 0; k < N_POOLS; k++) {
         list_init(&p->of[k].waiting);
         list_init(&p->of[k].running);
+        list_init(&p->of[k].parked);
+        list_init(&p->of[k].ready);
     }
 }
 
@@ -157,20 +297,23 @@ void sim_pools_drop(struct sim_pools *all)
         struct sim_pool *p = &all->of[k];
         for (struct link *l; (l = list_pop(&p->waiting));)
             run_free(list_entry(l, struct run, link));
-        for (struct link *l; (l = list_pop(&p->running));) {
+        for (struct link *l; (l = list_pop(&p->running)) || (l = list_pop(&p->parked)) || (l = list_pop(&p->ready));) {
             run_free(list_entry(l, struct running, link)->run);
             free(list_entry(l, struct running, link));
         }
-        p->n_waiting = p->n_running = 0;
+        p->n_waiting = p->n_running = p->n_parked = p->n_parents = 0;
     }
 }
 
 void sim_pools_each_running(struct sim_pools *p, void (*check)(void *ctx, uint64_t job, uint64_t attempt), void *ctx)
 {
-    for (int k = 0; k < N_POOLS; k++)
-        list_each(l, &p->of[k].running) {
-            const struct running *r = list_entry(l, struct running, link);
-            if (!r->told)
-                check(ctx, r->run->job.job, r->run->job.attempt);
-        }
+    for (int k = 0; k < N_POOLS; k++) {
+        struct link *const lists[] = { &p->of[k].running, &p->of[k].parked, &p->of[k].ready };
+        for (size_t i = 0; i < ELEMENTS(lists); i++)
+            list_each(l, lists[i]) {
+                const struct running *r = list_entry(l, struct running, link);
+                if (!r->told)
+                    check(ctx, r->run->job.job, r->run->job.attempt);
+            }
+    }
 }

@@ -9,7 +9,9 @@
 struct sim_pool {
     struct link waiting; /* of struct run */
     struct link running;
-    size_t n_waiting, n_running;
+    struct link parked;  /* those that wait for their children, */
+    struct link ready;   /* and those that wait no longer, but for room */
+    size_t n_waiting, n_running, n_parked, n_parents;
 };
 
 struct sim_pools {

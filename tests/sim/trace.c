@@ -47,6 +47,21 @@ static size_t refs_of(const struct message *m, struct attempt_ref *ret, size_t m
     case MSG_TAKE_BACK: REFS(m->take_back.attempts, m->take_back.n_attempts);
     case MSG_GIVEN: REFS(m->given.attempts, m->given.n_attempts);
     case MSG_STOP: REFS(m->stop.attempts, m->stop.n_attempts);
+    case MSG_SPAWN:
+        ret[n++] = (struct attempt_ref){ m->spawn.job, m->spawn.attempt };
+        break;
+    case MSG_AWAIT:
+        ret[n++] = (struct attempt_ref){ m->await.job, m->await.attempt };
+        break;
+    case MSG_AWAITED:
+        ret[n++] = (struct attempt_ref){ m->awaited.job, m->awaited.attempt };
+        for (size_t i = 0; i < m->awaited.n_ended && n < max; i++) /* with their states */
+            ret[n++] = (struct attempt_ref){ m->awaited.ended[i].id, m->awaited.ended[i].state };
+        break;
+    case MSG_SPAWNED:
+        for (; n < m->spawned.n_children && n < max; n++) /* made or found */
+            ret[n] = (struct attempt_ref){ m->spawned.children[n].id, m->spawned.children[n].made };
+        break;
     default:
         break;
     }

@@ -1,0 +1,524 @@
+/* test_pool_children.c - jobs that submit jobs and wait for them, on all three pools: parents give their slots back, and get them
+ * again. The broker is this test: what a handler submits goes into the very pool that it runs in. */
+#include "worker/asks.h"
+#include "worker/handlers.h"
+#include "worker/pool.h"
+#include "worker/zygote.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+/* ---- handlers --------------------------------------------------------------------------------- */
+
+static void nap(int ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL); }
+
+static int leaf_blocking(struct tern_job *job)
+{
+    nap(3);
+    return tern_result(job, "1", 1);
+}
+
+static int leaf_async(struct tern_job *job)
+{
+    int r = tern_await_ms(job, 3);
+    return r < 0 ? r : tern_result(job, "1", 1);
+}
+
+static int add_result(struct tern_job *job, uint64_t id, int *sum)
+{
+    void *bytes;
+    size_t n;
+    int r = tern_child_result(job, id, &bytes, &n);
+    if (r < 0)
+        return r;
+    char text[16] = { 0 };
+    memcpy(text, bytes, n < sizeof text ? n : sizeof text - 1);
+    free(bytes);
+    *sum += (int)strtol(text, NULL, 10);
+    return 0;
+}
+
+/* Payload: how many children, and how many generations of parents below it. Its result: how many leaves there are. */
+static int parent(struct tern_job *job)
+{
+    size_t bytes;
+    const char *p = tern_payload(job, &bytes);
+    size_t n = (size_t)(p[0] - '0');
+    char below[2] = { p[0], (char)(p[1] - 1) };
+    struct tern_child children[9];
+    uint64_t ids[9];
+    char text[16];
+    int sum = 0;
+    for (size_t i = 0; i < n; i++)
+        children[i] = (struct tern_child){ .handler = p[1] > '0' ? "parent" : "leaf", .payload = below, .payload_bytes = 2 };
+    int r = tern_spawn_many(job, children, n, ids);
+    if (r >= 0)
+        r = tern_await_children(job, ids, n, NULL);
+    for (size_t i = 0; i < n && r >= 0; i++)
+        r = add_result(job, ids[i], &sum);
+    if (bytes != 2 || p[1] != below[1] + 1)
+        return tern_fail(job, "the payload has changed meanwhile");
+    return r < 0 ? r : tern_result(job, text, (size_t)snprintf(text, sizeof text, "%d", sum));
+}
+
+static int long_blocking(struct tern_job *job)
+{
+    while (!tern_should_stop(job))
+        nap(3);
+    return tern_fail(job, "stopped");
+}
+
+static int long_async(struct tern_job *job) { return tern_await_ms(job, 100000); }
+
+/* The first of a long one and a short one. */
+static int race(struct tern_job *job)
+{
+    uint64_t ids[2];
+    struct tern_child_end end;
+    const struct tern_child children[2] = { { .handler = "long", .key = "slow" }, { .handler = "leaf", .key = "fast" } };
+    int r = tern_spawn_many(job, children, 2, ids);
+    if (r >= 0)
+        r = tern_await_any_child(job, ids, 2, &end);
+    if (r < 0)
+        return r;
+    return r == 1 && end.id == ids[1] && end.state == TERN_CHILD_DONE ? 0 : tern_fail(job, "child %d won", r);
+}
+
+/* Waits for what never ends; what it asks once it was told to stop is in vain too. */
+static int waits(struct tern_job *job)
+{
+    uint64_t id, other;
+    int r = tern_spawn(job, &(struct tern_child){ .handler = "never" }, &id);
+    if (r >= 0)
+        r = tern_await_child(job, id, NULL);
+    if (r == -ECANCELED && tern_spawn(job, &(struct tern_child){ .handler = "leaf" }, &other) != -ECANCELED)
+        return 0;
+    return r;
+}
+
+static int bad_child(struct tern_job *job)
+{
+    uint64_t id;
+    struct tern_child_end end;
+    int r = tern_spawn(job, &(struct tern_child){ .handler = "fails" }, &id);
+    if (r >= 0)
+        r = tern_await_child(job, id, &end);
+    if (r < 0 || end.state != TERN_CHILD_DEAD || strcmp(end.reason, "handler-error") != 0)
+        return tern_fail(job, "%d", r);
+    return tern_await_child(job, id, NULL);
+}
+
+static int fails(struct tern_job *job) { return tern_fail(job, "no"); }
+
+static int dies(struct tern_job *job)
+{
+    uint64_t id;
+    (void)!tern_spawn(job, &(struct tern_child){ .handler = "leaf" }, &id);
+    abort();
+}
+
+static const struct tern_handler handlers[] = {
+    { .name = "leaf", .blocking = leaf_blocking, .async = leaf_async },
+    { .name = "parent", .blocking = parent, .async = parent },
+    { .name = "long", .blocking = long_blocking, .async = long_async },
+    { .name = "race", .blocking = race, .async = race },
+    { .name = "waits", .blocking = waits, .async = waits },
+    { .name = "bad-child", .blocking = bad_child, .async = bad_child },
+    { .name = "fails", .blocking = fails, .async = fails },
+    { .name = "dies", .blocking = dies, .async = dies },
+};
+
+static void init_handlers(void)
+{
+    static const struct tern_handler *all[ELEMENTS(handlers) + 1];
+    char *error = NULL;
+    for (size_t i = 0; i < ELEMENTS(handlers); i++)
+        all[i] = &handlers[i];
+    if (handlers_init_from(all, NULL, true, &error) < 0)
+        abort();
+}
+
+/* ---- a pool, and the broker ------------------------------------------------------------------- */
+
+#define JOBS_MAX 4000
+#define FIRST_CHILD 1000
+
+static struct zygote *zygote; /* one for all tests: started before any thread */
+static char *no_args[] = { NULL };
+
+struct awaited {
+    struct link link;
+    uint64_t job, req, ids[16];
+    size_t n, wanted;
+};
+
+struct rig {
+    struct pool *pool;
+    enum pool_kind kind;
+    struct run *finished[JOBS_MAX]; /* owned: by id */
+    struct {
+        uint64_t parent;
+        char key[16];
+    } children[JOBS_MAX]; /* by id */
+    uint64_t next_child;
+    struct link awaited;
+    size_t n_finished, n_started, most_used, most_parked;
+};
+
+static void on_started(void *ctx, struct run *r)
+{
+    struct rig *g = ctx;
+    (void)r;
+    g->n_started++;
+}
+
+static void end_of(const struct rig *g, uint64_t id, struct child_end *ret)
+{
+    const struct outcome *o = &g->finished[id]->outcome;
+    *ret = (struct child_end){ id, o->ending == ENDING_DONE ? STATE_DONE : STATE_DEAD, o->reason, o->exit_code, o->signal };
+}
+
+static void tell_awaited(struct rig *g)
+{
+    list_each_safe(l, &g->awaited) {
+        struct awaited *a = list_entry(l, struct awaited, link);
+        struct child_end ends[16];
+        struct message m;
+        message_init(&m, MSG_AWAITED);
+        m.awaited.req = a->req;
+        m.awaited.ended = ends;
+        for (size_t i = 0; i < a->n; i++)
+            if (g->finished[a->ids[i]])
+                end_of(g, a->ids[i], &ends[m.awaited.n_ended++]);
+        if (m.awaited.n_ended < a->wanted)
+            continue;
+        list_remove(l);
+        pool_answer(g->pool, a->job, 1, &m, clock_now());
+        free(a);
+    }
+}
+
+static void on_finished(void *ctx, struct run *r)
+{
+    struct rig *g = ctx;
+    assert_null(g->finished[r->job.job]);
+    g->finished[r->job.job] = r;
+    g->n_finished++;
+}
+
+static void give(struct rig *g, uint64_t id, struct str handler, struct str payload, int64_t timeout_ms)
+{
+    struct run_job j;
+    record_init(RECORD_run_job, &j);
+    j.job = id;
+    j.attempt = 1;
+    j.pool = g->kind;
+    j.handler = handler;
+    j.payload = payload;
+    j.timeout_ms = timeout_ms;
+    pool_give(g->pool, run_new(&j, clock_now()), clock_now());
+}
+
+static uint64_t find_child(const struct rig *g, uint64_t parent, const char *key)
+{
+    for (uint64_t id = FIRST_CHILD; id < g->next_child; id++)
+        if (g->children[id].parent == parent && strcmp(g->children[id].key, key) == 0)
+            return id;
+    return 0;
+}
+
+static uint64_t add_child(struct rig *g, const struct msg_spawn *s, size_t i)
+{
+    char key[16];
+    snprintf(key, sizeof key, "%.*s", (int)s->keys[i].n, s->keys[i].p);
+    uint64_t id = find_child(g, s->job, key);
+    if (id)
+        return id;
+    id = g->next_child++;
+    assert_true(id < JOBS_MAX);
+    g->children[id].parent = s->job;
+    memcpy(g->children[id].key, key, sizeof key);
+    if (!str_is(s->jobs[i].handler, "never"))
+        give(g, id, s->jobs[i].handler, s->jobs[i].payload, UNSET);
+    return id;
+}
+
+static void on_spawn(struct rig *g, const struct msg_spawn *s)
+{
+    struct child_ref children[16];
+    struct message m;
+    message_init(&m, MSG_SPAWNED);
+    m.spawned.req = s->req;
+    m.spawned.children = children;
+    for (size_t i = 0; i < s->n_jobs; i++)
+        children[m.spawned.n_children++] = (struct child_ref){ add_child(g, s, i), 1 };
+    pool_answer(g->pool, s->job, 1, &m, clock_now());
+}
+
+static void on_await(struct rig *g, const struct msg_await *m)
+{
+    struct awaited *a = xcalloc(1, sizeof *a);
+    a->job = m->job;
+    a->req = m->req;
+    a->wanted = m->number;
+    for (size_t i = 0; i < m->n_ranges; i++)
+        for (uint64_t id = m->ranges[i].first; id <= m->ranges[i].last; id++)
+            a->ids[a->n++] = id;
+    list_add_tail(&g->awaited, &a->link);
+}
+
+static void on_fetch(struct rig *g, const struct msg_fetch *f)
+{
+    struct message m;
+    message_init(&m, MSG_FETCHED);
+    m.fetched.req = f->req;
+    m.fetched.state = g->finished[f->job]->outcome.ending == ENDING_DONE ? STATE_DONE : STATE_DEAD;
+    m.fetched.data = g->finished[f->job]->outcome.result;
+    pool_answer(g->pool, f->parent, 1, &m, clock_now());
+}
+
+static void on_asked(void *ctx, struct run *r, const struct message *m, struct now now)
+{
+    struct rig *g = ctx;
+    (void)r, (void)now;
+    if (m->type == MSG_SPAWN)
+        on_spawn(g, &m->spawn);
+    else if (m->type == MSG_AWAIT)
+        on_await(g, &m->await);
+    else
+        on_fetch(g, &m->fetch);
+}
+
+static struct rig *rig_new(void **state, size_t slots)
+{
+    struct rig *g = xcalloc(1, sizeof *g);
+    g->kind = *(const enum pool_kind *)*state;
+    g->next_child = FIRST_CHILD;
+    list_init(&g->awaited);
+    struct pool_options o = { .kind = g->kind, .slots = slots, .zygote = zygote, .stuck_max = 4, .on_started = on_started,
+                              .on_finished = on_finished, .on_asked = on_asked, .ctx = g };
+    assert_int_equal(pool_open(&g->pool, &o), 0);
+    return g;
+}
+
+static void rig_free(struct rig *g)
+{
+    pool_close(g->pool);
+    for (struct link *l; (l = list_pop(&g->awaited));)
+        free(list_entry(l, struct awaited, link));
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        run_free(g->finished[i]);
+    free(g);
+}
+
+static void turn(struct rig *g)
+{
+    struct now now = clock_now();
+    int64_t due_ms = pool_tick(g->pool, now);
+    tell_awaited(g);
+    struct pool_load load = pool_load(g->pool);
+    g->most_used = load.used > g->most_used ? load.used : g->most_used;
+    g->most_parked = load.parked > g->most_parked ? load.parked : g->most_parked;
+    struct pollfd fds[] = { { .fd = pool_fd(g->pool), .events = POLLIN }, { .fd = zygote_fd(zygote), .events = POLLIN } };
+    poll(fds, ELEMENTS(fds), (int)max_i64(0, min_i64(due_ms - now.mono_ms, 20)));
+    now = clock_now();
+    zygote_on_readable(zygote, now);
+    pool_on_readable(g->pool, now);
+    tell_awaited(g);
+}
+
+static void until_finished(struct rig *g, size_t n)
+{
+    int64_t until_ms = clock_now().mono_ms + 60000;
+    while (g->n_finished < n && clock_now().mono_ms < until_ms)
+        turn(g);
+    assert_int_equal(g->n_finished, n);
+}
+
+static void until_parked(struct rig *g, size_t n)
+{
+    int64_t until_ms = clock_now().mono_ms + 60000;
+    while (pool_load(g->pool).parked != n && clock_now().mono_ms < until_ms)
+        turn(g);
+    assert_int_equal(pool_load(g->pool).parked, n);
+}
+
+static void give_id(struct rig *g, uint64_t id, const char *handler, const char *payload)
+{
+    give(g, id, str_of(handler), str_of(payload), UNSET);
+}
+
+static const struct outcome *outcome_of(const struct rig *g, uint64_t id)
+{
+    assert_non_null(g->finished[id]);
+    return &g->finished[id]->outcome;
+}
+
+static void assert_done(const struct rig *g, uint64_t id, const char *result)
+{
+    const struct outcome *o = outcome_of(g, id);
+    if (o->ending != ENDING_DONE)
+        fail_msg("job %d: %.*s", (int)id, (int)o->error.n, o->error.p ? o->error.p : "");
+    if (!str_is(o->result, result))
+        fail_msg("job %d: %.*s, not %s", (int)id, (int)o->result.n, o->result.p ? o->result.p : "", result);
+}
+
+/* ---- cases ------------------------------------------------------------------------------------ */
+
+static void a_pool_full_of_parents_does_not_lock_itself_up(void **state)
+{
+    struct rig *g = rig_new(state, 2);
+    for (uint64_t i = 1; i <= 6; i++)
+        give_id(g, i, "parent", "30");
+    until_finished(g, 6 + 6 * 3);
+    for (uint64_t i = 1; i <= 6; i++)
+        assert_done(g, i, "3");
+    assert_true(g->most_parked >= 2);
+    assert_true(g->most_used <= 2);
+    struct pool_load load = pool_load(g->pool);
+    assert_true(load.slots == 2 && load.used == 0 && load.parked == 0);
+    rig_free(g);
+}
+
+static void parents_have_parents(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "parent", "22");
+    until_finished(g, 1 + 2 + 4 + 8);
+    assert_done(g, 1, "8");
+    assert_true(g->most_used <= 1);
+    rig_free(g);
+}
+
+static void any_of_several_is_enough(void **state)
+{
+    struct rig *g = rig_new(state, 2);
+    give_id(g, 1, "race", "");
+    until_finished(g, 2);
+    assert_int_equal(outcome_of(g, 1)->ending, ENDING_DONE);
+    pool_stop(g->pool, FIRST_CHILD, 1, REASON_CANCELLED, 5000, clock_now());
+    until_finished(g, 3);
+    rig_free(g);
+}
+
+static void a_child_that_fails_is_an_end_and_a_text(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "bad-child", "");
+    until_finished(g, 2);
+    const struct outcome *o = outcome_of(g, 1);
+    assert_int_equal(o->ending, ENDING_FAILED);
+    cleanup(freep) char *text = xstrndup(o->error);
+    assert_string_equal(text, "child 1000 is dead (handler-error)");
+    rig_free(g);
+}
+
+static void a_parked_parent_hears_of_cancel_time_limit_and_hand_back(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "waits", "");
+    give(g, 2, str_of("waits"), STR_UNSET, 150);
+    give_id(g, 3, "waits", "");
+    until_parked(g, 3);
+    until_finished(g, 1);
+    assert_int_equal(outcome_of(g, 2)->reason, REASON_TIME_LIMIT);
+    pool_stop(g->pool, 1, 1, REASON_CANCELLED, 5000, clock_now());
+    until_finished(g, 2);
+    assert_int_equal(outcome_of(g, 1)->ending, ENDING_CANCELLED);
+    pool_stop_all(g->pool, 5000, clock_now());
+    until_finished(g, 3);
+    assert_true(outcome_of(g, 3)->ending == ENDING_LOST && outcome_of(g, 3)->reason == REASON_NONE);
+    give_id(g, 4, "parent", "30"); /* all goes on */
+    until_finished(g, 3 + 4);
+    assert_done(g, 4, "3");
+    rig_free(g);
+}
+
+static void more_parents_than_eight_a_slot_are_refused(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    for (uint64_t i = 1; i <= LIMIT_PARKED; i++)
+        give_id(g, i, "waits", "");
+    until_parked(g, LIMIT_PARKED);
+    give_id(g, 20, "waits", "");
+    until_finished(g, 1);
+    const struct outcome *o = outcome_of(g, 20);
+    cleanup(freep) char *text = xstrndup(o->error);
+    assert_int_equal(o->ending, ENDING_FAILED);
+    if (!strstr(text, "have children and have not ended"))
+        fail_msg("%s", text);
+    pool_stop(g->pool, 1, 1, REASON_CANCELLED, 5000, clock_now());
+    until_finished(g, 2);
+    give_id(g, 21, "parent", "10"); /* one has ended: there is room again */
+    until_finished(g, 4);
+    assert_done(g, 21, "1");
+    rig_free(g);
+}
+
+static void a_parent_that_dies_costs_itself_alone(void **state)
+{
+    struct rig *g = rig_new(state, 2);
+    if (g->kind == POOL_PROCESS) {
+        give_id(g, 1, "dies", "");
+        give_id(g, 2, "parent", "30");
+        until_finished(g, 6);
+        assert_int_equal(outcome_of(g, 1)->signal, SIGABRT);
+        assert_done(g, 2, "3");
+    }
+    rig_free(g);
+}
+
+static void a_pool_closes_while_parents_wait(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    for (uint64_t i = 1; i <= 4; i++)
+        give_id(g, i, "waits", "");
+    until_parked(g, 4);
+    rig_free(g);
+}
+
+static void many_parents_of_short_children_all_end(void **state)
+{
+    struct rig *g = rig_new(state, 4);
+    for (uint64_t i = 1; i <= 30; i++)
+        give_id(g, i, "parent", "90");
+    until_finished(g, 30 + 30 * 9);
+    for (uint64_t i = 1; i <= 30; i++)
+        assert_done(g, i, "9");
+    rig_free(g);
+}
+
+#define CASES(C, pool)                                                                                              \
+    C(a_pool_full_of_parents_does_not_lock_itself_up, pool)                                                         \
+    C(parents_have_parents, pool)                                                                                   \
+    C(any_of_several_is_enough, pool)                                                                               \
+    C(a_child_that_fails_is_an_end_and_a_text, pool)                                                                \
+    C(a_parked_parent_hears_of_cancel_time_limit_and_hand_back, pool)                                               \
+    C(more_parents_than_eight_a_slot_are_refused, pool)                                                             \
+    C(a_parent_that_dies_costs_itself_alone, pool)                                                                  \
+    C(a_pool_closes_while_parents_wait, pool)                                                                       \
+    C(many_parents_of_short_children_all_end, pool)
+#define CASE(f, pool) { #pool ": " #f, f, NULL, NULL, &pool },
+
+int main(int argc, char **argv)
+{
+    static enum pool_kind process = POOL_PROCESS, thread = POOL_THREAD, loop = POOL_LOOP;
+    const struct CMUnitTest tests[] = { CASES(CASE, process) CASES(CASE, thread) CASES(CASE, loop) };
+    init_handlers();
+    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
+        return zygote_main();
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    if (zygote_start(&zygote, no_args) < 0)
+        abort();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    zygote_stop(zygote);
+    return failed;
+}

@@ -1,0 +1,59 @@
+/* asks.c - asks and their answers as messages. */
+#include "worker/asks.h"
+
+uint64_t ask_req(const struct message *ask)
+{
+    return ask->type == MSG_SPAWN ? ask->spawn.req : ask->type == MSG_AWAIT ? ask->await.req : ask->fetch.req;
+}
+
+uint64_t answer_req(const struct message *m)
+{
+    return m->type == MSG_SPAWNED ? m->spawned.req : m->type == MSG_AWAITED ? m->awaited.req : m->fetched.req;
+}
+
+static bool await_is_sane(const struct msg_await *a)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < a->n_ranges; i++) {
+        const struct range *r = &a->ranges[i];
+        if (r->last < r->first || r->last - r->first >= LIMIT_CHILDREN || (i && r->first <= a->ranges[i - 1].last))
+            return false;
+        n += r->last - r->first + 1;
+        if (n > LIMIT_CHILDREN)
+            return false;
+    }
+    return a->number > 0 && a->number <= n;
+}
+
+bool ask_is_sane(const struct message *m, uint64_t job, uint64_t attempt)
+{
+    switch (m->type) {
+    case MSG_SPAWN:
+        return m->spawn.job == job && m->spawn.attempt == attempt;
+    case MSG_AWAIT:
+        return m->await.job == job && m->await.attempt == attempt && await_is_sane(&m->await);
+    case MSG_FETCH:
+        return m->fetch.parent == job && m->fetch.parent_attempt == attempt;
+    default:
+        return false;
+    }
+}
+
+void ask_refuse(const struct message *ask, enum error_code code, const char *text, struct message *ret)
+{
+    if (ask->type == MSG_SPAWN) {
+        message_init(ret, MSG_SPAWNED);
+        ret->spawned.req = ask->spawn.req;
+        ret->spawned.code = code;
+        ret->spawned.text = str_of(text);
+    } else if (ask->type == MSG_AWAIT) {
+        message_init(ret, MSG_AWAITED);
+        ret->awaited.req = ask->await.req;
+        ret->awaited.code = code;
+        ret->awaited.text = str_of(text);
+    } else {
+        message_init(ret, MSG_FETCHED);
+        ret->fetched.req = ask->fetch.req;
+        ret->fetched.error = str_of(text);
+    }
+}
