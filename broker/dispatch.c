@@ -264,7 +264,7 @@ static struct run_job run_of(const struct lease *l, const struct lease_order *o,
         .handler = str_of(l->class->handler), .pool = o->pool, .timeout_ms = time_limit(&o->job, h),
         .memory_bytes = o->job.memory_bytes, .kill_grace_ms = o->job.kill_grace_ms,
         .expire_in_ms = o->job.expire_at_ms == UNSET ? UNSET : o->job.expire_at_ms - now.wall_ms,
-        .name = o->name, .payload = o->payload,
+        .name = o->name, .payload = o->payload, .checkpoint = o->checkpoint,
     };
 }
 
@@ -287,12 +287,13 @@ static void send_runs(struct broker *b, struct batch *batch, struct lease **leas
     for (size_t i = 0; i < batch->n; i++) {
         if (batch->workers[i] != w || !leases[i])
             continue;
-        if (n && bytes + batch->orders[i].payload.n > RUN_BYTES_MAX) {
+        size_t own = batch->orders[i].payload.n + batch->orders[i].checkpoint.n;
+        if (n && bytes + own > RUN_BYTES_MAX) {
             send_run(b, w, jobs, n);
             n = bytes = 0;
         }
         jobs[n++] = run_of(leases[i], &batch->orders[i], now);
-        bytes += batch->orders[i].payload.n;
+        bytes += own;
         batch->workers[i] = NULL; /* it has been sent */
     }
     send_run(b, w, jobs, n);
@@ -309,8 +310,10 @@ static bool lease_batch(struct broker *b, struct batch *batch, struct now now)
     for (size_t i = 0; i < batch->n && !b->failed; i++)
         if (batch->workers[i] && leases[i])
             send_runs(b, batch, leases, batch->workers[i], now);
-    for (size_t i = 0; i < batch->n; i++)
+    for (size_t i = 0; i < batch->n; i++) {
         free(batch->orders[i].owned);
+        free(batch->orders[i].owned_checkpoint);
+    }
     return !batch->n || !batch->orders[batch->n - 1].left;
 }
 

@@ -42,6 +42,7 @@ libbroker_la_SOURCES = \
 	%D%/recv_admin.c \
 	%D%/recv_advise.c \
 	%D%/recv_await.c \
+	%D%/recv_checkpoint.c \
 	%D%/recv_hello.c \
 	%D%/recv_query.c \
 	%D%/recv_result.c \
@@ -58,6 +59,7 @@ libbroker_la_SOURCES = \
 	%D%/sketch.h \
 	%D%/store.c \
 	%D%/store.h \
+	%D%/store_checkpoint.c \
 	%D%/store_child.c \
 	%D%/store_class.c \
 	%D%/store_internal.h \

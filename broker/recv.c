@@ -31,6 +31,7 @@ static const struct {
     [MSG_STARTED] = { recv_started, FROM_WORKER },
     [MSG_RESULT] = { recv_result, FROM_WORKER },
     [MSG_GIVEN] = { recv_given, FROM_WORKER },
+    [MSG_CHECKPOINT] = { recv_checkpoint, FROM_WORKER },
     [MSG_SPAWN] = { recv_spawn, FROM_WORKER },
     [MSG_AWAIT] = { recv_await, FROM_WORKER },
 };

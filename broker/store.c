@@ -306,6 +306,8 @@ static int begin_life(struct store *s, char **ret_error)
     if (r >= 0)
         r = store_load_caches(s);
     if (r >= 0)
+        r = store_load_checkpoints(s);
+    if (r >= 0)
         r = count_epoch(s);
     if (r < 0)
         schema_refuse(s, r, ret_error);

@@ -10,7 +10,7 @@
  *
  * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (submit, lease, attempts),
  * store_move.c (all other moves), store_class.c (classes, counters, queues), store_measure.c, store_peer.c (workers, client sessions),
- * store_child.c (children),
+ * store_child.c (children), store_checkpoint.c,
  * store_upkeep.c (retention, disk), and for the reader store_read.c. */
 #ifndef TERN_STORE_H
 #define TERN_STORE_H
@@ -144,10 +144,15 @@ struct lease_order {
     struct job_row job;  /* out: as it is now */
     struct str name, payload; /* out: views into `owned` */
     void *owned;         /* out: freed by the caller */
+    struct str checkpoint; /* out: of an attempt before this one, or unset; a view into what */
+    void *owned_checkpoint; /* out: is freed by the caller */
 };
 int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms);
 /* Its worker has begun a running attempt, at started_ms. */
 int store_started(struct store *s, uint64_t id, uint64_t attempt, int64_t started_ms);
+
+/* What a running attempt leaves to the next one, in place of what there was; it goes when the job ends. 1 or 0. */
+int store_put_checkpoint(struct store *s, uint64_t id, uint64_t attempt, struct str body);
 
 /* A running attempt has ended: its row is written, and the job moves on. */
 struct attempt_end {

@@ -93,6 +93,11 @@
     X(REMOVE_OUTPUT, HOT, "DELETE FROM output WHERE job >= ? AND job <= ?")                        \
     X(REMOVE_EVENTS, HOT, "DELETE FROM event WHERE job >= ? AND job <= ?")                         \
     X(REMOVE_CHILDREN, HOT, "DELETE FROM child WHERE parent >= ? AND parent <= ?")                 \
+    X(CHECKPOINT_ANY, COLD, "SELECT EXISTS (SELECT 1 FROM checkpoint)")                            \
+    X(CHECKPOINT_PUT, HOT,                                                                         \
+      "INSERT OR REPLACE INTO checkpoint (job, body) SELECT id, ?3 FROM job WHERE id = ?1 AND state = 3 AND attempt = ?2") \
+    X(CHECKPOINT_GET, HOT, "SELECT body FROM checkpoint WHERE job = ?")                            \
+    X(CHECKPOINT_DROP, HOT, "DELETE FROM checkpoint WHERE job = ?")                                \
     X(CHILD_FIND, HOT, "SELECT job FROM child WHERE parent = ? AND key = ?")                       \
     X(CHILD_ADD, HOT, "INSERT INTO child (parent, key, job, detached) VALUES (?, ?, ?, ?)")        \
     X(CHILD_COUNT, HOT, "SELECT count(*) FROM child WHERE parent = ?")                             \
@@ -165,6 +170,7 @@ struct store {
     int tidy_pages;         /* from so many on store_tidy copies the log, and gives freed pages back */
     int64_t ballast_bytes;
     bool ballast_freed;
+    bool has_checkpoints;   /* there may be one */
 };
 
 extern const char *const store_sql[N_STATEMENTS];
@@ -217,6 +223,10 @@ int store_owner_intern(struct store *s, struct str owner, int64_t *ret);
 int store_add_job(struct store *s, const struct new_job *j, int64_t owner, int64_t now_ms, uint64_t *ret_id);
 /* store_child.c: of a job that is tried again from its beginning, what did not come to a good end. */
 int store_forget_children(struct store *s, uint64_t parent);
+/* store_checkpoint.c: at the start; into an order that was leased; of a job that has ended. */
+int store_load_checkpoints(struct store *s);
+int store_read_checkpoint(struct store *s, struct lease_order *o);
+int store_drop_checkpoint(struct store *s, uint64_t id);
 int store_load_caches(struct store *s);
 
 #endif

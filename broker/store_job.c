@@ -311,16 +311,19 @@ int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t n
 {
     int r = store_write(s);
     size_t bytes = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         orders[i].leased = false;
+        orders[i].checkpoint = STR_UNSET;
+        orders[i].owned_checkpoint = NULL;
+    }
     for (size_t i = 0, k; i < n && r >= 0 && bytes <= LEASE_BYTES; i += k) {
         k = following(orders + i, n - i);
         r = read_orders(s, orders + i, k, &bytes, now_ms);
     }
     mark_left(orders, n, bytes > LEASE_BYTES);
     for (size_t i = 0; i < n && r >= 0; i++)
-        if (orders[i].leased)
-            r = lease_one(s, &orders[i]);
+        if (orders[i].leased && (r = lease_one(s, &orders[i])) >= 0 && orders[i].leased)
+            r = store_read_checkpoint(s, &orders[i]);
     return r < 0 ? r : 0;
 }
 
@@ -388,6 +391,8 @@ static int end_attempt(struct store *s, struct attempt_end *e)
         return r;
     counter_move(s, e->from_class, STATE_RUNNING, e->class, (int)e->to);
     r = add_attempt(s, e);
+    if (r >= 0 && state_is_terminal(e->to))
+        r = store_drop_checkpoint(s, e->id);
     return r < 0 || !e->outcome->output.n ? r : add_output(s, e);
 }
 

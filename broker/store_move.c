@@ -72,9 +72,11 @@ int store_end_waiting(struct store *s, uint64_t id, enum job_state to, int64_t n
     bind_int(q, 2, to);
     bind_int(q, 3, now_ms);
     r = sql_run(s, q);
-    if (r > 0)
-        counter_move(s, j.class, (int)j.state, j.class, (int)to);
-    return r;
+    if (r <= 0)
+        return r;
+    counter_move(s, j.class, (int)j.state, j.class, (int)to);
+    r = store_drop_checkpoint(s, id);
+    return r < 0 ? r : 1;
 }
 
 int store_ask_cancel(struct store *s, uint64_t id, int64_t now_ms)

@@ -112,7 +112,8 @@ static const char schema_4[] =
     "CREATE TABLE child (parent INTEGER NOT NULL, key TEXT NOT NULL, job INTEGER NOT NULL, detached INTEGER NOT NULL,"
     "  PRIMARY KEY (parent, key)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE cascade (parent INTEGER PRIMARY KEY) STRICT;"
-    "ALTER TABLE class ADD COLUMN needs TEXT;";
+    "ALTER TABLE class ADD COLUMN needs TEXT;"
+    "CREATE TABLE checkpoint (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;";
 
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
 static const char *const schema_steps[] = { schema_1, schema_2, schema_3, schema_4 };

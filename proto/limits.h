@@ -8,6 +8,7 @@
 #define LIMIT_LIST 20000u                /* elements of one list in a message */
 #define LIMIT_PAYLOAD_BYTES (1u << 20)   /* payload of a job, by default */
 #define LIMIT_RESULT_BYTES (1u << 20)    /* result of an attempt; of its output: head and tail */
+#define LIMIT_CHECKPOINT_BYTES (64u << 10) /* what an attempt leaves to the next one */
 #define LIMIT_NAME_BYTES 128u            /* of a queue, a handler, a worker */
 #define LIMIT_TEXT_BYTES 1024u           /* a job's name, an error text, a reason */
 #define LIMIT_SUBMIT_JOBS 10000u         /* jobs in one SUBMIT */

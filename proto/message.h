@@ -86,7 +86,8 @@
     F(I64, kill_grace_ms, )                                                                        \
     F(I64, expire_in_ms, )   /* not to be started after this long */                               \
     F(STR, name, )                                                                                 \
-    F(BIN, payload, )
+    F(BIN, payload, )                                                                              \
+    F(BIN, checkpoint, )     /* of an attempt before this one */
 
 #define OUTCOME_FIELDS(F)                                                                          \
     F(U64, job, )                                                                                  \
@@ -240,6 +241,7 @@
 /* ---- messages --------------------------------------------------------------------------------- */
 
 #define PROTOCOL_VERSION 1u
+#define CAPABILITY_CHECKPOINT "checkpoint" /* in WELCOME: CHECKPOINT */
 #define CAPABILITY_CHILDREN "children" /* in WELCOME: SPAWN, AWAIT, and FETCH from a worker */
 #define CAPABILITY_NEEDS "needs" /* of a broker: it reads the needs of a job */
 
@@ -352,6 +354,14 @@
 #define GIVEN_FIELDS(F) F(LIST, attempts, given_back) F(U64, number, )
 #define STOP_FIELDS(F) F(LIST, attempts, attempt_ref) F(U64, number, )
 
+/* An attempt leaves something to the next one. */
+#define CHECKPOINT_FIELDS(F) F(U64, req, ) F(U64, job, ) F(U64, attempt, ) F(BIN, body, ) F(U64, number, )
+#define CHECKPOINTED_FIELDS(F)                                                                     \
+    F(U64, req, )                                                                                  \
+    F(U64, code, )           /* not 0: refused, what there was stays */                            \
+    F(STR, text, )                                                                                 \
+    F(U64, number, )
+
 /* An attempt submits children, and hears of their ends. */
 #define SPAWN_FIELDS(F)                                                                            \
     F(U64, req, )                                                                                  \
@@ -420,6 +430,8 @@
     M(TAKE_BACK, 44, take_back, TAKE_BACK_FIELDS)                                                  \
     M(GIVEN, 45, given, GIVEN_FIELDS)                                                              \
     M(STOP, 46, stop, STOP_FIELDS)                                                                 \
+    M(CHECKPOINTED, 39, checkpointed, CHECKPOINTED_FIELDS)                                         \
+    M(CHECKPOINT, 47, checkpoint, CHECKPOINT_FIELDS)                                               \
     M(SPAWN, 50, spawn, SPAWN_FIELDS)                                                              \
     M(SPAWNED, 51, spawned, SPAWNED_FIELDS)                                                        \
     M(AWAIT, 52, await, AWAIT_FIELDS)                                                              \

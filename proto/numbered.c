@@ -3,7 +3,7 @@
 
 #define NUMBERED(N)                                                                                \
     N(RUN, run) N(TAKE_BACK, take_back) N(STOP, stop) N(DRAIN, drain) N(STARTED, started) N(RESULT, result) N(GIVEN, given)   \
-    N(SPAWN, spawn) N(SPAWNED, spawned) N(AWAIT, await) N(AWAITED, awaited)
+    N(CHECKPOINT, checkpoint) N(CHECKPOINTED, checkpointed) N(SPAWN, spawn) N(SPAWNED, spawned) N(AWAIT, await) N(AWAITED, awaited)
 
 /* NULL for what has no number. */
 static uint64_t *number_of(struct message *m)

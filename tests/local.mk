@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	%D%/test_await_parts \
 	%D%/test_broker \
 	%D%/test_broker_change \
+	%D%/test_broker_checkpoint \
 	%D%/test_broker_children \
 	%D%/test_broker_worker \
 	%D%/test_buf \

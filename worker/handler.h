@@ -40,6 +40,10 @@ uint64_t tern_attempt(const struct tern_job *job);
 /* Milliseconds until the time limit; INT64_MAX when there is none. */
 int64_t tern_time_left_ms(const struct tern_job *job);
 
+/* What an attempt before this one has left with its last checkpoint: NULL when there is none. Valid until the handler
+ * returns. */
+const void *tern_checkpoint_get(struct tern_job *job, size_t *ret_bytes);
+
 /* Has the job been cancelled, or has its time limit passed? A handler that works for long asks now and then, and
  * returns what tern_fail gives. */
 bool tern_should_stop(const struct tern_job *job);

@@ -211,7 +211,7 @@ static int begin(struct pool *p, struct slot *slot, struct now now)
 
 static bool is_plain(const struct run *r)
 {
-    size_t bytes = r->job.payload.n + r->job.handler.n + r->job.queue.n;
+    size_t bytes = r->job.payload.n + r->job.checkpoint.n + r->job.handler.n + r->job.queue.n;
     return !r->runner && !is_limited(&r->job) && bytes <= AHEAD_BYTES;
 }
 
