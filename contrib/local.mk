@@ -10,6 +10,8 @@ dist_bashcompletion_DATA = %D%/completion/tern.bash
 exampledir = $(docdir)/examples
 dist_example_DATA = \
 	%D%/broker.conf \
+	%D%/examples/fetch.c \
+	%D%/examples/pipeline.c \
 	%D%/systemd/worker-less.conf \
 	%D%/systemd/worker-more.conf \
 	%D%/worker.conf \

@@ -204,6 +204,7 @@ tests_chaos_job_LDADD = $(END)
 # Flows: real daemons, one bats file one test.
 FLOW_TESTS = \
 	%D%/flow/advise.bats \
+	%D%/flow/await.bats \
 	%D%/flow/basics.bats \
 	%D%/flow/durability.bats \
 	%D%/flow/isolation.bats \

@@ -351,6 +351,75 @@ static void http_makes_two_thousand_requests_at_once(void **state)
     looped_free(l);
 }
 
+/* ---- awaited by another handler ---------------------------------------------------------------- */
+
+static int asks(struct tern_job *job)
+{
+    static const char *const headers[] = { "X-Colour: red", "X-None:", NULL }, *const bad[] = { "no header", NULL };
+    struct tern_reply reply;
+    size_t n;
+    cleanup(freep) char *base = xstrndup((struct str){ tern_payload(job, &n), n });
+    cleanup(freep) char *status = xasprintf("%s/status/500", base), *request = xasprintf("%s/request", base),
+                        *large = xasprintf("%s/large", base), *none = xasprintf("%s/hang-up", base);
+    struct tern_http asked = { .url = request, .headers = headers, .body = "body", .body_bytes = 4 };
+    int wrong = 0;
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = status }, &reply) || reply.status != 500 ||
+              strcmp(reply.bytes, "what it says") != 0) << 0;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &asked, &reply) || reply.status != 200 || !strstr(reply.bytes, "X-Colour: red\r\n") ||
+              !strstr(reply.bytes, "X-None:") || strncmp(reply.bytes, "POST ", 5) != 0) << 1;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = large }, &reply) != -EIO || !strstr(reply.error, "larger than 1048576")) << 2;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = large, .max_bytes = 2 << 20 }, &reply) || reply.n != (1 << 20) + 1) << 3;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = none }, &reply) != -EIO || !reply.error) << 4;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = "file:///etc/passwd" }, &reply) != -EINVAL || !reply.error) << 5;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = request, .headers = bad }, &reply) != -EINVAL || !reply.error) << 6;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ 0 }, &reply) != -EINVAL) << 7;
+    tern_reply_free(&reply);
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = "http://169.254.1.1/" }, &reply) != -EIO ||
+              !strstr(reply.error, "--http-allow link-local")) << 8;
+    tern_reply_free(&reply);
+    return wrong ? tern_fail(job, "wrong: %x", wrong) : 0;
+}
+
+static int asks_for_ever(struct tern_job *job)
+{
+    struct tern_reply reply;
+    size_t n;
+    cleanup(freep) char *url = xstrndup((struct str){ tern_payload(job, &n), n });
+    int r = tern_await_http(job, &(struct tern_http){ .url = url }, &reply);
+    tern_reply_free(&reply);
+    return r == -ECANCELED ? r : tern_fail(job, "it returned %d", r);
+}
+
+static void a_handler_of_ones_own_awaits_requests(void **state)
+{
+    static const struct tern_handler own = { .name = "asks", .async = asks }, ever = { .name = "ever", .async = asks_for_ever };
+    static const struct tern_handler *const all[] = { &own, &ever, NULL };
+    char *error = NULL;
+    (void)state;
+    assert_int_equal(handlers_init_from(all, NULL, true, &error), 0);
+    struct looped *l = looped_new(10);
+    cleanup(freep) char *base = xasprintf("http://127.0.0.1:%d", server.port), *slow = xasprintf("%s/slow/60000", base);
+    looped_give(l, 1, "asks", base);
+    looped_give(l, 2, "ever", slow);
+    looped_finish(l, 1);
+    const struct outcome *o = &list_entry(l->finished.prev, const struct run, link)->outcome;
+    if (o->ending != ENDING_DONE)
+        print_error("%.*s\n", (int)o->error.n, o->error.p);
+    assert_int_equal(o->ending, ENDING_DONE);
+    pool_stop(l->pool, 2, 1, REASON_CANCELLED, 5000, clock_now());
+    looped_finish(l, 2);
+    assert_int_equal(list_entry(l->finished.prev, const struct run, link)->outcome.ending, ENDING_CANCELLED);
+    looped_free(l);
+    assert_int_equal(handlers_init(NULL, true, &error), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +428,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(http_refuses_what_is_not_allowed, start_server, stop_server),
         cmocka_unit_test_setup_teardown(http_hears_that_it_should_stop, start_server, stop_server),
         cmocka_unit_test_setup_teardown(http_makes_two_thousand_requests_at_once, start_server, stop_server),
+        cmocka_unit_test_setup_teardown(a_handler_of_ones_own_awaits_requests, start_server, stop_server),
     };
     char *error = NULL;
     if (handlers_init(NULL, true, &error) < 0 || handlers_allow_http("loopback") < 0)

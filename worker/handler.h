@@ -147,6 +147,21 @@ struct tern_reply {
 };
 void tern_reply_free(struct tern_reply *reply);
 
+struct tern_http {
+    const char *url;            /* http:// or https:// */
+    const char *method;         /* NULL: GET, or POST where there is a body */
+    const char *const *headers; /* "Name: value", NULL at its end; or NULL */
+    const void *body;           /* NULL: none */
+    size_t body_bytes;
+    int64_t timeout_ms;         /* 0: a minute */
+    size_t max_bytes;           /* of the answer's body; 0: 1 MiB; at most 64 MiB */
+};
+/* Makes a request, on the loop itself. 0: the server has answered, and reply->status says how, be it 200 or 500; -EIO: it has
+ * not, or with more than max_bytes; -EINVAL: what is asked for is none; in both reply->error says why. Redirects are
+ * followed. Loopback and link-local addresses are refused unless the worker has --http-allow, as for the handler http;
+ * proxies that the environment names are not used. */
+int tern_await_http(struct tern_job *job, const struct tern_http *http, struct tern_reply *reply);
+
 struct tern_command {
     const char *const *argv; /* NULL at its end; no shell in between */
     const char *const *env;  /* K=V, added to the worker's environment; NULL at its end, or NULL */

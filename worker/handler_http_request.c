@@ -174,6 +174,54 @@ int http_request_read(struct http_request *q, struct tern_job *job)
     return n && p[0] == '{' ? read_json(q, job, p, n) : take_url(q, job, p, n);
 }
 
+/* ---- of an async handler ----------------------------------------------------------------------- */
+
+static int wrong(char **ret_error, char *text)
+{
+    *ret_error = text;
+    return -EINVAL;
+}
+
+static bool is_good_url(const char *s)
+{
+    bool known = strncasecmp(s, "http://", 7) == 0 || strncasecmp(s, "https://", 8) == 0;
+    return known && !has_control(s, strlen(s)) && !strchr(s, ' ');
+}
+
+/* "Name: value". Without a value it needs a semicolon: with a colon curl would leave the header out. */
+static int add_line(struct http_request *q, const char *line, char **ret_error)
+{
+    const char *colon = strchrnul(line, ':'), *value = colon + (*colon == ':');
+    cleanup(freep) char *name = xstrndup((struct str){ line, (size_t)(colon - line) });
+    value += strspn(value, " ");
+    if (!*colon || !is_token(name) || has_control(value, strlen(value)))
+        return wrong(ret_error, xasprintf("`%.100s` is no header, such as \"Accept: text/plain\"", name));
+    q->has_content_type |= strcasecmp(name, "content-type") == 0;
+    cleanup(freep) char *text = *value ? xasprintf("%s: %s", name, value) : xasprintf("%s;", name);
+    struct curl_slist *more = curl_slist_append(q->headers, text);
+    if (!more)
+        return wrong(ret_error, xstrdup("out of memory"));
+    q->headers = more;
+    return 0;
+}
+
+int http_request_of(struct http_request *q, const struct tern_http *h, char **ret_error)
+{
+    *q = (struct http_request){ .timeout_ms = h->timeout_ms > 0 ? h->timeout_ms : TIMEOUT_MS };
+    if (!h->url || !is_good_url(h->url))
+        return wrong(ret_error, xasprintf("`%.200s` is no URL that begins with http:// or https://", h->url ? h->url : ""));
+    if (h->method && (!is_token(h->method) || strlen(h->method) > METHOD_BYTES))
+        return wrong(ret_error, xstrdup("`method` is no name of a method, such as POST"));
+    q->url = xstrdup(h->url);
+    q->method = h->method ? xstrdup(h->method) : NULL;
+    q->body = h->body ? xstrndup((struct str){ h->body, h->body_bytes }) : NULL;
+    q->body_bytes = h->body ? h->body_bytes : 0;
+    int r = 0;
+    for (const char *const *line = h->headers; line && *line && r == 0; line++)
+        r = add_line(q, *line, ret_error);
+    return r;
+}
+
 void http_request_fini(struct http_request *q)
 {
     free(q->url);

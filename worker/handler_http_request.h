@@ -20,6 +20,9 @@ struct http_request {
 /* A URL, or a JSON object of url, method, headers, body, timeout. Else fails the job for good, and
  * returns what the handler must return. Either way ends with http_request_fini. */
 int http_request_read(struct http_request *q, struct tern_job *job);
+/* What an async handler asks for. -EINVAL: *ret_error (owned by the caller) says what is wrong. Either way ends with
+ * http_request_fini. */
+int http_request_of(struct http_request *q, const struct tern_http *h, char **ret_error);
 void http_request_fini(struct http_request *q);
 
 #endif

@@ -3,6 +3,7 @@
 #include "worker/job_log.h"
 #include "worker/job_text.h"
 #include "worker/loop_await.h"
+#include "worker/loop_http.h"
 #include "worker/loop_offload.h"
 #include "worker/loop_start.h"
 
@@ -131,6 +132,12 @@ int tern_end_all(struct tern_job *job) { return job->on_loop ? loop_end_all(job)
 int tern_await_thread(struct tern_job *job, int (*function)(struct tern_job *, void *), void *arg)
 {
     return job->on_loop ? loop_await_thread(job, function, arg) : -EOPNOTSUPP;
+}
+
+int tern_await_http(struct tern_job *job, const struct tern_http *http, struct tern_reply *reply)
+{
+    *reply = (struct tern_reply){ 0 };
+    return job->on_loop ? loop_await_http(job, http, reply) : -EOPNOTSUPP;
 }
 
 int tern_await_command(struct tern_job *job, const struct tern_command *command, struct tern_reply *reply)

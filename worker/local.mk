@@ -35,6 +35,8 @@ libworker_la_SOURCES = \
 	%D%/handlers.h \
 	%D%/holding.c \
 	%D%/holding.h \
+	%D%/http.c \
+	%D%/http.h \
 	%D%/job.c \
 	%D%/job_children.c \
 	%D%/job_log.c \
@@ -61,6 +63,8 @@ libworker_la_SOURCES = \
 	%D%/loop_blocked.h \
 	%D%/loop_curl.c \
 	%D%/loop_curl.h \
+	%D%/loop_http.c \
+	%D%/loop_http.h \
 	%D%/loop_offload.c \
 	%D%/loop_offload.h \
 	%D%/loop_part.c \

@@ -214,6 +214,9 @@ static size_t connections_max(void)
     return l.rlim_cur / 2;
 }
 
+/* Should it fail, no transfer can be made, and each says so. */
+void loop_curl_prepare(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+
 static struct loop_curl *curl_of(struct looper *l)
 {
     if (l->curl)

@@ -10,6 +10,8 @@
 struct looper;
 struct loop_curl;
 
+/* Before the loop begins: the first transfer would have everybody wait for it. Safe to repeat. */
+void loop_curl_prepare(void);
 /* Awaits a transfer. 0 and how it ended in *ret; -ECANCELED: the job should stop, the transfer was
  * given up. easy stays the caller's; its options SOCKOPTFUNCTION, PREREQFUNCTION and PRIVATE are
  * taken here. */

@@ -147,6 +147,7 @@ static void free_all(struct pool_loop *l)
 
 static int open_loop(struct pool_loop *l)
 {
+    loop_curl_prepare();
     int r = uv_loop_init(&l->looper.uv);
     if (r < 0)
         return r;
