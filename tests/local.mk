@@ -244,6 +244,7 @@ EXTRA_DIST += \
 	%D%/bench/figures.py \
 	%D%/bench/machine.py \
 	%D%/bench/measures.py \
+	%D%/bench/models.py \
 	%D%/bench/plots.py \
 	%D%/bench/run \
 	%D%/bench/table \
@@ -330,11 +331,14 @@ bench: $(bench_needs)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run $(BENCH)
 bench-full: $(bench_needs)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run --full $(BENCH)
+# Each kind of work in each pool, all of them at once by tag, and auto: a table, bench-models.json and bench-models.svg, in some minutes.
+bench-models: $(bench_needs) tern$(EXEEXT)
+	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run --models $(BENCH)
 
 # Plants bugs and says which of them the tests find.
 mutants:
 	$(srcdir)/tests/mutants/run
-.PHONY: sim crash-sweep chaos bench bench-full mutants
+.PHONY: sim crash-sweep chaos bench bench-full bench-models mutants
 
 # Looks for inputs that break a target, with clang: make fuzz TARGET=broker SECONDS=900. See tests/fuzz/run.
 TARGET = message

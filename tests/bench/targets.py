@@ -3,6 +3,8 @@
 import figures
 
 POOLS = ("thread", "loop", "process")
+LOADS = ("computing", "fast I/O", "slow I/O")
+WAYS = ("cpu", "io", "slow-io", "each its own", "auto")
 
 
 class Target:
@@ -79,16 +81,34 @@ def target_row(target, f):
             "?" if reached is None else "yes" if reached else "**no**"]
 
 
+def cell(rate, memory, best):
+    if not rate or not memory:
+        return "not measured"
+    text = f"{figures.text(rate)}, {figures.text(memory)}"
+    return f"**{text}**" if best else text
+
+
+def row_of(by_name, names):
+    """The best rate in bold."""
+    rates = [by_name.get(name) for name in names]
+    most = max((r["median"] for r in rates if r), default=None)
+    return [cell(r, by_name.get(f"{name}: memory"), r and r["median"] == most) for name, r in zip(names, rates)]
+
+
 def models(by_name):
     """B8: a row a load, a column a pool."""
-    rows = []
-    for load in ("computing", "fast I/O", "slow I/O"):
-        cells = []
-        for pool in POOLS:
-            rate, memory = by_name.get(f"B8 {load}, {pool}"), by_name.get(f"B8 {load}, {pool}: memory")
-            cells.append(f"{figures.text(rate)}, {figures.text(memory)}" if rate and memory else "not measured")
-        rows.append(line([load, *cells]))
+    rows = [line([load, *row_of(by_name, [f"B8 {load}, {pool}" for pool in POOLS])]) for load in LOADS]
     return [line(["B8", *POOLS]), line(["---"] * 4), *rows]
+
+
+def mixed(by_name):
+    return [line(["all at once", *WAYS]), line(["---"] * (len(WAYS) + 1)),
+            line(["mixed", *row_of(by_name, [f"mixed, {way}" for way in WAYS])])]
+
+
+def models_markdown(report):
+    by_name = {f["name"]: f for f in report["figures"]}
+    return "\n".join([*models(by_name), "", *mixed(by_name)])
 
 
 def markdown(report):
