@@ -8,6 +8,7 @@
 #define WORTH_US 2000        /* a run that is shorter costs little in any pool */
 #define COMPUTES_SHARE 0.7   /* clearly: beyond where `auto` changes its mind */
 #define WAITS_SHARE 0.3
+#define IDLE_SHARE 0.1       /* as of `auto`: thousands of them at once are no load */
 #define MIDDLE_SHARE 500     /* in thousandths: where half of the runs may not be */
 #define LONG_US (500 * 1000)
 #define CLEARLY_LONG_US (1000 * 1000)
@@ -32,9 +33,9 @@ static enum tag better_tag(const struct advise_case *c, struct measure_means m)
     if (c->asked != TAG_CPU && computes(c->tally, m))
         return TAG_CPU;
     if (c->asked == TAG_CPU && waits(c->tally, m))
-        return m.wall_us >= LONG_US ? TAG_SLOW_IO : TAG_IO;
+        return m.wall_us >= LONG_US && m.share <= IDLE_SHARE ? TAG_SLOW_IO : TAG_IO;
     bool long_one = m.wall_us >= CLEARLY_LONG_US && sketch_quantile(&c->tally->wall, 0.25) >= LONG_US;
-    return c->asked == TAG_IO && long_one && waits(c->tally, m) ? TAG_SLOW_IO : c->asked;
+    return c->asked == TAG_IO && long_one && m.share <= IDLE_SHARE && waits(c->tally, m) ? TAG_SLOW_IO : c->asked;
 }
 
 /* ---- what that gains -------------------------------------------------------------------------------- */

@@ -7,7 +7,8 @@
 #define COMPUTES_SHARE 0.5        /* from this share of CPU time on, it computes */
 #define SHARE_MARGIN 0.1          /* so much more, or less, once it was taken for something */
 #define LONG_US (500 * 1000)      /* from this mean time on, it waits long */
-#define LONG_MARGIN 1.25          /* the same, as a factor */
+#define IDLE_SHARE 0.1            /* if it computes no more than this: thousands of them run at once, on one thread or as processes */
+#define MARGIN 1.25               /* of both, as a factor, once it was taken for something */
 #define MOST_US 1e12
 #define MOST_CORES 10000.0
 #define SAVED_AT_A_TIME 100
@@ -51,8 +52,10 @@ enum tag measure_decide(struct measure_means now, enum tag before)
     if (is_above(now.share, COMPUTES_SHARE, COMPUTES_SHARE + SHARE_MARGIN, COMPUTES_SHARE - SHARE_MARGIN, known, before == TAG_CPU))
         return TAG_CPU;
     known = before == TAG_IO || before == TAG_SLOW_IO;
-    bool waits_long = is_above(now.wall_us, LONG_US, LONG_US * LONG_MARGIN, LONG_US / LONG_MARGIN, known, before == TAG_SLOW_IO);
-    return waits_long ? TAG_SLOW_IO : TAG_IO;
+    bool slow = before == TAG_SLOW_IO;
+    bool is_long = is_above(now.wall_us, LONG_US, LONG_US * MARGIN, LONG_US / MARGIN, known, slow);
+    bool is_idle = !is_above(now.share, IDLE_SHARE, IDLE_SHARE * MARGIN, IDLE_SHARE / MARGIN, known, !slow);
+    return is_long && is_idle ? TAG_SLOW_IO : TAG_IO;
 }
 
 /* ---- counting --------------------------------------------------------------------------------------- */

@@ -65,6 +65,7 @@ static void the_tags_of_handlers_that_behave_steadily(void **state)
         /* not clearly wrong */
         { TAG_IO, 50 * MS, 60, BOTH, false, TAG_IO },         { TAG_CPU, 50 * MS, 40, BOTH, false, TAG_CPU },
         { TAG_IO, 700 * MS, 1, BOTH, false, TAG_IO },         { TAG_CPU, 50 * MS, 35, BOTH, false, TAG_CPU },
+        { TAG_IO, 3000 * MS, 20, BOTH, false, TAG_IO },       { TAG_CPU, 3000 * MS, 20, BOTH, false, TAG_IO },
         /* not worth it */
         { TAG_IO, 1 * MS, 99, BOTH, false, TAG_IO },          { TAG_CPU, 1 * MS, 1, BOTH, false, TAG_CPU },
         /* no other pool for it */

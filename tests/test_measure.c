@@ -29,6 +29,7 @@ static void the_first_decision_is_by_the_borders_themselves(void **state)
         { 0, 0, 0, TAG_AUTO },         { 4, 2e6, 0, TAG_AUTO },      { 4, 2e6, 1, TAG_AUTO },       { 5, 2e6, 0, TAG_SLOW_IO },
         { 5, 1e3, 1, TAG_CPU },        { 9, 1e3, 0.5, TAG_CPU },     { 9, 1e3, 0.499, TAG_IO },     { 9, 499999, 0.01, TAG_IO },
         { 9, 500000, 0.01, TAG_SLOW_IO }, { 9, 60e6, 0.5, TAG_CPU }, { 9, 60e6, 8, TAG_CPU },       { 200, 1, 0, TAG_IO },
+        { 9, 2e6, 0.09, TAG_SLOW_IO }, { 9, 2e6, 0.11, TAG_IO },
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++)
         assert_int_equal(measure_decide(means_of(cases[i].runs, cases[i].wall_us, cases[i].share), TAG_AUTO),
@@ -43,9 +44,10 @@ static void a_border_must_be_passed_clearly(void **state)
         double wall_us, share;
         enum tag tag;
     } cases[] = {
-        { TAG_CPU, 1e3, 0.41, TAG_CPU },       { TAG_CPU, 1e3, 0.39, TAG_IO },        { TAG_CPU, 2e6, 0.39, TAG_SLOW_IO },
-        { TAG_IO, 1e3, 0.59, TAG_IO },         { TAG_IO, 1e3, 0.61, TAG_CPU },        { TAG_SLOW_IO, 1e6, 0.59, TAG_SLOW_IO },
-        { TAG_SLOW_IO, 1e6, 0.61, TAG_CPU },   { TAG_IO, 620e3, 0.1, TAG_IO },        { TAG_IO, 630e3, 0.1, TAG_SLOW_IO },
+        { TAG_CPU, 1e3, 0.41, TAG_CPU },       { TAG_CPU, 1e3, 0.39, TAG_IO },        { TAG_CPU, 2e6, 0.09, TAG_SLOW_IO },
+        { TAG_IO, 1e3, 0.59, TAG_IO },         { TAG_IO, 1e3, 0.61, TAG_CPU },        { TAG_SLOW_IO, 1e6, 0.12, TAG_SLOW_IO },
+        { TAG_SLOW_IO, 1e6, 0.61, TAG_CPU },   { TAG_IO, 620e3, 0.01, TAG_IO },       { TAG_IO, 630e3, 0.01, TAG_SLOW_IO },
+        { TAG_SLOW_IO, 1e6, 0.13, TAG_IO },    { TAG_IO, 1e6, 0.09, TAG_IO },         { TAG_IO, 1e6, 0.07, TAG_SLOW_IO },
         { TAG_SLOW_IO, 410e3, 0.1, TAG_SLOW_IO }, { TAG_SLOW_IO, 390e3, 0.1, TAG_IO }, { TAG_CPU, 499e3, 0.1, TAG_IO },
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++)
