@@ -10,6 +10,7 @@ dist_bashcompletion_DATA = %D%/completion/tern.bash
 exampledir = $(docdir)/examples
 dist_example_DATA = \
 	%D%/broker.conf \
+	%D%/examples/fanout.c \
 	%D%/examples/fetch.c \
 	%D%/examples/pipeline.c \
 	%D%/systemd/worker-less.conf \

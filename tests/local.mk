@@ -24,6 +24,7 @@ UNIT_TESTS = \
 	%D%/test_handlers \
 	%D%/test_job \
 	%D%/test_link \
+	%D%/test_link_asks \
 	%D%/test_list \
 	%D%/test_log \
 	%D%/test_map \
@@ -206,6 +207,7 @@ FLOW_TESTS = \
 	%D%/flow/advise.bats \
 	%D%/flow/await.bats \
 	%D%/flow/basics.bats \
+	%D%/flow/children.bats \
 	%D%/flow/durability.bats \
 	%D%/flow/isolation.bats \
 	%D%/flow/load.bats \

@@ -141,7 +141,7 @@ libworker_la_SOURCES = \
 sbin_PROGRAMS += tern-worker
 
 # What handlers in modules call.
-tern_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol='tern_*'
+tern_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol='tern_*' -Wl,--undefined=tern_spawn
 tern_worker_LDADD = libworker.la libproto.la
 tern_worker_SOURCES = \
 	%D%/main.c \
