@@ -6,6 +6,18 @@ contrib_slow_server_LDADD = $(UV_LIBS)
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = %D%/completion/tern.bash
 
+# Examples to copy: who starts and ends workers.
+autoscaledir = $(docdir)/examples/autoscale
+dist_autoscale_DATA = \
+	%D%/autoscale/README.md \
+	%D%/autoscale/kubernetes.yaml \
+	$(END)
+dist_autoscale_SCRIPTS = \
+	%D%/autoscale/backlog \
+	%D%/autoscale/slurm-workers \
+	%D%/autoscale/ssh-fleet \
+	$(END)
+
 # Examples to copy to $(sysconfdir)/tern, and below /etc/systemd/system.
 exampledir = $(docdir)/examples
 dist_example_DATA = \

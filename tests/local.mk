@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	%D%/test_handler_http \
 	%D%/test_handlers \
 	%D%/test_job \
+	%D%/test_leaving \
 	%D%/test_link \
 	%D%/test_link_asks \
 	%D%/test_list \

@@ -47,6 +47,8 @@ libworker_la_SOURCES = \
 	%D%/keeper.h \
 	%D%/launcher.c \
 	%D%/launcher.h \
+	%D%/leaving.c \
+	%D%/leaving.h \
 	%D%/link.c \
 	%D%/link.h \
 	%D%/link_asks.c \

@@ -63,7 +63,9 @@ struct link_pools worker_loop_pools(struct worker_loop *l)
 
 void worker_loop_on_started(void *ctx, struct run *r)
 {
-    link_on_started(((struct worker_loop *)ctx)->link, r);
+    struct worker_loop *l = ctx;
+    l->leaving.n_started++;
+    link_on_started(l->link, r);
 }
 void worker_loop_on_finished(void *ctx, struct run *r)
 {
@@ -380,6 +382,24 @@ static void leave_when_spent(struct worker_loop *l, enum pool_kind pool, struct 
     link_drain(l->link, now.mono_ms + l->options->drain, now);
 }
 
+static const char *leave_text(enum leave why)
+{
+    return why == LEAVE_TIME ? "its time is over" : why == LEAVE_ENOUGH ? "it has begun as many jobs as it was to" : "it was idle for long";
+}
+
+/* Returns when to look again. */
+static int64_t leave_by_itself(struct worker_loop *l, struct now now)
+{
+    int64_t due_ms;
+    enum leave why = leaving_ask(&l->leaving, link_view(l->link).held, now, &due_ms);
+    if (why <= l->leaves)
+        return l->leaves == LEAVE_TIME || due_ms <= now.mono_ms ? NEVER : due_ms;
+    l->leaves = why;
+    log_info("draining: %s", leave_text(why));
+    link_drain(l->link, why == LEAVE_TIME ? now.mono_ms + l->options->drain : NEVER, now);
+    return now.mono_ms;
+}
+
 static int64_t tick_pools(struct worker_loop *l, struct now now)
 {
     int64_t due_ms = NEVER;
@@ -401,6 +421,7 @@ static int64_t turn(struct worker_loop *l, const struct pollfd fds[static FDS_MA
     link_tick(l->link, now);
     int64_t modules_due_ms = modules_tick(l->modules, now);
     int64_t due_ms = min_i64(tick_pools(l, now), modules_due_ms);
+    due_ms = min_i64(due_ms, leave_by_itself(l, now));
     int64_t link_due_ms = link_flush(l->link, now);
     if (!send_all(l, now))
         link_due_ms = link_flush(l->link, now);
@@ -416,6 +437,7 @@ int worker_loop_run(struct worker_loop *l)
     int64_t due_ms = 0;
     int status = 0;
     service_init(&l->service);
+    leaving_init(&l->leaving, l->options->idle_exit, l->options->max_time, l->options->max_jobs, clock_now());
     while (!link_is_over(l->link, &status)) {
         size_t n = list_fds(l, fds);
         int64_t wait_ms = max_i64(due_ms - clock_now().mono_ms, 0);

@@ -6,6 +6,7 @@
 #include "proto/base/service.h"
 #include "proto/socket.h"
 #include "worker/launcher.h"
+#include "worker/leaving.h"
 #include "worker/link.h"
 #include "worker/modules.h"
 #include "worker/worker_options.h"
@@ -27,6 +28,8 @@ struct worker_loop {
     int signals;                    /* borrowed: a signalfd of worker_loop_signals() */
 
     bool spent, drain_asked;
+    struct leaving leaving;
+    enum leave leaves;              /* as it last said */
     struct service service;
     int64_t extend_at_ms;           /* the service manager is to be told that the stop takes longer */
 };

@@ -11,6 +11,8 @@ struct worker_options {
     char *broker, *name, *queues, *handlers, *http_allow, *modules, *config, *log_level; /* owned */
     int64_t slots[N_POOLS];
     int64_t drain;          /* ms */
+    int64_t idle_exit, max_time; /* ms; 0: stays */
+    int64_t max_jobs;       /* 0: no limit */
     int64_t jobs_per_child; /* 0: never recycled */
     struct runner_list {
         char **at; /* owned, each: `NAME=COMMAND` or `COMMAND` */
