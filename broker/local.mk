@@ -7,6 +7,8 @@ libbroker_la_SOURCES = \
 	%D%/advise.h \
 	%D%/broker.c \
 	%D%/broker.h \
+	%D%/backup.c \
+	%D%/backup.h \
 	%D%/broker_options.c \
 	%D%/broker_options.h \
 	%D%/change.c \
@@ -61,6 +63,8 @@ libbroker_la_SOURCES = \
 	%D%/store.h \
 	%D%/store_checkpoint.c \
 	%D%/store_child.c \
+	%D%/store_backup.c \
+	%D%/store_backup.h \
 	%D%/store_class.c \
 	%D%/store_internal.h \
 	%D%/store_job.c \

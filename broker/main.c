@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "broker/backup.h"
 #include "broker/broker_options.h"
 #include "broker/loop.h"
 #include "proto/base/log.h"
@@ -125,6 +126,8 @@ static int serve(const struct program_options *o, struct arguments *a)
 int main(int argc, char **argv)
 {
     log_init("tern-broker", LOG_LEVEL_INFO);
+    if (argc > 1 && backup_is_command(argv[1]))
+        return backup_main(argc, argv);
     raise_descriptor_limit();
     struct program_options o;
     int r = program_options_read(&o, argc, argv);

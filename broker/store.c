@@ -241,27 +241,29 @@ void store_rollback(struct store *s)
 
 /* ---- open and close ------------------------------------------------------------------------------ */
 
-static int take_lock(struct store *s, char **ret_error)
+int store_lock(const char *database, int *ret_fd, char **ret_error)
 {
-    cleanup(freep) char *path = xasprintf("%s.lock", s->path);
-    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0) {
+    cleanup(freep) char *path = xasprintf("%s.lock", database);
+    cleanup(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
         int error = errno;
         *ret_error = xasprintf("cannot write %s: %s; the directory must exist and belong to the broker's user", path,
                                strerror(error));
         return -error;
     }
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         char pid[24] = "";
-        ssize_t n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
+        ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
         *ret_error = xasprintf("another broker (pid %.*s) serves the database %s; stop it first, or choose another --db",
-                               n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", s->path);
+                               n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", database);
         return -EBUSY;
     }
     char pid[24];
     int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-    if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
-        return 0; /* the lock holds all the same; only its text is missing */
+    bool told = ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) == n;
+    (void)told; /* the lock holds all the same; only its text is missing */
+    *ret_fd = fd;
+    fd = -1;
     return 0;
 }
 
@@ -343,7 +345,7 @@ int store_open(struct store **ret, const struct store_options *o, char **ret_err
     s->lock_fd = -1;
     s->ballast_bytes = o->ballast_bytes;
     s->tidy_pages = TIDY_PAGES;
-    int r = take_lock(s, ret_error);
+    int r = store_lock(s->path, &s->lock_fd, ret_error);
     if (r >= 0)
         r = open_database(s, o, ret_error);
     if (r == -ENOSPC && s->ballast_freed) { /* which made room: a full disk is no reason not to start */

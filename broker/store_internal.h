@@ -11,6 +11,8 @@
 #include "proto/base/clock.h"
 #include "proto/base/map.h"
 
+#define APPLICATION_ID 0x7465726e /* "tern" */
+
 #define JOB_COLUMNS                                                                                \
     "id, state, class, priority, attempt, failures, crashes, cancel, worker, pool, submitted_at, due_at, expire_at, "  \
     "started_at, timeout_ms, retries, backoff_min_ms, backoff_max_ms, crash_limit, memory_bytes, kill_grace_ms, owner, "  \
@@ -177,10 +179,13 @@ extern const char *const store_sql[N_STATEMENTS];
 extern const bool store_sql_is_hot[N_STATEMENTS];
 extern const char *const store_read_sql[]; /* of store_read.c; NULL at the end */
 
+/* store.c: until *ret_fd is closed nobody else serves the database. -EBUSY: somebody does. */
+int store_lock(const char *database, int *ret_fd, char **ret_error);
 /* store_schema.c */
 int schema_prepare_file(struct store *s, const struct store_options *o, char **ret_error);
 /* Says what is wrong with the file, and what to do. Returns r. */
 int schema_refuse(struct store *s, int r, char **ret_error);
+int schema_newest(void);
 int schema_migrate(struct store *s, char **ret_error);
 
 /* store.c: the only ways to run a statement. -errno; the error's text is kept. */

@@ -12,7 +12,6 @@
 #include "proto/base/log.h"
 
 #define SCHEMA_VERSION ((int)ELEMENTS(schema_steps))
-#define APPLICATION_ID 0x7465726e /* "tern" */
 #define LOOKASIDE_BYTES 1200 /* each statement allocates its cursors: from memory of the connection */
 #define LOOKASIDE_SLOTS 200
 #define CHECK_UP_TO_BYTES (64 << 20)
@@ -180,6 +179,8 @@ int schema_refuse(struct store *s, int r, char **ret_error)
     *ret_error = xasprintf("cannot use the database %s: %s%s%s", s->path, store_error_text(s), *what ? "; " : "", what);
     return r;
 }
+
+int schema_newest(void) { return SCHEMA_VERSION; }
 
 static int64_t pragma_number(struct store *s, const char *text)
 {

@@ -33,15 +33,18 @@ dist_example_DATA = \
 # For systemd. The paths in the units are those of configure.
 FROM_TEMPLATES = \
 	%D%/systemd/tern.conf \
+	%D%/systemd/tern-backup.service \
 	%D%/systemd/tern-broker.service \
 	%D%/systemd/tern-worker@.service \
 	$(END)
 if HAVE_SYSTEMD_UNITS
 nodist_systemdsystemunit_DATA = \
+	%D%/systemd/tern-backup.service \
 	%D%/systemd/tern-broker.service \
 	%D%/systemd/tern-worker@.service \
 	$(END)
 dist_systemdsystemunit_DATA = \
+	%D%/systemd/tern-backup.timer \
 	%D%/systemd/tern-workers.slice \
 	%D%/systemd/tern-workers.target \
 	$(END)
@@ -60,6 +63,7 @@ $(FROM_TEMPLATES): %D%/local.mk Makefile
 	$(AM_V_GEN)$(MKDIR_P) %D%/systemd && \
 	sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' -e 's|@docdir[@]|$(docdir)|g' \
 		-e 's|@localstatedir[@]|$(localstatedir)|g' '$(srcdir)/$@.in' > $@.tmp && mv $@.tmp $@
+%D%/systemd/tern-backup.service: $(srcdir)/%D%/systemd/tern-backup.service.in
 %D%/systemd/tern-broker.service: $(srcdir)/%D%/systemd/tern-broker.service.in
 %D%/systemd/tern-worker@.service: $(srcdir)/%D%/systemd/tern-worker@.service.in
 %D%/systemd/tern.conf: $(srcdir)/%D%/systemd/tern.conf.in
@@ -70,6 +74,7 @@ EXTRA_DIST += \
 	%D%/python/tern/__init__.py \
 	%D%/python/tern/handlers.py \
 	%D%/python/tern/runner.py \
+	%D%/systemd/tern-backup.service.in \
 	%D%/systemd/tern-broker.service.in \
 	%D%/systemd/tern-worker@.service.in \
 	%D%/systemd/tern.conf.in \

@@ -212,6 +212,7 @@ FLOW_TESTS = \
 	%D%/flow/durability.bats \
 	%D%/flow/isolation.bats \
 	%D%/flow/load.bats \
+	%D%/flow/many.bats \
 	%D%/flow/modules.bats \
 	%D%/flow/pressure.bats \
 	%D%/flow/protocol.bats \
