@@ -18,6 +18,7 @@ UNIT_TESTS = \
 	%D%/test_cli_slurp \
 	%D%/test_client \
 	%D%/test_command \
+	%D%/test_compat \
 	%D%/test_coroutine \
 	%D%/test_guard \
 	%D%/test_handler_http \
@@ -274,6 +275,7 @@ EXTRA_DIST += \
 	%D%/pressure/hostile.py \
 	%D%/fuzz/corpus \
 	%D%/fuzz/run \
+	%D%/compat_0_1.txt \
 	%D%/schema_2.sql \
 	$(SYSTEMD_TESTS) \
 	%D%/systemd/service.bats \
