@@ -130,7 +130,7 @@ static void view_worker(const struct worker *w, struct worker_view *v, struct wo
     *v = (struct worker_view){
         .notices = t->notices, .n_notices = w->n_notices,
         .name = str_of(w->name), .instance = str_of(t->instance), .host = str_of(w->host), .pid = w->pid,
-        .software = str_of(w->software), .owner = str_of(w->owner), .draining = w->draining,
+        .software = str_of(w->software), .owner = str_of(w->owner), .draining = w->draining, .isolation = str_of(w->isolation),
         .pools = t->pools, .n_pools = N_POOLS, .queues = t->queues, .n_queues = w->n_queues,
         .handlers = t->handlers, .n_handlers = w->n_handlers,
         .heard_ago_ms = now.mono_ms - w->heard_mono_ms, .connected_ms = w->connected_wall_ms,

@@ -35,6 +35,7 @@ static void forget(struct worker *w)
     free(w->software);
     labels_fini(&w->labels);
     amounts_fini(&w->amounts);
+    free(w->isolation);
     strmap_fini(&w->handler_by_name);
 }
 
@@ -74,6 +75,7 @@ void worker_describe(struct worker *w, const struct msg_hello *h)
     w->name = xstrndup(h->name);
     w->host = xstrndup(h->host.p ? text_cut(h->host, LIMIT_NAME_BYTES) : str_of(""));
     w->software = xstrndup(h->software.p ? text_cut(h->software, LIMIT_NAME_BYTES) : str_of(""));
+    w->isolation = xstrndup(h->isolation.p ? text_cut(h->isolation, LIMIT_NAME_BYTES) : str_of(""));
     w->pid = h->pid;
     w->draining = h->draining;
     w->queues = xcalloc(h->n_queues, sizeof *w->queues);

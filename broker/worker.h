@@ -45,7 +45,7 @@ struct child_ends {
 struct worker {
     uint64_t row;               /* in the store */
     unsigned char instance[16];
-    char *name, *host, *software; /* owned */
+    char *name, *host, *software, *isolation; /* owned */
     char *owner;                /* owned: the identity it connected with */
     uint64_t pid;
     struct peer *peer;          /* borrowed; NULL while it is not connected */

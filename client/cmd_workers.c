@@ -10,7 +10,7 @@
 
 static const char *const heads[] = { "WORKER", "HOST",     ">PID",  "VERSION", "POOL",
                                      ">SLOTS", ">USED",    ">FREE", ">STUCK",  ">WAITING",
-                                     "STATE",  ">HEARD",   "HAS",     "HANDLERS", NULL };
+                                     "STATE",  ">HEARD",   "HAS",     "ISOLATION", "HANDLERS", NULL };
 
 struct listing {
     bool json;
@@ -60,6 +60,7 @@ static void print_json(const struct tern_worker_view *w)
     json_count(&j, "pid", w->pid);
     json_text(&j, "version", w->software);
     json_text(&j, "owner", w->owner);
+    json_text(&j, "isolation", w->isolation);
     json_bool(&j, "draining", w->draining);
     add_pools(&j, w);
     json_texts(&j, "queues", *w->queues ? w->queues : NULL);
@@ -113,6 +114,7 @@ static void add_row(struct table *t, const struct tern_worker_view *w, size_t i)
     table_addf(t, "%" PRIu64, w->pools[i].waiting);
     table_add(t, i ? "" : w->draining ? "draining" : "ready");
     table_add(t, heard ? heard : "");
+    table_add(t, i || !w->isolation ? "" : w->isolation);
     table_add(t, holds ? holds : "");
     table_add(t, handlers ? handlers : "");
 }

@@ -110,6 +110,7 @@ static int tell_worker(const struct worker_view *w, tern_worker_fn *fn, void *co
         .labels = texts_add_all(&t, w->labels, w->n_labels),
         .amounts = amounts,
         .n_amounts = w->n_amounts,
+        .isolation = w->isolation.n ? texts_add(&t, w->isolation) : NULL,
     };
     int enough = fn(context, &view);
     texts_fini(&t);

@@ -5,7 +5,7 @@
 
 #include "proto/base/base.h"
 
-#define TABLE_COLUMNS 14
+#define TABLE_COLUMNS 16
 
 struct table {
     const char *const

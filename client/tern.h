@@ -291,6 +291,7 @@ struct tern_worker_view {
         uint64_t total, held; /* held: by jobs that run */
     } *amounts;
     size_t n_amounts;
+    const char *isolation;       /* of its processes: "cgroup", "cgroup-no-memory", "process-group"; NULL: it did not say */
 };
 typedef int tern_worker_fn(void *context, const struct tern_worker_view *worker);
 int tern_client_workers(struct tern_client *c, tern_worker_fn *fn, void *context);

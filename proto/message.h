@@ -185,7 +185,8 @@
     F(I64, connected_ms, )   /* when, since 1970 */                                                \
     F(STRS, notices, )                                                                             \
     F(STRS, labels, )                                                                              \
-    F(LIST, amounts, amount)
+    F(LIST, amounts, amount)                                                       \
+    F(STR, isolation, )
 
 /* What was measured of a handler, or a command's program, with one tag; and whether that tag is right. */
 #define ADVICE_FIELDS(F)                                                                           \
@@ -263,7 +264,8 @@
     F(U64, count, )          /* of this instance's HELLOs, from 1: an older one that comes late is ignored */ \
     F(STRS, notices, )       /* what is wrong with this worker, for people */                      \
     F(STRS, labels, )                                                                              \
-    F(LIST, amounts, amount)
+    F(LIST, amounts, amount)                                                       \
+    F(STR, isolation, )      /* how it keeps processes apart: "cgroup", "cgroup-no-memory", "process-group" */
 
 #define WELCOME_FIELDS(F)                                                                          \
     F(U64, version, )                                                                              \

@@ -138,9 +138,7 @@ static void outcome_of_status(struct command_run *c, struct outcome *o)
 static void outcome_of_memory(struct command_run *c, struct outcome *o)
 {
     o->reason = REASON_MEMORY_LIMIT;
-    replace_error(c, xasprintf("used %lld MiB of memory, past its limit of %lld MiB",
-                               (long long)c->memory_peak_bytes >> 20,
-                               (long long)c->run->job.memory_bytes >> 20));
+    replace_error(c, run_text_of_memory(&c->run->job, c->memory_peak_bytes));
     if (WIFSIGNALED(c->status))
         o->signal = WTERMSIG(c->status);
 }

@@ -9,6 +9,7 @@
 
 #include "proto/base/list.h"
 #include "worker/capture.h"
+#include "worker/cgroup.h"
 #include "worker/run.h"
 #include "worker/tree.h"
 #include "worker/usage.h"
@@ -44,6 +45,7 @@ struct command_run {
     bool has_stray; /* found in this sweep: something that it left behind */
     int64_t rss_bytes; /* its processes' sum, as of this survey */
     int64_t memory_peak_bytes; /* the sample past the limit; 0: never past it */
+    char cgroup[CGROUP_NAME_BYTES]; /* of its own; empty: none */
     bool strays;               /* something of its tree could not be ended */
     int exit_code;             /* not started: 126 or 127, else 0 */
     char *error;               /* owned: why it could not be started */

@@ -5,11 +5,14 @@
 #include "worker/part.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "worker/cgroup.h"
 
 #define SAMPLE_MS 50
 #define SWEEP_MS 2
@@ -61,6 +64,30 @@ static bool is_limited(const struct command_run *c)
     return c->run->job.memory_bytes != UNSET && c->run->job.memory_bytes > 0;
 }
 
+/* A command that has a limit gets a group of its own, where the kernel keeps it; else its memory is sampled. */
+static bool is_sampled(const struct command_run *c) { return is_limited(c) && !c->cgroup[0]; }
+
+static void make_group(struct commands *s, struct command_run *c)
+{
+    if (!is_limited(c) || cgroup_isolation() != ISOLATION_CGROUP)
+        return;
+    snprintf(c->cgroup, sizeof(c->cgroup), "command.%d.%llu", (int)getpid(), (unsigned long long)++s->n_groups);
+    if (!cgroup_make(c->cgroup, c->pid) || !cgroup_limit(c->cgroup, c->run->job.memory_bytes))
+        c->cgroup[0] = 0;
+}
+
+/* After its exit, before its outcome. */
+static void leave_group(struct command_run *c)
+{
+    int64_t peak_bytes = 0;
+    if (!c->cgroup[0])
+        return;
+    if (cgroup_count_oom(c->cgroup, &peak_bytes))
+        c->memory_peak_bytes = max_i64(max_i64(peak_bytes, c->run->job.memory_bytes), c->memory_peak_bytes);
+    cgroup_kill(c->cgroup);
+    cgroup_remove(c->cgroup);
+}
+
 static void enlist(struct commands *s, struct command_run *c, struct now now)
 {
     list_add_tail(&s->running, &c->link);
@@ -68,7 +95,7 @@ static void enlist(struct commands *s, struct command_run *c, struct now now)
     idmap_put(&s->by_job, key_of(&c->run->job), c);
     for (size_t i = 0; i < 2; i++)
         watch(s, c->pipes[i].fd, &c->pipes[i]);
-    if (is_limited(c) && s->n_limited++ == 0)
+    if (is_sampled(c) && s->n_sampled++ == 0)
         s->sample_at_ms = now.mono_ms;
 }
 
@@ -89,6 +116,7 @@ void commands_begin(struct commands *s, const struct run_job *job, struct now no
         command_free(c);
     } else {
         s->n++;
+        make_group(s, c);
         enlist(s, c, now);
     }
     if (s->n == 0)
@@ -106,8 +134,9 @@ static void end(struct commands *s, struct command_run *c)
     c->state = COMMAND_ENDED;
     forget(&s->by_pid, (uint64_t)c->pid, c);
     forget(&s->by_job, key_of(&c->run->job), c);
-    s->n_limited -= is_limited(c);
+    s->n_sampled -= is_sampled(c);
     s->n--;
+    leave_group(c);
     say_outcome(s, c);
     command_free(c);
     if (s->n == 0) {
@@ -198,7 +227,7 @@ static void add_rss(struct command_run *c, const struct tree_process *p) { c->rs
 
 static void judge_memory(struct commands *s, struct command_run *c)
 {
-    if (is_limited(c) && c->rss_bytes > c->run->job.memory_bytes) {
+    if (is_sampled(c) && c->rss_bytes > c->run->job.memory_bytes) {
         c->memory_peak_bytes = max_i64(c->rss_bytes, c->memory_peak_bytes);
         c->killed = true;
         c->signal = SIGKILL;
@@ -285,12 +314,28 @@ static int64_t tick_ending(struct commands *s, struct now now)
 
 /* ---- the turn --------------------------------------------------------------------------------- */
 
+/* A command without a limit, alone in its process's group, that was killed: by the kernel, because the unit or the machine had no memory
+ * left? */
+static void look_for_oom(struct commands *s, struct command_run *c)
+{
+    char own[CGROUP_NAME_BYTES];
+    int64_t peak_bytes;
+    if (s->capacity > 1 || c->killed || !WIFSIGNALED(c->status) || WTERMSIG(c->status) != SIGKILL)
+        return;
+    cgroup_own(own);
+    uint64_t n = own[0] ? cgroup_count_oom(own, &peak_bytes) : 0;
+    if (n > s->n_oom)
+        c->memory_peak_bytes = max_i64(peak_bytes, 1);
+    s->n_oom = n;
+}
+
 static void on_exit_of(struct commands *s, pid_t pid, int status, const struct rusage *usage, struct now now)
 {
     struct command_run *c = idmap_find(&s->by_pid, (uint64_t)pid);
     if (!c || c->state != COMMAND_RUNNING)
         return;
     command_on_exit(c, status, usage, now);
+    look_for_oom(s, c);
     list_remove(&c->link);
     list_add_tail(&s->ending, &c->link);
 }
@@ -329,12 +374,12 @@ static void on_events(struct commands *s, const struct epoll_event *events, int 
 int64_t commands_tick(struct commands *s)
 {
     struct now now = clock_now();
-    if (s->n_limited && now.mono_ms >= s->sample_at_ms)
+    if (s->n_sampled && now.mono_ms >= s->sample_at_ms)
         sample(s);
     if (s->signals)
         send_signals(s);
     int64_t next = tick_ending(s, now);
-    return s->n_limited ? min_i64(next, s->sample_at_ms) : next;
+    return s->n_sampled ? min_i64(next, s->sample_at_ms) : next;
 }
 
 void commands_wait(struct commands *s, int64_t until_ms)

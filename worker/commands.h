@@ -16,7 +16,9 @@ struct commands {
     struct link running, ending; /* owned commands */
     size_t n;
     struct idmap by_pid, by_job;
-    size_t n_limited;            /* commands that have a memory limit */
+    uint64_t n_groups;           /* made so far: their numbers */
+    uint64_t n_oom;              /* kills for memory in this process's own group, as last seen */
+    size_t n_sampled;            /* commands whose memory is looked at */
     bool signals;                /* some command has one to be sent */
     int64_t sample_at_ms, sweep_at_ms;
     struct tree tree;            /* scratch */

@@ -47,6 +47,7 @@ struct link_pools {
 /* All borrowed; must outlive the link. */
 struct link_options {
     const char *name, *host, *software;
+    const char *isolation; /* for people */
     uint64_t pid;
     unsigned char instance[16]; /* random, new at each start of the worker */
     const struct str *queues;   /* none: all */

@@ -9,6 +9,8 @@ libworker_la_SOURCES = \
 	%D%/call.h \
 	%D%/capture.c \
 	%D%/capture.h \
+	%D%/cgroup.c \
+	%D%/cgroup.h \
 	%D%/child.c \
 	%D%/child.h \
 	%D%/command.c \

@@ -5,6 +5,7 @@
 
 #include "proto/base/service.h"
 #include "proto/socket.h"
+#include "worker/cgroup.h"
 #include "worker/launcher.h"
 #include "worker/leaving.h"
 #include "worker/link.h"
@@ -18,6 +19,7 @@ struct worker_loop {
     struct worker_options *options; /* borrowed; HUP changes them */
     int argc;
     char *const *argv;              /* borrowed: read again at HUP */
+    enum isolation isolation;
     struct zygote *zygote;          /* borrowed */
     struct launcher *launchers[LAUNCHERS_MOST]; /* borrowed: of commands, which may be NULL, and of shared runners */
     size_t n_launchers;

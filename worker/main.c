@@ -211,6 +211,7 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
         .host = o->host,
         .software = "tern-worker " PACKAGE_VERSION,
         .pid = (uint64_t)getpid(),
+        .isolation = isolation_name(l->isolation),
         .queues = o->queue_list,
         .n_queues = o->n_queues,
         .labels = o->labels.at,
@@ -294,6 +295,7 @@ static int run_worker(struct worker_options *o, int argc, char **argv)
     log_init("tern-worker", o->level);
     if (init_handlers(o) < 0 || init_runners(o) < 0)
         return EXIT_USAGE;
+    l.isolation = cgroup_open();
     /* Before any thread, and while the limits are those that commands get. */
     int r = start_zygote(o, &l.zygote, &args);
     int status;

@@ -570,8 +570,7 @@ static void outcome_of_end(const struct process *c, const struct child_ended *e,
         o->reason = REASON_MEMORY_LIMIT;
         o->signal = SIGKILL;
         o->max_rss_kb = max_i64(o->max_rss_kb, e->peak_bytes / 1024);
-        *ret_text = xasprintf("used %lld MiB of memory, past its limit of %lld MiB", (long long)e->peak_bytes >> 20,
-                              (long long)c->slot->run->job.memory_bytes >> 20);
+        *ret_text = run_text_of_memory(&c->slot->run->job, e->peak_bytes);
     } else if (c->in_doubt) {
         o->ending = ENDING_LOST;
         o->reason = REASON_WORKER_LOST;

@@ -47,6 +47,7 @@ void link_send_hello(struct worker_link *l, struct now now)
     m.hello.amounts = (struct amount *)l->o.amounts;
     m.hello.n_amounts = l->o.n_amounts;
     m.hello.count = ++l->hello_count;
+    m.hello.isolation = str_of(l->o.isolation);
     int r = link_send(l, &m);
     assert(r == 0); /* all of it is bounded far below a message's limit */
     l->state = LINK_GREETING;

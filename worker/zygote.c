@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -16,6 +17,7 @@
 #include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/base/map.h"
+#include "worker/cgroup.h"
 #include "worker/child.h"
 #include "worker/keeper.h"
 #include "worker/tree.h"
@@ -33,6 +35,7 @@ struct forked {
     uint64_t number;
     pid_t pid;
     enum stage stage;
+    bool grouped; /* it has a control group */
     int64_t limit_bytes, end_until_ms;
     struct zygote_report report; /* of its end, as far as it is known */
 };
@@ -95,6 +98,54 @@ _Noreturn static void become_child(int data, const struct child_role *role)
     child_main(ZYGOTE_FD, role->capacity, self.nofile_soft);
 }
 
+/* ---- control groups --------------------------------------------------------------------------- */
+
+struct group_name {
+    char s[CGROUP_NAME_BYTES];
+};
+
+static struct group_name group_of(const struct forked *f)
+{
+    struct group_name name;
+    snprintf(name.s, sizeof(name.s), "child.%llu", (unsigned long long)f->number);
+    return name;
+}
+
+static void kill_group(const struct forked *f)
+{
+    if (f->grouped)
+        cgroup_kill(group_of(f).s);
+}
+
+static void kill_all_of(const struct forked *f)
+{
+    kill(f->pid, SIGKILL);
+    kill_group(f);
+}
+
+/* A limit of its own, or the machine's, or the worker's unit's. */
+static void look_for_oom(struct forked *f)
+{
+    int64_t peak_bytes = 0;
+    if (!f->grouped || !cgroup_count_oom(group_of(f).s, &peak_bytes))
+        return;
+    f->report.memory_limit = 1;
+    f->report.peak_bytes = max_i64(f->report.peak_bytes, peak_bytes);
+}
+
+/* False while something lives in them. */
+static bool remove_groups(const struct forked *f)
+{
+    if (!f->grouped)
+        return true;
+    char prefix[CGROUP_NAME_BYTES];
+    snprintf(prefix, sizeof(prefix), "command.%d.", (int)f->pid);
+    cgroup_remove_all(prefix);
+    return cgroup_remove(group_of(f).s);
+}
+
+/* ---- forking, the rest ------------------------------------------------------------------------ */
+
 static void enlist(uint64_t number, pid_t pid)
 {
     struct forked *f = xcalloc(1, sizeof(*f));
@@ -102,6 +153,7 @@ static void enlist(uint64_t number, pid_t pid)
     f->pid = pid;
     f->stage = LIVE;
     f->report = (struct zygote_report){ .news = ZYGOTE_ENDED, .child = number, .pid = pid };
+    f->grouped = cgroup_make(group_of(f).s, pid);
     list_add_tail(&self.live, &f->link);
     idmap_put(&self.by_number, number, f);
     idmap_put(&self.by_pid, (uint64_t)pid, f);
@@ -143,6 +195,8 @@ static void on_exit_of(struct forked *f, int status, const struct rusage *u)
     if (f->limit_bytes)
         self.n_limited--;
     f->limit_bytes = 0;
+    look_for_oom(f);
+    kill_group(f);
     self.sweep_at_ms = 0;
 }
 
@@ -185,9 +239,10 @@ static void sweep(void)
     tree_each_child(self.pid, is_child, kill_stray, NULL);
     list_each_safe(l, &self.exited) {
         struct forked *f = list_entry(l, struct forked, link);
-        if (self.n_strays && now < f->end_until_ms)
+        bool left = self.n_strays || !remove_groups(f);
+        if (left && now < f->end_until_ms)
             continue;
-        f->report.strays = self.n_strays > 0;
+        f->report.strays = left;
         f->stage = GONE;
         list_remove(&f->link);
         list_add_tail(&self.gone, &f->link);
@@ -236,8 +291,11 @@ static void sample(void)
     self.sample_at_ms = again_ms(from_us, SAMPLE_MS);
 }
 
+/* By the kernel, where that can be; else it is sampled. */
 static void set_limit(struct forked *f, int64_t bytes)
 {
+    if (f->grouped && cgroup_limit(group_of(f).s, bytes))
+        return;
     if (self.n_limited == 0)
         self.sample_at_ms = 0;
     self.n_limited += (bytes != 0) - (size_t)(f->limit_bytes != 0);
@@ -260,7 +318,7 @@ static void on_request(const struct zygote_request *q, int fd)
     else if (q->verb == ZYGOTE_SIGNAL)
         kill(f->pid, (int)q->value);
     else if (q->verb == ZYGOTE_KILL)
-        kill(f->pid, SIGKILL);
+        kill_all_of(f);
     else if (q->verb == ZYGOTE_LIMIT)
         set_limit(f, q->value);
     closep(&fd);
@@ -342,6 +400,7 @@ static void init_signals(void)
 int zygote_main(void)
 {
     self.pid = getpid();
+    cgroup_inherit();
     list_init(&self.live);
     list_init(&self.exited);
     list_init(&self.gone);

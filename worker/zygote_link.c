@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -18,6 +19,7 @@
 
 #include "proto/base/log.h"
 #include "proto/base/map.h"
+#include "worker/cgroup.h"
 #include "worker/tree.h"
 #include "worker/zygote_wire.h"
 
@@ -400,6 +402,18 @@ static struct zchild *next_gone(struct zygote *z, uint64_t last)
     return NULL;
 }
 
+/* Their zygote would have. */
+static void remove_groups_of_lost(const struct zchild *c)
+{
+    char name[CGROUP_NAME_BYTES];
+    snprintf(name, sizeof(name), "command.%d.", (int)c->pid);
+    if (c->pid)
+        cgroup_remove_all(name);
+    snprintf(name, sizeof(name), "child.%llu", (unsigned long long)c->number);
+    cgroup_kill(name);
+    cgroup_remove(name);
+}
+
 static void look_after_lost(struct zygote *z, struct now now)
 {
     struct child_ended e = { .lost = true, .cpu_us = UNSET, .max_rss_kb = UNSET };
@@ -407,8 +421,10 @@ static void look_after_lost(struct zygote *z, struct now now)
     uint64_t last = z->last_child; /* who is told may ask for the next, which is lost in turn */
     if (z->n_lost)
         tree_each_child(getpid(), NULL, end_leftover, z);
-    while (z->n_lost && (c = next_gone(z, last)))
+    while (z->n_lost && (c = next_gone(z, last))) {
+        remove_groups_of_lost(c);
         tell_ended(z, c, &e, now);
+    }
     if (z->n_lost)
         set_timer(z, LOOK_MS);
 }

@@ -223,6 +223,45 @@ start_worker() {
     eventually 10 eval 'journalctl -q --no-pager -o json TERN_JOB_ID='"$id"' -u tern-worker@1 | grep -q memory-limit'
 }
 
+groups() { find "/sys/fs/cgroup$(property tern-worker@1 ControlGroup)" -mindepth 1 -maxdepth 1 -type d -name "$1*"; }
+
+none() { [ -z "$("$@")" ]; }
+
+@test "each process of the pool has a control group of its own, which goes with it" {
+    printf '[worker]\njobs-per-child = 1\n' > "$conf/worker.conf"
+    start_worker
+    isolation=$(tern workers --json | value isolation)
+    if grep -qw memory "/sys/fs/cgroup$(property tern-worker@1 ControlGroup)/cgroup.controllers"; then
+        [ "$isolation" = cgroup ]
+    else
+        [ "$isolation" = cgroup-no-memory ]
+    fi
+    tern submit --cwd / --tag cpu -- sleep 1001
+    eventually 10 pgrep -x sleep
+    grep -q '/tern-worker@1.service/child\.[0-9]*$' "/proc/$(pgrep -x sleep)/cgroup"
+    grep -q '/tern-worker@1.service/worker$' "/proc/$(property tern-worker@1 MainPID)/cgroup"
+    for i in 1 2 3 4 5; do
+        tern submit --cwd / --tag cpu -- sh -c 'env -i setsid sleep 1002 & exit 0'
+    done
+    tern wait 2-6
+    run ! pgrep -f 'sleep 1002'
+    tern cancel 1
+    eventually 10 none groups child.
+}
+
+@test "what a killed worker leaves is gone when the next one starts" {
+    start_worker
+    tern submit --cwd / --tag cpu -- sleep 1003
+    eventually 10 pgrep -x sleep
+    old=$(groups child.)
+    mkdir "$old/made-by-a-job"
+    kill -KILL "$(property tern-worker@1 MainPID)"
+    eventually 15 is tern-worker@1 NRestarts 1
+    eventually 15 status_says tern-worker@1 '^connected'
+    [ ! -e "$old/made-by-a-job" ]
+    tern cancel 1
+}
+
 @test "the journal has the fields of an event, and explains it" {
     start_worker
     id=$(tern submit --cwd / --tag cpu -- sh -c 'exit 3')
