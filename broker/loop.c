@@ -31,7 +31,7 @@ static void reload(struct broker_loop *l)
     if (r < 0)
         log_error("not reloaded: the configuration is wrong; going on with the old one");
     else
-        log_info("reloaded retention, keep-finished, disk-busy and log-level; other options take effect when the broker is restarted");
+        log_info("reloaded retention, keep-finished, disk-busy, worker-user and log-level; others take effect when the broker is restarted");
     service_say_ready();
 }
 

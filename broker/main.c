@@ -83,6 +83,7 @@ static int reload(void *ctx, struct broker *b)
         b->options.retention_ms = o.retention;
         b->options.keep_finished = (uint64_t)o.keep_finished;
         b->options.disk_busy_percent = (int)o.disk_busy;
+        b->options.worker_uid = o.worker_uid;
     }
     program_options_fini(&o);
     return r > 0 ? 0 : -EINVAL;

@@ -145,9 +145,9 @@ enum isolation cgroup_open(void)
     isolation = ISOLATION_CGROUP_NO_MEMORY; /* from here on the files below are looked at */
     cgroup_remove_all("child.");
     cgroup_remove_all("command.");
-    if (!cgroup_make(OWN_LEAF, getpid())) {
-        isolation = ISOLATION_PROCESS_GROUP;
+    if (!cgroup_make(OWN_LEAF) || !cgroup_enter(OWN_LEAF)) {
         log_warning("cannot use the control group %s: %s; going on with process groups", root, strerror(errno));
+        isolation = ISOLATION_PROCESS_GROUP;
         return isolation;
     }
     if (write_file(".", "cgroup.subtree_control", "+memory") >= 0)
@@ -167,17 +167,17 @@ void cgroup_inherit(void)
 
 /* ---- groups ----------------------------------------------------------------------------------- */
 
-bool cgroup_make(const char *name, pid_t pid)
+bool cgroup_make(const char *name)
 {
     char path[PATH_MAX];
-    if (!path_of(path, name, "") || (mkdir(path, 0755) < 0 && errno != EEXIST))
-        return false;
-    int r = write_number(name, "cgroup.procs", pid);
-    if (r >= 0)
-        return true;
-    rmdir(path);
+    return path_of(path, name, "") && (mkdir(path, 0755) == 0 || errno == EEXIST);
+}
+
+bool cgroup_enter(const char *name)
+{
+    int r = write_file(name, "cgroup.procs", "0");
     errno = -r;
-    return false;
+    return r >= 0;
 }
 
 bool cgroup_limit(const char *name, int64_t bytes)

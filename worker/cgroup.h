@@ -29,8 +29,10 @@ enum isolation cgroup_open(void);
 void cgroup_inherit(void);
 enum isolation cgroup_isolation(void);
 
-/* Makes the group and moves the process into it. False: it stays where it is, and there is no group. */
-bool cgroup_make(const char *name, pid_t pid);
+/* False: there is none. */
+bool cgroup_make(const char *name);
+/* Moves this process there: what it starts from now on begins there. False: it stays where it is. */
+bool cgroup_enter(const char *name);
 /* Bounds its memory from now on; past it all of the group is killed. False: it does not. */
 bool cgroup_limit(const char *name, int64_t bytes);
 /* How often has the kernel killed in it for memory? *ret_peak_bytes: the most it had, 0 when not known. */

@@ -46,6 +46,8 @@ void commands_init(struct commands *s, size_t capacity, int64_t nofile_soft)
     s->sigchld = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     assert(s->epoll >= 0 && s->sigchld >= 0);
     watch(s, s->sigchld, &s->sigchld);
+    if (cgroup_isolation() == ISOLATION_CGROUP)
+        cgroup_own(s->group);
 }
 
 void commands_watch(struct commands *s, int fd, bool to_write)
@@ -67,17 +69,27 @@ static bool is_limited(const struct command_run *c)
 /* A command that has a limit gets a group of its own, where the kernel keeps it; else its memory is sampled. */
 static bool is_sampled(const struct command_run *c) { return is_limited(c) && !c->cgroup[0]; }
 
-static void make_group(struct commands *s, struct command_run *c)
+/* A command begins in its group because this process is there while it starts it. False: it gets none. */
+static bool enter_group(struct commands *s, const struct run_job *job, char name[static CGROUP_NAME_BYTES])
 {
-    if (!is_limited(c) || cgroup_isolation() != ISOLATION_CGROUP)
-        return;
-    snprintf(c->cgroup, sizeof(c->cgroup), "command.%d.%llu", (int)getpid(), (unsigned long long)++s->n_groups);
-    if (!cgroup_make(c->cgroup, c->pid) || !cgroup_limit(c->cgroup, c->run->job.memory_bytes))
-        c->cgroup[0] = 0;
+    if (job->memory_bytes == UNSET || job->memory_bytes <= 0 || !s->group[0])
+        return false;
+    snprintf(name, CGROUP_NAME_BYTES, "command.%d.%llu", (int)getpid(), (unsigned long long)++s->n_groups);
+    return cgroup_make(name) && cgroup_enter(name);
+}
+
+/* The limit comes last: this process must not count. */
+static void leave_group(struct commands *s, struct command_run *c, const char *name)
+{
+    bool left = cgroup_enter(s->group);
+    if (c->state == COMMAND_ENDED)
+        cgroup_remove(name);
+    else if (left && cgroup_limit(name, c->run->job.memory_bytes))
+        snprintf(c->cgroup, sizeof(c->cgroup), "%s", name);
 }
 
 /* After its exit, before its outcome. */
-static void leave_group(struct command_run *c)
+static void end_group(struct command_run *c)
 {
     int64_t peak_bytes = 0;
     if (!c->cgroup[0])
@@ -110,13 +122,16 @@ void commands_begin(struct commands *s, const struct run_job *job, struct now no
 {
     if (s->n == 0)
         block_sigchld(SIG_BLOCK);
+    char name[CGROUP_NAME_BYTES];
+    bool grouped = enter_group(s, job, name);
     struct command_run *c = command_start(job, &s->ground, now);
+    if (grouped)
+        leave_group(s, c, name);
     if (c->state == COMMAND_ENDED) {
         say_outcome(s, c);
         command_free(c);
     } else {
         s->n++;
-        make_group(s, c);
         enlist(s, c, now);
     }
     if (s->n == 0)
@@ -136,7 +151,7 @@ static void end(struct commands *s, struct command_run *c)
     forget(&s->by_job, key_of(&c->run->job), c);
     s->n_sampled -= is_sampled(c);
     s->n--;
-    leave_group(c);
+    end_group(c);
     say_outcome(s, c);
     command_free(c);
     if (s->n == 0) {
@@ -318,12 +333,10 @@ static int64_t tick_ending(struct commands *s, struct now now)
  * left? */
 static void look_for_oom(struct commands *s, struct command_run *c)
 {
-    char own[CGROUP_NAME_BYTES];
     int64_t peak_bytes;
     if (s->capacity > 1 || c->killed || !WIFSIGNALED(c->status) || WTERMSIG(c->status) != SIGKILL)
         return;
-    cgroup_own(own);
-    uint64_t n = own[0] ? cgroup_count_oom(own, &peak_bytes) : 0;
+    uint64_t n = s->group[0] ? cgroup_count_oom(s->group, &peak_bytes) : 0;
     if (n > s->n_oom)
         c->memory_peak_bytes = max_i64(peak_bytes, 1);
     s->n_oom = n;

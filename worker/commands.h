@@ -16,6 +16,7 @@ struct commands {
     struct link running, ending; /* owned commands */
     size_t n;
     struct idmap by_pid, by_job;
+    char group[CGROUP_NAME_BYTES]; /* that this process is in; empty: memory is sampled */
     uint64_t n_groups;           /* made so far: their numbers */
     uint64_t n_oom;              /* kills for memory in this process's own group, as last seen */
     size_t n_sampled;            /* commands whose memory is looked at */

@@ -104,17 +104,17 @@ struct group_name {
     char s[CGROUP_NAME_BYTES];
 };
 
-static struct group_name group_of(const struct forked *f)
+static struct group_name group_of(uint64_t number)
 {
     struct group_name name;
-    snprintf(name.s, sizeof(name.s), "child.%llu", (unsigned long long)f->number);
+    snprintf(name.s, sizeof(name.s), "child.%llu", (unsigned long long)number);
     return name;
 }
 
 static void kill_group(const struct forked *f)
 {
     if (f->grouped)
-        cgroup_kill(group_of(f).s);
+        cgroup_kill(group_of(f->number).s);
 }
 
 static void kill_all_of(const struct forked *f)
@@ -127,7 +127,7 @@ static void kill_all_of(const struct forked *f)
 static void look_for_oom(struct forked *f)
 {
     int64_t peak_bytes = 0;
-    if (!f->grouped || !cgroup_count_oom(group_of(f).s, &peak_bytes))
+    if (!f->grouped || !cgroup_count_oom(group_of(f->number).s, &peak_bytes))
         return;
     f->report.memory_limit = 1;
     f->report.peak_bytes = max_i64(f->report.peak_bytes, peak_bytes);
@@ -141,19 +141,19 @@ static bool remove_groups(const struct forked *f)
     char prefix[CGROUP_NAME_BYTES];
     snprintf(prefix, sizeof(prefix), "command.%d.", (int)f->pid);
     cgroup_remove_all(prefix);
-    return cgroup_remove(group_of(f).s);
+    return cgroup_remove(group_of(f->number).s);
 }
 
 /* ---- forking, the rest ------------------------------------------------------------------------ */
 
-static void enlist(uint64_t number, pid_t pid)
+static void enlist(uint64_t number, pid_t pid, bool grouped)
 {
     struct forked *f = xcalloc(1, sizeof(*f));
     f->number = number;
     f->pid = pid;
     f->stage = LIVE;
     f->report = (struct zygote_report){ .news = ZYGOTE_ENDED, .child = number, .pid = pid };
-    f->grouped = cgroup_make(group_of(f).s, pid);
+    f->grouped = grouped;
     list_add_tail(&self.live, &f->link);
     idmap_put(&self.by_number, number, f);
     idmap_put(&self.by_pid, (uint64_t)pid, f);
@@ -161,7 +161,11 @@ static void enlist(uint64_t number, pid_t pid)
 
 static void on_fork(const struct zygote_request *q, int data)
 {
+    struct group_name group = group_of(q->child);
+    bool grouped = data >= 0 && cgroup_make(group.s);
     pid_t pid = data < 0 ? -1 : fork();
+    if (pid == 0 && grouped && !cgroup_enter(group.s))
+        cgroup_remove(group.s); /* so that nobody relies on it */
     if (pid == 0)
         become_child(data, &(struct child_role){ (size_t)q->value, (size_t)q->runner, q->pool });
     int error = data < 0 ? EBADF : errno;
@@ -170,8 +174,9 @@ static void on_fork(const struct zygote_request *q, int data)
     if (pid < 0) {
         r.news = ZYGOTE_NOT_FORKED;
         r.status = error;
+        cgroup_remove(group.s);
     } else {
-        enlist(q->child, pid);
+        enlist(q->child, pid, grouped);
     }
     /* Once in a hundred thousand packets: the worker must know, so here it is waited for. */
     while (!report(&r))
@@ -294,7 +299,7 @@ static void sample(void)
 /* By the kernel, where that can be; else it is sampled. */
 static void set_limit(struct forked *f, int64_t bytes)
 {
-    if (f->grouped && cgroup_limit(group_of(f).s, bytes))
+    if (f->grouped && cgroup_limit(group_of(f->number).s, bytes))
         return;
     if (self.n_limited == 0)
         self.sample_at_ms = 0;
