@@ -106,6 +106,7 @@ void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n)
         p->used = pools[i].used;
         p->stuck = pools[i].stuck;
         p->waiting = pools[i].waiting;
+        p->blocked = pools[i].blocked;
         p->parked = min_size(pools[i].parked, LIMIT_PARKED * p->slots);
     }
 }

@@ -20,6 +20,7 @@ struct worker_pool {
     size_t leased;          /* attempts that are out, by the broker's own count */
     size_t started;         /* of them: reported as started */
     size_t used, stuck, waiting; /* as last told, for people */
+    uint64_t blocked;       /* likewise */
     size_t parked;          /* attempts that have started and hold no slot, as last told */
 };
 

@@ -33,6 +33,8 @@ static void add_pools(struct json *j, const struct tern_worker_view *w)
         json_count(j, "free", free_slots(&w->pools[i]));
         json_count(j, "stuck", w->pools[i].stuck);
         json_count(j, "waiting", w->pools[i].waiting);
+        if (strcmp(w->pools[i].pool, "loop") == 0)
+            json_count(j, "blocked", w->pools[i].blocked);
         json_close(j);
     }
     json_close(j);

@@ -274,6 +274,7 @@ int tern_client_queues(struct tern_client *c, tern_queue_fn *fn, void *context);
 struct tern_pool_view {
     const char *pool; /* process thread loop */
     uint64_t slots, used, stuck, waiting;
+    uint64_t blocked; /* loop: how often a handler has held up all others for more than 100 ms */
 };
 struct tern_worker_view {
     const char *name, *instance, *host, *software, *owner;

@@ -256,6 +256,39 @@ static void an_overflow_is_a_crash(void **state)
     assert_int_equal(WTERMSIG(status), SIGSEGV);
 }
 
+static void fill(void *arg)
+{
+    volatile char large[20000];
+    memset((char *)large, *(int *)arg, sizeof large);
+    *(int *)arg = large[19999];
+}
+
+static void the_most_that_a_stack_was_used_is_known(void **state)
+{
+    (void)state;
+    struct coroutine_arena *a;
+    struct coroutine *c[2];
+    struct counter n = { .steps = 1 };
+    int filled = 7;
+    assert_int_equal(coroutine_arena_new(&a, 4), 0);
+    assert_int_equal(coroutine_arena_peak_bytes(a), 0);
+    assert_int_equal(coroutine_new(&c[0], a, count, &n), 0);
+    n.c = c[0];
+    assert_true(coroutine_resume(c[0]));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_in_range(coroutine_arena_peak_bytes(a), 1, 16000);
+#endif
+    assert_int_equal(coroutine_new(&c[1], a, fill, &filled), 0);
+    assert_false(coroutine_resume(c[1]));
+    assert_int_equal(filled, 7);
+    assert_in_range(coroutine_arena_peak_bytes(a), 20000, COROUTINE_STACK_BYTES);
+    assert_true(coroutine_has_overflowed(c[0], (char *)c[0] - COROUTINE_STACK_BYTES + 1000));
+    assert_false(coroutine_has_overflowed(c[0], c[0]));
+    for (int i = 0; i < 2; i++)
+        coroutine_free(c[i]);
+    coroutine_arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +300,7 @@ int main(void)
         cmocka_unit_test(one_that_waits_costs_a_few_kib),
         cmocka_unit_test(a_stack_is_deep_enough_for_printf),
         cmocka_unit_test(an_overflow_is_a_crash),
+        cmocka_unit_test(the_most_that_a_stack_was_used_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

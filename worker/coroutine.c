@@ -21,7 +21,7 @@ struct coroutine {
 
 struct coroutine_arena {
     char *low;              /* owned: max stacks, reserved */
-    size_t max, n_opened;   /* stacks made usable so far, from the low end */
+    size_t max, n_opened;   /* stacks made usable so far, from the low end: read from other threads, by __atomic builtins */
     size_t n_used, peak;    /* in use; the most since the last trim */
     unsigned *free;         /* owned: numbers of opened stacks that are free, the next to use last; n_opened - n_used */
     unsigned *valgrind_ids; /* owned: one an opened stack */
@@ -93,7 +93,8 @@ static int open_stack(struct coroutine_arena *a)
     if (mprotect(stack_low(a, i), bytes, PROT_READ | PROT_WRITE) < 0)
         return -errno;
     a->valgrind_ids[i] = VALGRIND_STACK_REGISTER(stack_low(a, i), stack_low(a, i) + bytes);
-    a->free[a->n_opened++ - a->n_used] = (unsigned)i;
+    a->free[i - a->n_used] = (unsigned)i;
+    __atomic_store_n(&a->n_opened, i + 1, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -187,4 +188,33 @@ void coroutine_suspend(struct coroutine *c)
 {
     assert(c->arena->running && !c->ended);
     leave(c);
+}
+
+bool coroutine_has_overflowed(const struct coroutine *c, const void *address)
+{
+    const char *low = stack_low(c->arena, stack_number(c)), *at = address;
+    return at >= low - c->arena->guard_bytes && at < low;
+}
+
+/* What no coroutine has touched has no page: no stack is read for it. */
+static size_t used_bytes(const unsigned char *pages, size_t n, size_t page_bytes)
+{
+    for (size_t i = 1; i < n; i++) /* the first is the guard */
+        if (pages[i] & 1)
+            return (n - i) * page_bytes;
+    return 0;
+}
+
+size_t coroutine_arena_peak_bytes(const struct coroutine_arena *a)
+{
+    size_t n = __atomic_load_n(&a->n_opened, __ATOMIC_ACQUIRE), peak = 0;
+    size_t a_stack = COROUTINE_STACK_BYTES / a->guard_bytes;
+    cleanup(freep) unsigned char *pages = xcalloc(n * a_stack + 1, 1);
+    if (n == 0 || mincore(a->low, n * COROUTINE_STACK_BYTES, pages) < 0)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = used_bytes(pages + i * a_stack, a_stack, a->guard_bytes);
+        peak = bytes > peak ? bytes : peak;
+    }
+    return peak;
 }

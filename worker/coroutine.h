@@ -29,6 +29,10 @@ void coroutine_free(struct coroutine *c);
 /* Runs it until it suspends or ends; true while there is more to come. Not from within a coroutine.
  * */
 bool coroutine_resume(struct coroutine *c);
+/* Is the address in the guard page of its stack? Safe in a signal handler. */
+bool coroutine_has_overflowed(const struct coroutine *c, const void *address);
+/* The most of a stack that any coroutine has used since the stacks were last given back, in whole pages: from any thread. */
+size_t coroutine_arena_peak_bytes(const struct coroutine_arena *a);
 /* From within: gives control back to who resumed it. */
 void coroutine_suspend(struct coroutine *c);
 

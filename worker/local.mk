@@ -65,6 +65,8 @@ libworker_la_SOURCES = \
 	%D%/loop_await.h \
 	%D%/loop_blocked.c \
 	%D%/loop_blocked.h \
+	%D%/loop_crash.c \
+	%D%/loop_crash.h \
 	%D%/loop_curl.c \
 	%D%/loop_curl.h \
 	%D%/loop_http.c \

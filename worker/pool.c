@@ -742,6 +742,7 @@ struct pool_load pool_load(const struct pool *p)
     load.stuck = p->n_stuck;
     load.waiting = p->n_waiting + p->n_parked + p->n_ahead;
     load.parked = p->n_slots_parked;
+    load.blocked = p->ops->blocked ? p->ops->blocked(p) : 0;
     return load;
 }
 
@@ -769,6 +770,8 @@ void pool_dump(const struct pool *p, struct now now)
 {
     log_info("event=pool pool=%s slots=%zu used=%zu stuck=%zu parked=%zu waiting=%zu ahead=%zu", pool_name(p->options.kind),
              p->n_idle + p->n_busy, p->n_busy, p->n_stuck, p->n_slots_parked, p->n_waiting + p->n_parked, p->n_ahead);
+    if (p->ops->dump)
+        p->ops->dump(p);
     list_each(l, &p->busy)
         dump_slot(p, list_entry(l, const struct slot, link), now);
     list_each(l, &p->slots_parked)

@@ -45,6 +45,13 @@ struct pool_kind_ops {
     void (*look)(struct pool *p, struct slot *s, struct now now);
     /* Ends each tick: gives ahead, sends. When it wants to be called again. */
     int64_t (*tick)(struct pool *p, struct now now);
+
+    /* ---- of the loop; else NULL ---- */
+
+    /* How often a handler has held up all others. */
+    uint64_t (*blocked)(const struct pool *p);
+    /* More for SIGUSR1. */
+    void (*dump)(const struct pool *p);
 };
 
 extern const struct pool_kind_ops pool_process_ops, pool_thread_ops, pool_loop_ops;

@@ -7,6 +7,7 @@
 
 #include "proto/base/log.h"
 #include "worker/loop_ask.h"
+#include "worker/loop_crash.h"
 #include "worker/loop_curl.h"
 #include "worker/loop_task.h"
 
@@ -97,11 +98,13 @@ static void on_wake(uv_async_t *h)
 static void *loop_main(void *arg)
 {
     struct pool_loop *l = arg;
+    loop_crash_open(&l->looper);
     int r = uv_run(&l->looper.uv, UV_RUN_DEFAULT);
     assert(r == 0);
     struct coroutine_arena *arena = TAKE(l->looper.arena);
     if (!l->looper.pinned)
         coroutine_arena_free(arena);
+    loop_crash_close();
     (void)!write(l->gone_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     return NULL;
 }
@@ -368,7 +371,21 @@ static bool loop_pool_is_alive(const struct pool *p)
     return __atomic_load_n(&l->seen, __ATOMIC_RELAXED) == __atomic_load_n(&l->asked, __ATOMIC_RELAXED);
 }
 
+static uint64_t loop_pool_blocked(const struct pool *p)
+{
+    return loop_blocked_count(&((const struct pool_loop *)p->state)->looper.busy);
+}
+
+static void loop_pool_dump(const struct pool *p)
+{
+    const struct looper *k = &((const struct pool_loop *)p->state)->looper;
+    log_info("event=loop stack_peak_kb=%zu stack_kb=%u blocked=%" PRIu64, coroutine_arena_peak_bytes(k->arena) >> 10,
+             COROUTINE_STACK_BYTES >> 10, loop_pool_blocked(p));
+}
+
 const struct pool_kind_ops pool_loop_ops = {
+    .blocked = loop_pool_blocked,
+    .dump = loop_pool_dump,
     .open = loop_pool_open,
     .close = loop_pool_close,
     .begin = loop_pool_begin,

@@ -94,7 +94,7 @@ start_all() {
 }
 
 idle_workers() {
-    tern workers --json | jq -e 'all(.pools[]; .used == 0 and .stuck == 0)'
+    tern workers --json | jq -e 'all(.pools[]; .used == 0 and .stuck == 0 and .waiting == 0)'
 }
 
 # What blocks the loop: a module of its own.
@@ -136,4 +136,21 @@ END
     grep -E "event=loop-blocked job=$id handler=hog ms=4[0-9]{3}" worker-w1.log
     field_is "$id" attempt 1
     not grep -F 'event=worker-lost' broker.log
+    eventually 10 told_blocked 1
+    kill -USR1 "$worker"
+    eventually 10 grep -E 'event=loop stack_peak_kb=[1-9][0-9]* stack_kb=64 blocked=1' worker-w1.log
+}
+
+told_blocked() {
+    [ "$(tern workers --json | jq .pools.loop.blocked)" = "$1" ]
+}
+
+@test "a handler that overflows its stack on the loop is named before it takes the worker with it" {
+    [ -z "$sanitized" ] || skip "the sanitizer names it"
+    hog
+    start_all
+    local id
+    id=$(tern submit --crash-limit 1 --handler hog --payload overflow)
+    eventually 20 gone "$worker"
+    grep -F "event=loop-crashed job=$id attempt=1 handler=hog signal=11: its stack has overflowed" worker-w1.log
 }
