@@ -139,6 +139,15 @@ static inline void rig_begin(struct rig *g, size_t n)
     assert_int_equal(g->n_started, n);
 }
 
+/* Until so many hold a slot of a pool, and so many wait for one. */
+static inline void rig_wait_load(struct rig *g, enum pool_kind k, size_t used, size_t waiting)
+{
+    int64_t until_ms = clock_now().mono_ms + 60000;
+    while ((pool_load(g->pools[k]).used < used || pool_load(g->pools[k]).waiting < waiting) && clock_now().mono_ms < until_ms)
+        rig_turn(g, clock_now().mono_ms + 20);
+    assert_true(clock_now().mono_ms < until_ms);
+}
+
 static inline void rig_wait_unused(struct rig *g)
 {
     int64_t until_ms = clock_now().mono_ms + 60000;

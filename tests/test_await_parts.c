@@ -281,8 +281,8 @@ static void a_thread_is_told_and_waited_for(void **state)
     struct rig *g = rig_new(1);
     rig_give(g, 1, "thread", "");
     rig_give(g, 2, "thread", ""); /* waits for the one slot */
-    rig_begin(g, 2);
-    rig_turns(g, 50);
+    rig_wait_load(g, POOL_THREAD, 1, 1);
+    rig_turns(g, 50); /* for the thread to call it */
     for (uint64_t i = 1; i <= 2; i++)
         pool_stop(g->pools[POOL_LOOP], i, 1, REASON_CANCELLED, 5000, clock_now());
     rig_finish(g, 2);
@@ -362,9 +362,8 @@ static void a_plain_job_has_its_turn_among_hundreds_of_calls(void **state)
     struct run_job j = rig_job(2, "quick", "");
     j.pool = POOL_THREAD;
     rig_give(g, 1, "crowd", "");
-    rig_begin(g, 1);
-    rig_turns(g, 100);
-    assert_in_range(pool_load(g->pools[POOL_THREAD]).waiting, 1, 2);
+    rig_wait_load(g, POOL_THREAD, 2, 2);
+    assert_int_equal(pool_load(g->pools[POOL_THREAD]).waiting, 2);
     rig_give_job(g, &j);
     rig_finish(g, 1);
     rig_assert_done(g, 2); /* before the job whose calls were first */

@@ -282,7 +282,7 @@ static void the_most_that_a_stack_was_used_is_known(void **state)
     assert_false(coroutine_resume(c[1]));
     assert_int_equal(filled, 7);
     assert_in_range(coroutine_arena_peak_bytes(a), 20000, COROUTINE_STACK_BYTES);
-    assert_true(coroutine_has_overflowed(c[0], (char *)c[0] - COROUTINE_STACK_BYTES + 1000));
+    assert_true(coroutine_has_overflowed(c[0], (char *)c[0] - COROUTINE_STACK_BYTES + 3000));
     assert_false(coroutine_has_overflowed(c[0], c[0]));
     for (int i = 0; i < 2; i++)
         coroutine_free(c[i]);

@@ -16,9 +16,9 @@ struct part_wait {
 
 struct part *loop_part_new(struct tern_job *j, enum part_kind kind, enum pool_kind pool)
 {
-    static uint64_t last; /* the loop's */
+    static uint64_t last; /* of this process */
     struct part *p = xcalloc(1, sizeof *p);
-    *p = (struct part){ .kind = kind, .pool = pool, .number = PART_BIT | ++last, .of = j->job };
+    *p = (struct part){ .kind = kind, .pool = pool, .number = PART_BIT | __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED), .of = j->job };
     p->slot = strand_of(j)->job->task.number;
     return p;
 }
