@@ -7,6 +7,8 @@
 
 #include "broker/change.h"
 #include "broker/lease.h"
+#include "broker/quota.h"
+#include "broker/recv.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
 #include "proto/numbered.h"
@@ -65,6 +67,75 @@ void broker_drop_peer(struct broker *b, struct peer *p)
     peers_remove(&b->peers, p);
 }
 
+void broker_part_worker(struct broker *b, struct worker *w, const char *why, struct now now)
+{
+    list_each_safe(link, &w->leases)
+        if (!b->failed)
+            lease_hand_back(b, list_entry(link, struct lease, link), why, now);
+    if (b->failed)
+        return;
+    if (w->peer)
+        broker_drop_peer(b, w->peer);
+    strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
+    worker_free(w);
+}
+
+/* ---- keys come and go ------------------------------------------------------------------------------ */
+
+static void cut_off(struct broker *b, struct peer *p, struct now now)
+{
+    b->counts.revoked++;
+    log_info("key=%s owner=%s revoked: cut off", p->key, p->owner);
+    broker_send_error(b, p, 0, CODE_NOT_ALLOWED, REVOKED);
+    if (p->worker)
+        broker_part_worker(b, p->worker, "its worker's key was revoked", now);
+    else
+        broker_drop_peer(b, p);
+}
+
+/* True: the peer is gone. */
+static bool judge_anew(struct broker *b, struct peer *p, const struct grants *fresh, struct now now)
+{
+    const struct grant *g = grants_find(fresh, p->key);
+    if (g && grant_equal(g, p->grant)) {
+        p->grant = g;
+        return false;
+    }
+    if (!g) {
+        cut_off(b, p, now);
+    } else {
+        broker_say_hello_again(b, p->routing_id, "what this key may do has changed");
+        broker_drop_peer(b, p);
+    }
+    return true;
+}
+
+/* A worker that is away would come back to what it held. */
+static void forget_away(struct broker *b, const struct grants *fresh, struct now now)
+{
+    struct worker *w;
+    for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {
+        if (w->peer || !w->key[0] || grants_find(fresh, w->key))
+            continue;
+        broker_part_worker(b, w, "its worker's key was revoked", now);
+        if (b->failed)
+            return;
+        i = 0; /* what stood behind it may stand before it now */
+    }
+}
+
+void broker_set_grants(struct broker *b, struct grants *fresh, struct now now)
+{
+    struct peer *p;
+    for (size_t i = 0; !b->failed && (p = strmap_next(&b->peers.by_routing_id, &i));)
+        if (p->key[0] && judge_anew(b, p, fresh, now))
+            i = 0; /* what stood behind it may stand before it now */
+    if (!b->failed)
+        forget_away(b, fresh, now);
+    grants_free(b->grants);
+    b->grants = fresh;
+}
+
 /* ---- open and close: memory is what the store says ---------------------------------------------- */
 
 static struct worker *find_worker_by_row(struct broker *b, uint64_t row)
@@ -90,11 +161,12 @@ static void load_lease(void *ctx, const struct job_row *j)
     struct worker *w = find_worker_by_row(b, j->worker);
     if (!w && loading->r >= 0) {
         unsigned char instance[16];
-        cleanup(freep) char *name = NULL;
-        loading->r = store_worker_instance(b->store, j->worker, instance, &name);
+        cleanup(freep) char *name = NULL, *owner = NULL;
+        loading->r = store_worker_instance(b->store, j->worker, instance, &name, &owner);
         if (loading->r < 0)
             return;
         w = worker_new(j->worker, instance, str_of(name ? name : "?"));
+        w->owner = TAKE(owner);
         w->heard_mono_ms = loading->now.mono_ms;
         strmap_put(&b->workers, (struct str){ (const char *)instance, sizeof instance }, w);
     }
@@ -170,6 +242,8 @@ struct broker *broker_close(struct broker *b)
     if (b->any_waits.next)
         forget(b);
     peers_fini(&b->peers);
+    quotas_fini(&b->quotas);
+    grants_free(b->grants);
     outbox_fini(&b->outbox);
     store_close(b->store);
     free(b->asked);

@@ -11,6 +11,7 @@
 #ifndef TERN_BROKER_H
 #define TERN_BROKER_H
 
+#include "broker/grants.h"
 #include "broker/outbox.h"
 #include "broker/peer.h"
 #include "broker/retry.h"
@@ -45,6 +46,8 @@ struct broker {
     struct outbox outbox;
     struct classes classes;
     struct peers peers;
+    struct grants *grants;      /* owned: the keys that are known */
+    struct strmap quotas;       /* by owner; of struct quota, owned: of keys that were here */
     struct strmap workers;      /* by instance; of struct worker, owned */
     struct idmap leases;        /* by job; of struct lease, owned */
     struct idmap watched;       /* by job: struct watch, owned: the waits that look at it */
@@ -70,7 +73,7 @@ struct broker {
     struct asked *asked;        /* owned: of this turn */
     size_t n_asked, cap_asked;
     struct broker_counts {
-        uint64_t submitted, finished, retried, lost, turns, bad_messages, refused_results, dropped_replies, busy;
+        uint64_t submitted, finished, retried, lost, turns, bad_messages, refused_results, dropped_replies, busy, revoked;
     } counts;
     int64_t bad_logged_mono_ms;
     struct {
@@ -86,6 +89,11 @@ struct broker *broker_close(struct broker *b);
 
 /* One message. uid: of the sender on a Unix socket, told by the kernel; -1: not known. */
 void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct str bytes, struct now now);
+/* The same from a peer that has proved to hold this key. Is it none of the known ones (any more), it is told so. */
+void broker_recv_keyed(struct broker *b, const char *routing_id, const char *key, struct str bytes, struct now now);
+/* The keys that are known from now on (taken over). Whose key is gone is cut off: it is told, its session ends, and what it held
+ * goes back to the queue. Whose rights have changed begins a new session. */
+void broker_set_grants(struct broker *b, struct grants *g, struct now now);
 /* Does what is due. Returns the monotonic time in ms when it wants to be called again; at most a heartbeat away. */
 int64_t broker_tick(struct broker *b, struct now now);
 typedef int broker_send_fn(void *ctx, const char *routing_id, struct str bytes);
@@ -114,6 +122,9 @@ void broker_send_error(struct broker *b, struct peer *p, uint64_t req, enum erro
     printf_like(5, 6);
 /* Tells a connection that its session is none (any more). */
 void broker_say_hello_again(struct broker *b, const char *routing_id, const char *text);
+/* A worker that will not be heard of again in this session: what it holds goes back to the queue, uncounted, and it is forgotten,
+ * with its connection, if it has one. */
+void broker_part_worker(struct broker *b, struct worker *w, const char *why, struct now now);
 /* A peer is gone: its waits end; a worker stays, unconnected, until it is lost. */
 void broker_drop_peer(struct broker *b, struct peer *p);
 

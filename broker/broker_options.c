@@ -6,7 +6,6 @@
 #include <pwd.h>
 
 #include "proto/base/log.h"
-#include "proto/limits.h"
 #include "proto/socket.h"
 
 #define WORKER_USER "tern-worker"
@@ -29,8 +28,12 @@ static int add_amount(void *field, const char *text, char **ret_error)
 }
 
 static const struct option_def table[] = {
-    { "listen", "ADDRESS", "where clients and workers connect: ipc:///PATH or tcp://HOST:PORT", OPTION_TEXT,
+    { "listen", "ADDRESS", "where clients and workers connect: ipc:///PATH or tcp://HOST:PORT; several with commas", OPTION_TEXT,
       FIELD_AT(listen), 0, 0, NULL, false },
+    { "key", "FILE", "this broker's secret key, for TCP (" TERN_SYSCONFDIR "/broker.key)", OPTION_TEXT, FIELD_AT(key), 0, 0, NULL,
+      false },
+    { "keys", "DIR", "the public keys that may come in by TCP (" TERN_SYSCONFDIR "/peers.d)", OPTION_TEXT, FIELD_AT(keys), 0, 0, NULL,
+      false },
     { "db", "FILE", "the database; made when it is not there", OPTION_TEXT, FIELD_AT(db), 0, 0, NULL, false },
     { "heartbeat", "DUR", "how often workers and waiting clients give a sign of life (2s)", OPTION_DURATION,
       FIELD_AT(heartbeat), 10, 3600000, NULL, false },
@@ -63,7 +66,7 @@ static const struct option_def table[] = {
 static void set_defaults(struct program_options *o)
 {
     *o = (struct program_options){
-        .listen = xstrdup("ipc:///run/tern/broker.sock"), .db = xstrdup("/var/lib/tern/tern.db"),
+        .listen = xstrdup("ipc:///run/tern/broker.sock"), .keys = xstrdup(TERN_SYSCONFDIR "/peers.d"), .db = xstrdup("/var/lib/tern/tern.db"),
         .log_level = xstrdup("info"), .heartbeat = 2000, .lost_after = 10000, .retention = 7ll * 86400 * 1000,
         .keep_finished = 10000000, .max_payload = LIMIT_PAYLOAD_BYTES, .disk_busy = 95, .ballast = 64ll << 20,
     };
@@ -73,6 +76,10 @@ void program_options_fini(struct program_options *o)
 {
     options_fini(table, o);
     amounts_fini(&o->shared);
+    for (size_t i = 0; i < o->n_listen; i++) {
+        free(o->listen_at[i].address);
+        key_pair_wipe(&o->listen_at[i].own);
+    }
 }
 
 /* The file that was named must be there; the default one may be missing. */
@@ -98,11 +105,48 @@ static int find_worker_user(struct program_options *o, char **ret_error)
     return -EINVAL;
 }
 
-static int check(struct program_options *o, char **ret_error)
+/* ADDRESS, or ADDRESS=FILE with a key of its own. */
+static int add_address(struct program_options *o, struct str text, char **ret_error)
 {
-    *ret_error = address_check(o->listen, o->insecure_loopback);
+    if (o->n_listen == LIMIT_LISTEN) {
+        *ret_error = xasprintf("--listen names more than %u addresses", LIMIT_LISTEN);
+        return -EINVAL;
+    }
+    struct listen_at *a = &o->listen_at[o->n_listen++];
+    *a = (struct listen_at){ .address = xstrndup(text) };
+    char *equals = strchr(a->address, '=');
+    cleanup(freep) char *file = key_find_file(equals ? equals + 1 : o->key, "broker.key", TERN_SYSCONFDIR "/broker.key");
+    if (equals)
+        *equals = '\0';
+    bool tcp = address_is_tcp(a->address);
+    a->keyed = tcp && file && !o->insecure_loopback;
+    *ret_error = address_check(a->address, a->keyed ? ADDRESS_HAS_KEYS : ADDRESS_WANTS_BROKER_KEY, o->insecure_loopback);
+    o->keyed |= a->keyed;
     if (*ret_error)
         return -EINVAL;
+    return a->keyed ? key_read_secret(file, &a->own, ret_error) : 0;
+}
+
+static int check_addresses(struct program_options *o, char **ret_error)
+{
+    int r = 0;
+    for (const char *at = o->listen; r >= 0 && *at; at += *at == ',') {
+        struct str one = { at, strcspn(at, ",") };
+        r = add_address(o, one, ret_error);
+        at += one.n;
+    }
+    if (r >= 0 && !o->n_listen) {
+        *ret_error = xasprintf("--listen names no address");
+        r = -EINVAL;
+    }
+    return r;
+}
+
+static int check(struct program_options *o, char **ret_error)
+{
+    int r = check_addresses(o, ret_error);
+    if (r < 0)
+        return r == -EINVAL ? r : -EBADMSG;
     if (o->lost_after < 2 * o->heartbeat) {
         *ret_error = xasprintf("--lost-after must be at least twice --heartbeat");
         return -EINVAL;
@@ -148,7 +192,8 @@ int program_options_read(struct program_options *o, int argc, char **argv)
         return r == -EBADMSG ? r : -EINVAL;
     }
     if (o->help) {
-        printf("usage: tern-broker [OPTIONS]\n\nKeeps jobs and hands them to workers.\n\n");
+        printf("usage: tern-broker [OPTIONS]\n       tern-broker keygen | authorize | revoke | keys (--help says more)\n\n"
+               "Keeps jobs and hands them to workers.\n\n");
         options_print_help(stdout, table);
     } else if (o->version) {
         printf("tern-broker %s\n", PACKAGE_VERSION);

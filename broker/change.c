@@ -77,8 +77,12 @@ static struct class *unsuspected(struct broker *b, struct class *c)
     return r < 0 ? c : class;
 }
 
-static const char *retry(struct broker *b, const struct job_row *j, struct now now)
+static const char *retry(struct broker *b, const struct peer *p, const struct job_row *j, struct now now)
 {
+    const struct class *of = classes_get(&b->classes, j->class);
+    cleanup(freep) char *not_allowed = grant_refuses_job(p->grant, str_of(of->queue->name), str_of(of->handler));
+    if (not_allowed)
+        return "this key may not run it (any more)";
     if (j->state == STATE_DONE)
         return "it is done; submit it again";
     if (!state_is_terminal(j->state))
@@ -111,7 +115,7 @@ static const char *apply(struct broker *b, struct change *c, const struct job_ro
     case MSG_CANCEL:
         return change_cancel(b, j, now);
     case MSG_RETRY:
-        return retry(b, j, now);
+        return retry(b, c->peer, j, now);
     default:
         return remove_job(b, j, now);
     }

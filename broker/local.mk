@@ -19,8 +19,14 @@ libbroker_la_SOURCES = \
 	%D%/class.h \
 	%D%/dispatch.c \
 	%D%/dispatch.h \
+	%D%/grant.c \
+	%D%/grant.h \
+	%D%/grants.c \
+	%D%/grants.h \
 	%D%/job.c \
 	%D%/job.h \
+	%D%/keys.c \
+	%D%/keys.h \
 	%D%/lease.c \
 	%D%/lease.h \
 	%D%/loop.c \
@@ -33,6 +39,8 @@ libbroker_la_SOURCES = \
 	%D%/outbox.h \
 	%D%/peer.c \
 	%D%/peer.h \
+	%D%/quota.c \
+	%D%/quota.h \
 	%D%/ranges.c \
 	%D%/ranges.h \
 	%D%/reader.c \
@@ -55,6 +63,8 @@ libbroker_la_SOURCES = \
 	%D%/recv_worker.c \
 	%D%/retry.c \
 	%D%/retry.h \
+	%D%/roles.c \
+	%D%/roles.h \
 	%D%/route.c \
 	%D%/route.h \
 	%D%/sketch.c \

@@ -27,11 +27,12 @@
 static void reload(struct broker_loop *l)
 {
     service_say_reloading();
+    l->keys_asked = l->keys != NULL;
     int r = l->reload(l->ctx, l->broker);
     if (r < 0)
         log_error("not reloaded: the configuration is wrong; going on with the old one");
     else
-        log_info("reloaded retention, keep-finished, disk-busy, worker-user and log-level; others take effect when the broker is restarted");
+        log_info("reloaded keys, retention, keep-finished, disk-busy, worker-user and log-level; others at a restart");
     service_say_ready();
 }
 
@@ -44,6 +45,68 @@ static bool stop_asked(struct broker_loop *l)
         else
             return true;
     return false;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------- */
+
+#define STRANGERS_LOGGED_EVERY_MS 60000
+
+bool broker_loop_admit(void *ctx, const struct key *key, const char *address)
+{
+    struct broker_loop *l = ctx;
+    char digits[KEY_DIGITS + 1];
+    int64_t now_ms = clock_now().mono_ms;
+    key_format(key, digits);
+    if (grants_find(l->broker->grants, digits))
+        return true;
+    if (!l->runs)
+        return false; /* the broker itself, at its start: see zap_prove */
+    l->strangers++;
+    if (!l->stranger_logged_mono_ms || now_ms - l->stranger_logged_mono_ms >= STRANGERS_LOGGED_EVERY_MS) {
+        l->stranger_logged_mono_ms = now_ms;
+        log_warning("refused the unknown key %s from %s (%" PRIu64 " so far; said once a minute)", digits, address, l->strangers);
+    }
+    return false;
+}
+
+int broker_loop_load_keys(struct broker_loop *l, char **ret_error)
+{
+    struct grants *fresh = NULL;
+    if (!l->keys)
+        return 0;
+    int r = grants_load(&fresh, l->keys, ret_error);
+    if (r < 0)
+        return r;
+    log_info("read %s: known keys: %zu, files that are wrong: %zu", l->keys, fresh->by_key.n, fresh->n_bad);
+    broker_set_grants(l->broker, fresh, clock_now());
+    return 0;
+}
+
+/* What has changed in the directory is seen at once; HUP is for where the kernel does not tell (NFS). */
+static void see_keys_changed(struct broker_loop *l)
+{
+    char events[4096];
+    while (read(l->keys_changed, events, sizeof events) > 0)
+        l->keys_asked = true;
+}
+
+/* A directory that cannot be read says nothing: who was known stays known. */
+static void reload_keys(struct broker_loop *l)
+{
+    cleanup(freep) char *error = NULL;
+    l->keys_asked = false;
+    if (broker_loop_load_keys(l, &error) < 0)
+        log_error("%s; the keys are as they were", error);
+}
+
+/* Of a peer on TCP: with a key that is known, or was; without one it has come by --insecure-loopback, or it is nobody. */
+static void recv_frame(struct broker_loop *l, const struct frame *f, struct now now)
+{
+    struct str bytes = { f->p, f->n };
+    if (f->key)
+        broker_recv_keyed(l->broker, f->routing_id, f->key, bytes, now);
+    else if (f->uid >= 0 || l->open_tcp)
+        broker_recv(l->broker, f->routing_id, f->uid, bytes, now);
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -61,9 +124,9 @@ static bool recv_batch(struct broker_loop *l, struct now now)
             guard_heard_all();
             return false;
         }
-        guard_heard(f.n);
+        guard_heard(f.n, f.key != NULL);
         bytes += f.n;
-        broker_recv(l->broker, f.routing_id, f.uid, (struct str){ f.p, f.n }, now);
+        recv_frame(l, &f, now);
         frame_fini(&f);
     }
     return true;
@@ -203,6 +266,8 @@ static bool look_at_workers(struct broker_loop *l)
 static int turn(struct broker_loop *l, int64_t *ret_due)
 {
     struct now now = clock_now();
+    if (l->keys_asked)
+        reload_keys(l);
     bool more = recv_batch(l, now);
     send_answers(l);
     l->late = (l->late || socket_unsent_all() > LIMIT_UNREAD_BYTES) && look_at_workers(l);
@@ -228,13 +293,17 @@ static int run(struct broker_loop *l)
 {
     int64_t due = 0;
     for (;;) {
-        struct pollfd fds[] = { { .fd = l->signals, .events = POLLIN }, { .fd = reader_fd(l->reader), .events = POLLIN } };
+        struct pollfd fds[] = { { .fd = l->signals, .events = POLLIN }, { .fd = reader_fd(l->reader), .events = POLLIN },
+                                { .fd = l->keys_changed, .events = POLLIN } };
+        size_t n_fds = ELEMENTS(fds) - (l->keys_changed < 0);
         int64_t wait = max_i64(due - clock_now().mono_ms, 0);
-        int r = socket_poll(l->socket, fds, ELEMENTS(fds), wait);
-        bool idle = r == 0 && wait && !fds[0].revents && !fds[1].revents;
+        int r = socket_poll(l->socket, fds, n_fds, wait);
+        bool idle = r == 0 && wait && !fds[0].revents && !fds[1].revents && !fds[2].revents;
         bool untidy = idle && store_tidy(l->broker->store) > 0;
         if (fds[0].revents && stop_asked(l))
             return 0;
+        if (fds[2].revents)
+            see_keys_changed(l);
         r = turn(l, &due);
         if (r < 0)
             return r;
@@ -247,6 +316,7 @@ static int run(struct broker_loop *l)
 
 int broker_loop_run(struct broker_loop *l)
 {
+    l->runs = true;
     service_init(&l->service);
     int r = run(l);
     service_fini(&l->service);

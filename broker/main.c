@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -11,9 +12,11 @@
 
 #include "broker/backup.h"
 #include "broker/broker_options.h"
+#include "broker/keys.h"
 #include "broker/loop.h"
 #include "proto/base/log.h"
 #include "proto/guard.h"
+#include "proto/zap.h"
 
 #define EXIT_USAGE 2
 #define EXIT_FAILED 1
@@ -91,10 +94,33 @@ static int reload(void *ctx, struct broker *b)
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
-/* In this order: the database (and its lock), the reader, then the socket: who can connect is served. */
+/* Watched before it is read, so that no change is missed. */
+static int open_keys(struct broker_loop *l, const struct program_options *o, char **ret_error)
+{
+    if (!o->keyed)
+        return 0;
+    l->keys = o->keys;
+    l->keys_changed = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (l->keys_changed >= 0)
+        inotify_add_watch(l->keys_changed, o->keys, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE);
+    int r = broker_loop_load_keys(l, ret_error);
+    return r < 0 ? r : zap_open(broker_loop_admit, l, ret_error);
+}
+
+static int listen_on_all(struct broker_loop *l, const struct program_options *o, char **ret_error)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < o->n_listen; i++)
+        r = socket_listen_also(&l->socket, o->listen_at[i].address, o->listen_at[i].keyed ? &o->listen_at[i].own : NULL, ret_error);
+    return r;
+}
+
+/* In this order: the database (and its lock), the reader, the keys and who answers at the door, then the socket: who can connect is
+ * served. */
 static int serve(const struct program_options *o, struct arguments *a)
 {
-    struct broker_loop l = { .signals = block_signals(), .reload = reload, .ctx = a };
+    struct broker_loop l = { .signals = block_signals(), .reload = reload, .ctx = a, .keys_changed = -1,
+                             .open_tcp = o->insecure_loopback };
     cleanup(freep) char *error = NULL;
     struct broker_options core = core_options(o, &l);
     int r = broker_open(&l.broker, &core, clock_now(), &error);
@@ -102,7 +128,9 @@ static int serve(const struct program_options *o, struct arguments *a)
         r = reader_start(&l.reader, o->db, &error);
     guard_start();
     if (r >= 0)
-        r = socket_listen(&l.socket, o->listen, &error);
+        r = open_keys(&l, o, &error);
+    if (r >= 0)
+        r = listen_on_all(&l, o, &error);
     int status = 0;
     if (r < 0) {
         status = fail(error, r);
@@ -116,6 +144,8 @@ static int serve(const struct program_options *o, struct arguments *a)
         }
     }
     socket_close(l.socket);
+    zap_close();
+    closep(&l.keys_changed);
     reader_stop(l.reader);
     broker_close(l.broker);
     closep(&l.signals);
@@ -126,9 +156,12 @@ static int serve(const struct program_options *o, struct arguments *a)
 
 int main(int argc, char **argv)
 {
+    int status;
     log_init("tern-broker", LOG_LEVEL_INFO);
     if (argc > 1 && backup_is_command(argv[1]))
         return backup_main(argc, argv);
+    if (keys_run(argc, argv, &status))
+        return status;
     raise_descriptor_limit();
     struct program_options o;
     int r = program_options_read(&o, argc, argv);
@@ -136,7 +169,7 @@ int main(int argc, char **argv)
         program_options_fini(&o);
         return r == -EBADMSG ? EXIT_CONFIG : r < 0 ? EXIT_USAGE : 0;
     }
-    int status = serve(&o, &(struct arguments){ argc, argv });
+    status = serve(&o, &(struct arguments){ argc, argv });
     program_options_fini(&o);
     return status;
 }

@@ -1,6 +1,8 @@
 /* peer.c - the table of connections. */
 #include "broker/peer.h"
 
+#include "broker/quota.h"
+
 static struct str key_of(const char *routing_id)
 {
     return (struct str){ routing_id, ROUTING_ID_BYTES };
@@ -32,6 +34,7 @@ int peers_add(struct peers *p, const char *routing_id, struct peer **ret)
 void peers_remove(struct peers *p, struct peer *peer)
 {
     assert(list_empty(&peer->waits) && list_empty(&peer->changes));
+    quota_leave(peer->quota);
     strmap_remove(&p->by_routing_id, key_of(peer->routing_id));
     free(peer->owner);
     free(peer);
@@ -41,6 +44,7 @@ void peers_fini(struct peers *p)
 {
     struct peer *peer;
     for (size_t i = 0; (peer = strmap_next(&p->by_routing_id, &i));) {
+        quota_leave(peer->quota);
         free(peer->owner);
         free(peer);
     }

@@ -2,6 +2,7 @@
 #ifndef TERN_PEER_H
 #define TERN_PEER_H
 
+#include "broker/grant.h"
 #include "proto/base/clock.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -10,12 +11,22 @@
 
 struct worker;
 
+/* Who has sent a message, as the socket tells. */
+struct sender {
+    int64_t uid;           /* of the process, told by the kernel; -1: not known */
+    const char *key;       /* the digits of the key that it has proved to hold; NULL: none */
+    const struct grant *grant; /* what it may; NULL: nothing (any more) */
+};
+
 struct peer {
     char routing_id[ROUTING_ID_BYTES];
     uint64_t session;
     int64_t uid;           /* of the process, told by the kernel; -1: not known */
-    char *owner;           /* owned: "uid:1000", or "local" without a known user */
-    bool admin;            /* root, or the broker's own user: sees and changes everything, may be a worker */
+    char key[KEY_DIGITS + 1]; /* empty: none */
+    const struct grant *grant; /* borrowed: what it may. Never NULL */
+    char *owner;           /* owned: "uid:1000", "key:NAME", or "local" without a known user */
+    bool admin;            /* sees and changes everything */
+    struct quota *quota;   /* borrowed: what all that hold this key share; NULL without a key */
     unsigned char instance[16];
     struct worker *worker; /* borrowed; NULL for a client */
     uint64_t orders, reports; /* of a worker: the last numbers in this session (proto/numbered.h) */

@@ -3,49 +3,48 @@
 
 #include <inttypes.h>
 
+#include "broker/roles.h"
+
 #include "proto/base/log.h"
 #include "proto/numbered.h"
 
-static const struct {
-    recv_fn *recv;
-    enum { FROM_ANYBODY, FROM_CLIENT, FROM_WORKER } from;
-} table[MESSAGE_TYPES] = {
-    [MSG_BYE] = { recv_bye, FROM_ANYBODY },
-    [MSG_BEAT] = { recv_beat, FROM_ANYBODY },
-    [MSG_DRAIN] = { recv_drain, FROM_ANYBODY },
-    [MSG_SUBMIT] = { recv_submit, FROM_CLIENT },
-    [MSG_WAIT] = { recv_wait, FROM_CLIENT },
-    [MSG_UNWAIT] = { recv_unwait, FROM_CLIENT },
-    [MSG_CANCEL] = { recv_change, FROM_CLIENT },
-    [MSG_RETRY] = { recv_change, FROM_CLIENT },
-    [MSG_REMOVE] = { recv_change, FROM_CLIENT },
-    [MSG_PAUSE] = { recv_pause, FROM_CLIENT },
-    [MSG_LIST] = { recv_query, FROM_CLIENT },
-    [MSG_FETCH] = { recv_fetch, FROM_ANYBODY },
-    [MSG_HISTORY] = { recv_query, FROM_CLIENT },
-    [MSG_WHY] = { recv_why, FROM_CLIENT },
-    [MSG_QUEUES] = { recv_queues, FROM_CLIENT },
-    [MSG_WORKERS] = { recv_workers, FROM_CLIENT },
-    [MSG_STATS] = { recv_stats, FROM_CLIENT },
-    [MSG_ADVISE] = { recv_advise, FROM_CLIENT },
-    [MSG_STARTED] = { recv_started, FROM_WORKER },
-    [MSG_RESULT] = { recv_result, FROM_WORKER },
-    [MSG_GIVEN] = { recv_given, FROM_WORKER },
-    [MSG_CHECKPOINT] = { recv_checkpoint, FROM_WORKER },
-    [MSG_SPAWN] = { recv_spawn, FROM_WORKER },
-    [MSG_AWAIT] = { recv_await, FROM_WORKER },
+static recv_fn *const table[MESSAGE_TYPES] = {
+    [MSG_BYE] = recv_bye,
+    [MSG_BEAT] = recv_beat,
+    [MSG_DRAIN] = recv_drain,
+    [MSG_SUBMIT] = recv_submit,
+    [MSG_WAIT] = recv_wait,
+    [MSG_UNWAIT] = recv_unwait,
+    [MSG_CANCEL] = recv_change,
+    [MSG_RETRY] = recv_change,
+    [MSG_REMOVE] = recv_change,
+    [MSG_PAUSE] = recv_pause,
+    [MSG_LIST] = recv_query,
+    [MSG_FETCH] = recv_fetch,
+    [MSG_HISTORY] = recv_query,
+    [MSG_WHY] = recv_why,
+    [MSG_QUEUES] = recv_queues,
+    [MSG_WORKERS] = recv_workers,
+    [MSG_STATS] = recv_stats,
+    [MSG_ADVISE] = recv_advise,
+    [MSG_STARTED] = recv_started,
+    [MSG_RESULT] = recv_result,
+    [MSG_GIVEN] = recv_given,
+    [MSG_CHECKPOINT] = recv_checkpoint,
+    [MSG_SPAWN] = recv_spawn,
+    [MSG_AWAIT] = recv_await,
 };
 
 #define BAD_LOGGED_EVERY_MS 60000
 
-static void note_bad_message(struct broker *b, const char *why, int64_t uid, struct now now)
+static void note_bad_message(struct broker *b, const char *why, const struct sender *from, struct now now)
 {
     b->counts.bad_messages++;
     if (b->bad_logged_mono_ms && now.mono_ms - b->bad_logged_mono_ms < BAD_LOGGED_EVERY_MS)
         return;
     b->bad_logged_mono_ms = now.mono_ms;
-    log_warning("dropped a message from uid=%" PRId64 ": %s (%" PRIu64 " so far; said once a minute)", uid, why,
-                b->counts.bad_messages);
+    log_warning("dropped a message from uid=%" PRId64 " key=%s: %s (%" PRIu64 " so far; said once a minute)", from->uid,
+                from->key ? from->grant->name : "-", why, b->counts.bad_messages);
 }
 
 /* Who asked what in this turn: all of them are told when it fails. A peer may ask as often as it likes, so the list is bounded. */
@@ -74,6 +73,17 @@ static bool is_in_order(struct broker *b, struct peer *p, const struct message *
     return n == NUMBERED_NEXT;
 }
 
+static void refuse(struct broker *b, struct peer *p, const struct message *m)
+{
+    if (!p->worker && role_is_for_admins(m->type))
+        /* req is the first field of every request */
+        broker_send_error(b, p, m->list.req, CODE_NOT_ALLOWED,
+                          "%s is for admins: root, the broker's own user, and keys of the role admin", message_name(m->type));
+    else
+        broker_send_error(b, p, 0, CODE_PROTOCOL, "%s is not for a %s to send", message_name(m->type),
+                          p->worker ? "worker" : "client");
+}
+
 static void take(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     p->heard_mono_ms = now.mono_ms;
@@ -82,33 +92,34 @@ static void take(struct broker *b, struct peer *p, const struct message *m, stru
     note_asked(b, p, m);
     if (!is_in_order(b, p, m))
         return;
-    bool fits = table[m->type].recv && (table[m->type].from == FROM_ANYBODY ||
-                                        (table[m->type].from == FROM_WORKER) == (p->worker != NULL));
-    if (fits)
-        table[m->type].recv(b, p, m, now);
+    enum role party = p->worker ? ROLE_WORKER : p->admin ? ROLE_ADMIN : ROLE_CLIENT;
+    if (table[m->type] && role_may_send(party, m->type))
+        table[m->type](b, p, m, now);
     else
-        broker_send_error(b, p, 0, CODE_PROTOCOL, "%s is not for a %s to send", message_name(m->type),
-                          p->worker ? "worker" : "client");
+        refuse(b, p, m);
 }
 
-void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct str bytes, struct now now)
+/* A connection that has taken a dead one's name is somebody else. */
+static struct peer *find_peer(struct broker *b, const char *routing_id, const struct sender *from)
 {
-    if (b->failed)
-        return; /* the turn is lost already; whoever it was repeats it */
+    struct peer *p = peers_find(&b->peers, routing_id);
+    return p && p->uid == from->uid && strcmp(p->key, from->key ? from->key : "") == 0 ? p : NULL;
+}
+
+static void recv_from(struct broker *b, const char *routing_id, const struct sender *from, struct str bytes, struct now now)
+{
     struct message m;
     const char *why = NULL;
     int r = message_decode(&m, bytes.p, bytes.n, &why);
-    struct peer *p = peers_find(&b->peers, routing_id);
-    if (p && p->uid != uid)
-        p = NULL; /* a connection that has taken a dead one's name is somebody else */
+    struct peer *p = find_peer(b, routing_id, from);
     if (r < 0) {
-        note_bad_message(b, why, uid, now);
+        note_bad_message(b, why, from, now);
         if (p)
             broker_send_error(b, p, 0, CODE_PROTOCOL, "%s", why);
         return;
     }
     if (m.type == MSG_HELLO)
-        recv_hello(b, routing_id, uid, &m, now);
+        recv_hello(b, routing_id, from, &m, now);
     else if (!p)
         broker_say_hello_again(b, routing_id, "this broker does not know this connection");
     else if (m.epoch != store_epoch(b->store) || m.session != p->session)
@@ -116,4 +127,24 @@ void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct s
     else
         take(b, p, &m, now);
     message_fini(&m);
+}
+
+void broker_recv(struct broker *b, const char *routing_id, int64_t uid, struct str bytes, struct now now)
+{
+    bool admin = uid <= 0 || uid == b->options.own_uid;
+    struct sender from = { .uid = uid, .grant = grant_of_user(admin, uid == b->options.worker_uid) };
+    if (!b->failed) /* else the turn is lost already; whoever it was repeats it */
+        recv_from(b, routing_id, &from, bytes, now);
+}
+
+/* libzmq keeps the connection of a key that was revoked: all that comes by it gets the one answer, and is not even read. */
+void broker_recv_keyed(struct broker *b, const char *routing_id, const char *key, struct str bytes, struct now now)
+{
+    struct sender from = { .uid = -1, .key = key, .grant = grants_find(b->grants, key) };
+    if (b->failed)
+        return;
+    if (from.grant)
+        recv_from(b, routing_id, &from, bytes, now);
+    else
+        recv_revoked(b, routing_id);
 }

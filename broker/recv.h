@@ -5,7 +5,11 @@
 #include "broker/broker.h"
 
 /* HELLO comes before there is a peer. */
-void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const struct message *m, struct now now);
+void recv_hello(struct broker *b, const char *routing_id, const struct sender *from, const struct message *m, struct now now);
+
+/* Whoever it is, it is nobody. */
+#define REVOKED "this key is not known here (any more): the broker's admin can let it in with `tern-broker authorize`"
+void recv_revoked(struct broker *b, const char *routing_id);
 
 typedef void recv_fn(struct broker *b, struct peer *p, const struct message *m, struct now now);
 

@@ -5,13 +5,6 @@
 #include "broker/text.h"
 #include "proto/base/log.h"
 
-static bool not_allowed(struct broker *b, struct peer *p, uint64_t req)
-{
-    if (!p->admin)
-        broker_send_error(b, p, req, CODE_NOT_ALLOWED, "only root and the broker's own user may do this");
-    return !p->admin;
-}
-
 static void send_ok(struct broker *b, struct peer *p, uint64_t req)
 {
     struct message m;
@@ -54,8 +47,6 @@ static void take_back(struct broker *b, struct worker *w, const struct queue *on
 void recv_pause(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     (void)now;
-    if (not_allowed(b, p, m->pause.req))
-        return;
     struct queue *q = !m->pause.queue.p ? NULL : classes_find_queue(&b->classes, m->pause.queue);
     if (!q) {
         struct str named = text_cut(m->pause.queue, LIMIT_NAME_BYTES);
@@ -81,8 +72,6 @@ void recv_drain(struct broker *b, struct peer *p, const struct message *m, struc
         b->worker_changes++;
         return;
     }
-    if (not_allowed(b, p, m->drain.req))
-        return;
     size_t found = 0;
     struct worker *w;
     for (size_t i = 0; (w = strmap_next(&b->workers, &i));) {

@@ -6,6 +6,7 @@
 
 #include "broker/change.h"
 #include "broker/lease.h"
+#include "broker/quota.h"
 #include "broker/text.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
@@ -56,9 +57,11 @@ static const char *why_bad(const struct msg_hello *h)
     return str_is(h->role, "worker") ? why_bad_worker(h) : NULL;
 }
 
-static char *owner_text(int64_t uid)
+static char *owner_text(const struct sender *from)
 {
-    return uid < 0 ? xstrdup("local") : xasprintf("uid:%" PRId64, uid);
+    if (from->key)
+        return xasprintf("key:%s", from->grant->name);
+    return from->uid < 0 ? xstrdup("local") : xasprintf("uid:%" PRId64, from->uid);
 }
 
 /* What a peer may use that an older broker would leave out without a word. */
@@ -168,14 +171,14 @@ static void count_amounts(struct worker *w)
         needs_take_own(&list_entry(link, struct lease, link)->class->needs, w);
 }
 
-static struct worker *find_or_add_worker(struct broker *b, const struct msg_hello *h, struct now now)
+static struct worker *find_or_add_worker(struct broker *b, const struct msg_hello *h, const char *owner, struct now now)
 {
     struct worker *w = strmap_find(&b->workers, h->instance);
     if (w)
         return w;
     uint64_t row;
     struct str host = text_cut(h->host, LIMIT_NAME_BYTES);
-    if (broker_failed(b, store_worker(b->store, h->instance, h->name, host, now.wall_ms, &row)))
+    if (broker_failed(b, store_worker(b->store, h->instance, h->name, host, str_of(owner), now.wall_ms, &row)))
         return NULL;
     w = worker_new(row, (const unsigned char *)h->instance.p, h->name);
     strmap_put(&b->workers, h->instance, w);
@@ -184,17 +187,18 @@ static struct worker *find_or_add_worker(struct broker *b, const struct msg_hell
 
 static void welcome_worker(struct broker *b, struct peer *p, const struct msg_hello *h, struct now now)
 {
-    struct worker *w = find_or_add_worker(b, h, now);
+    struct worker *w = find_or_add_worker(b, h, p->owner, now);
     if (!w)
         return;
     if (w->peer && w->peer != p) {
         w->peer->worker = NULL;
         broker_drop_peer(b, w->peer);
     }
-    worker_describe(w, h);
+    worker_describe(w, h, p->grant);
     count_amounts(w);
     free(w->owner);
     w->owner = xstrdup(p->owner);
+    memcpy(w->key, p->key, sizeof w->key);
     w->peer = p;
     w->hello_count = h->count;
     p->worker = w;
@@ -235,26 +239,74 @@ static void part_from_worker(struct broker *b, struct peer *p, struct str instan
     worker_free(w);
 }
 
+/* ---- who may come in -------------------------------------------------------------------------------- */
+
+/* What a worker's start holds is its own: nobody with another key, or another user, comes in its place. */
+static const char *why_not_this_worker(const struct broker *b, const struct msg_hello *h, const struct sender *from)
+{
+    const struct worker *w = strmap_find(&b->workers, h->instance);
+    cleanup(freep) char *owner = owner_text(from);
+    if (!from->grant->may_work)
+        return from->key ? "a worker needs a key of the role worker" : "a worker must run as root, as the broker's own user, or as its --worker-user";
+    if (w && w->owner && strcmp(w->owner, owner) != 0)
+        return "another worker has said HELLO with this instance";
+    for (size_t i = 0; i < h->n_queues; i++)
+        if (!grant_allows_queue(from->grant, h->queues[i]))
+            return "this worker's key is not for all of the queues that it names: leave out --queues, and it serves those that it may";
+    return NULL;
+}
+
 /* NULL, or why this peer may not come in. */
-static const char *why_not(const struct broker *b, const struct msg_hello *h, int64_t uid, bool admin, enum error_code *ret_code)
+static const char *why_not(const struct broker *b, const struct msg_hello *h, const struct sender *from, enum error_code *ret_code)
 {
     const char *bad = why_bad(h);
     *ret_code = bad ? CODE_PROTOCOL : CODE_NOT_ALLOWED;
-    if (!bad && str_is(h->role, "worker") && !admin && uid != b->options.worker_uid)
-        bad = "a worker must run as root, as the broker's own user, or as its --worker-user";
+    if (!bad && str_is(h->role, "worker"))
+        bad = why_not_this_worker(b, h, from);
+    else if (!bad && from->grant->role == ROLE_WORKER)
+        bad = "this key is a worker's: it can submit nothing; a client needs a key of the role client";
     return bad;
 }
 
-void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const struct message *m, struct now now)
+/* The peer of this connection, in a new session; -EBUSY. */
+static int add_peer(struct broker *b, const char *routing_id, const struct sender *from, struct peer **ret, struct now now)
+{
+    cleanup(freep) char *owner = owner_text(from);
+    struct quota *q = from->key ? quota_of(&b->quotas, owner, from->grant, now) : NULL;
+    struct peer *p = peers_find(&b->peers, routing_id);
+    if (p)
+        quota_leave(p->quota);
+    if (p)
+        p->quota = NULL;
+    int r = quota_enter(q, from->grant);
+    if (r >= 0 && (r = peers_add(&b->peers, routing_id, &p)) < 0)
+        quota_leave(q);
+    if (r < 0)
+        return r;
+    free(p->owner);
+    p->owner = TAKE(owner);
+    p->quota = q;
+    p->uid = from->uid;
+    snprintf(p->key, sizeof p->key, "%s", from->key ? from->key : "");
+    p->grant = from->grant;
+    p->admin = from->grant->role == ROLE_ADMIN;
+    p->heard_mono_ms = now.mono_ms;
+    *ret = p;
+    return 0;
+}
+
+void recv_revoked(struct broker *b, const char *routing_id) { refuse(b, routing_id, CODE_NOT_ALLOWED, REVOKED); }
+
+void recv_hello(struct broker *b, const char *routing_id, const struct sender *from, const struct message *m, struct now now)
 {
     const struct msg_hello *h = &m->hello;
-    bool admin = uid <= 0 || uid == b->options.own_uid, worker = str_is(h->role, "worker");
+    bool worker = str_is(h->role, "worker");
     enum error_code code;
-    const char *bad = why_not(b, h, uid, admin, &code);
+    const char *bad = why_not(b, h, from, &code);
     struct peer *p = NULL;
     if (!bad && worker && is_late(b, h))
         return;
-    if (!bad && peers_add(&b->peers, routing_id, &p) < 0) {
+    if (!bad && add_peer(b, routing_id, from, &p, now) < 0) {
         bad = "busy: too many peers";
         code = CODE_BUSY;
     }
@@ -264,11 +316,6 @@ void recv_hello(struct broker *b, const char *routing_id, int64_t uid, const str
     }
     forget_requests(b, p);
     part_from_worker(b, p, h->instance);
-    free(p->owner);
-    p->uid = uid;
-    p->owner = owner_text(uid);
-    p->admin = admin;
-    p->heard_mono_ms = now.mono_ms;
     p->busy_first = p->busy_last = 0;
     memcpy(p->instance, h->instance.p, sizeof p->instance);
     if (worker)

@@ -40,8 +40,20 @@ static const char *check_children(const struct broker *b, const struct msg_spawn
             return "a child's key must be 1 to 128 bytes of [A-Za-z0-9._:-], or # and its ordinal";
     const char *bad = NULL;
     for (size_t i = 0; i < s->n_jobs && !bad; i++)
-        bad = submit_check(b, &s->jobs[i], ret_code);
+        bad = submit_check(b, NULL, &s->jobs[i], ret_code);
     return bad;
+}
+
+/* A worker's key that is for some queues and handlers makes work for those alone. */
+static const char *check_rights(const struct grant *g, const struct lease *l, const struct msg_spawn *s, enum error_code *ret_code)
+{
+    *ret_code = CODE_NOT_ALLOWED;
+    for (size_t i = 0; i < s->n_jobs; i++) {
+        struct str queue = s->jobs[i].queue.p ? s->jobs[i].queue : str_of(l->class->queue->name);
+        if (!grant_allows_queue(g, queue) || !grant_allows_handler(g, s->jobs[i].handler))
+            return "this worker's key is not for the queue or the handler of a child";
+    }
+    return NULL;
 }
 
 /* How many of them there are not yet. */
@@ -67,7 +79,7 @@ static bool too_many(struct broker *b, struct lease *l, const struct msg_spawn *
 }
 
 /* NULL, or why there will be no children. */
-static const char *why_not(struct broker *b, struct lease *l, const struct msg_spawn *s, enum error_code *ret_code)
+static const char *why_not(struct broker *b, const struct grant *g, struct lease *l, const struct msg_spawn *s, enum error_code *ret_code)
 {
     *ret_code = CODE_REFUSED;
     if (!l)
@@ -75,6 +87,8 @@ static const char *why_not(struct broker *b, struct lease *l, const struct msg_s
     if (l->job.cancel_asked)
         return "the job is being cancelled";
     const char *bad = check_children(b, s, ret_code);
+    if (!bad)
+        bad = check_rights(g, l, s, ret_code);
     if (bad)
         return bad;
     *ret_code = CODE_REFUSED;
@@ -138,7 +152,7 @@ void recv_spawn(struct broker *b, struct peer *p, const struct message *m, struc
     const struct msg_spawn *s = &m->spawn;
     struct lease *l = lease_find(b, p->worker, s->job, s->attempt);
     enum error_code code;
-    const char *why = why_not(b, l, s, &code);
+    const char *why = why_not(b, p->grant, l, s, &code);
     if (b->failed)
         return;
     if (why)

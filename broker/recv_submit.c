@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
+#include "broker/quota.h"
 #include "broker/submit.h"
 #include "broker/wait.h"
 #include "proto/name.h"
@@ -62,7 +63,15 @@ static const char *check_texts(const struct job_spec *s)
     return bad || !s->needs.n ? bad : needs_read(s->needs, needs, &n);
 }
 
-const char *submit_check(const struct broker *b, const struct job_spec *s, enum error_code *ret_code)
+static const char *check_rights(const struct grant *g, const struct job_spec *s)
+{
+    cleanup(freep) char *refused = grant_refuses_job(g, s->queue.p ? s->queue : str_of("default"), s->handler);
+    if (refused)
+        snprintf(why, sizeof why, "%s", refused);
+    return refused ? why : NULL;
+}
+
+const char *submit_check(const struct broker *b, const struct grant *g, const struct job_spec *s, enum error_code *ret_code)
 {
     *ret_code = CODE_REFUSED;
     if (s->payload.n > b->options.max_payload_bytes) {
@@ -72,7 +81,12 @@ const char *submit_check(const struct broker *b, const struct job_spec *s, enum 
     }
     *ret_code = CODE_USAGE;
     const char *bad = check_texts(s);
-    return bad ? bad : check_numbers(s);
+    if (!bad)
+        bad = check_numbers(s);
+    if (bad || !g)
+        return bad;
+    *ret_code = CODE_NOT_ALLOWED;
+    return check_rights(g, s);
 }
 
 /* ---- from a wish to a row ----------------------------------------------------------------------- */
@@ -221,7 +235,7 @@ static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m
 {
     for (size_t i = 0; i < m->n_jobs; i++) {
         enum error_code code;
-        const char *bad = submit_check(b, &m->jobs[i], &code);
+        const char *bad = submit_check(b, p->quota ? p->grant : NULL, &m->jobs[i], &code);
         if (!bad)
             continue;
         if (m->n_jobs == 1)
@@ -304,7 +318,9 @@ static size_t count_open(const struct broker *b, struct peer *p)
 static bool is_busy(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
 {
     bool too_many = count_open(b, p) > LIMIT_SUBMITS_OPEN, behind = is_behind_busy(p, m->seq, now);
-    if (!too_many && !behind && !b->disk_busy)
+    bool busy = too_many || behind || b->disk_busy;
+    cleanup(freep) char *too_fast = busy ? NULL : quota_take(p->quota, p->grant, m, now);
+    if (!busy && !too_fast)
         return false;
     b->counts.busy++;
     note_busy(p, m->seq, now);
@@ -312,6 +328,8 @@ static bool is_busy(struct broker *b, struct peer *p, const struct msg_submit *m
         broker_send_error(b, p, m->req, CODE_BUSY,
                           "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
                           b->options.disk_busy_percent);
+    else if (too_fast)
+        broker_send_error(b, p, m->req, CODE_BUSY, "%s", too_fast);
     else if (too_many)
         broker_send_error(b, p, m->req, CODE_BUSY, "busy: more than %u submits of this client wait for their answer",
                           LIMIT_SUBMITS_OPEN);

@@ -34,20 +34,12 @@ void recv_bye(struct broker *b, struct peer *p, const struct message *m, struct 
     struct worker *w = p->worker;
     if (w) {
         log_info("worker=%s says goodbye", w->name);
-        list_each_safe(link, &w->leases)
-            if (!b->failed)
-                lease_hand_back(b, list_entry(link, struct lease, link), "the worker left", now);
-    } else {
-        struct str instance = { (const char *)p->instance, sizeof p->instance };
-        broker_failed(b, store_forget_client(b->store, str_of(p->owner), instance));
-    }
-    if (b->failed)
+        broker_part_worker(b, w, "the worker left", now);
         return;
-    broker_drop_peer(b, p);
-    if (w) {
-        strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
-        worker_free(w);
     }
+    struct str instance = { (const char *)p->instance, sizeof p->instance };
+    if (!broker_failed(b, store_forget_client(b->store, str_of(p->owner), instance)))
+        broker_drop_peer(b, p);
 }
 
 void recv_started(struct broker *b, struct peer *p, const struct message *m, struct now now)

@@ -229,10 +229,11 @@ int store_end_cascade(struct store *s, uint64_t parent);
 /* ---- workers ------------------------------------------------------------------------------------ */
 
 /* The row of a worker's start: found by its 16-byte instance, or made. */
-int store_worker(struct store *s, struct str instance, struct str name, struct str host, int64_t now_ms,
+int store_worker(struct store *s, struct str instance, struct str name, struct str host, struct str owner, int64_t now_ms,
                  uint64_t *ret_worker);
-/* The instance of a row, 16 bytes into ret; -ENOENT. Its name, owned by the caller, in *ret_name when not NULL. */
-int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16], char **ret_name);
+/* The instance of a row, 16 bytes into ret; -ENOENT. Its name and its owner (NULL: not known), owned by the caller, in *ret_name
+ * and *ret_owner when not NULL. */
+int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16], char **ret_name, char **ret_owner);
 
 /* ---- client sessions (idempotent submits) ------------------------------------------------------- */
 

@@ -129,8 +129,8 @@
       "SELECT rank, submitted_at FROM job WHERE shelf = ? AND rank > ? ORDER BY rank, id LIMIT 1") \
     X(LEASES, COLD, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE shelf = -2 AND rank = 0 ORDER BY id")                 \
     X(WORKER_FIND, HOT, "SELECT id FROM worker WHERE instance = ?")                                \
-    X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen) VALUES (?, ?, ?, ?) RETURNING id")       \
-    X(WORKER_GET, HOT, "SELECT instance, name FROM worker WHERE id = ?")                           \
+    X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen, owner) VALUES (?, ?, ?, ?, ?) RETURNING id") \
+    X(WORKER_GET, HOT, "SELECT instance, name, owner FROM worker WHERE id = ?")                    \
     X(SUBMITS, HOT, "SELECT seq, first_id, count FROM submit WHERE owner = ? AND instance = ? ORDER BY seq DESC")      \
     X(SUBMIT_ADD, HOT, "INSERT OR REPLACE INTO submit (owner, instance, seq, first_id, count) VALUES (?, ?, ?, ?, ?)") \
     X(SUBMIT_TRIM, HOT, "DELETE FROM submit WHERE owner = ? AND instance = ? AND seq <= ?")        \

@@ -4,7 +4,7 @@
 #define SUBMITS_KEPT 16
 #define USED_EVERY_MS 60000
 
-int store_worker(struct store *s, struct str instance, struct str name, struct str host, int64_t now_ms,
+int store_worker(struct store *s, struct str instance, struct str name, struct str host, struct str owner, int64_t now_ms,
                  uint64_t *ret_worker)
 {
     sqlite3_stmt *q = sql(s, SQL_WORKER_FIND);
@@ -17,6 +17,7 @@ int store_worker(struct store *s, struct str instance, struct str name, struct s
         bind_text(q, 2, name);
         bind_text(q, 3, host);
         bind_int(q, 4, now_ms);
+        bind_text(q, 5, owner);
         id = sql_number(s, q, 0);
     }
     if (r < 0 || s->failed)
@@ -25,7 +26,7 @@ int store_worker(struct store *s, struct str instance, struct str name, struct s
     return 0;
 }
 
-int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16], char **ret_name)
+int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16], char **ret_name, char **ret_owner)
 {
     sqlite3_stmt *q = sql(s, SQL_WORKER_GET);
     bind_int(q, 1, (int64_t)worker);
@@ -37,6 +38,8 @@ int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16
     memcpy(ret, instance.p, min_size(instance.n, 16));
     if (ret_name)
         *ret_name = xstrndup(column_text(q, 1));
+    if (ret_owner)
+        *ret_owner = xstrndup(column_text(q, 2));
     sql_end(q);
     return 0;
 }

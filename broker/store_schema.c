@@ -98,7 +98,8 @@ static const char schema_3[] =
     "ALTER TABLE output_3 RENAME TO output;";
 
 /* chosen: of the pool of the last attempt, who chose it, and the tag that counted (words.h). isolated: see class.h.
- * child: what a job knows those by that it has submitted. cascade: jobs that were cancelled, and whose children are yet to be. */
+ * child: what a job knows those by that it has submitted. cascade: jobs that were cancelled, and whose children are yet to be.
+ * owner: who may come back as this worker after a restart of the broker. */
 static const char schema_4[] =
     "CREATE TABLE measure (handler TEXT NOT NULL, program TEXT NOT NULL, tag INTEGER NOT NULL, pool INTEGER NOT NULL,"
     "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, last_at INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
@@ -112,7 +113,8 @@ static const char schema_4[] =
     "  PRIMARY KEY (parent, key)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE cascade (parent INTEGER PRIMARY KEY) STRICT;"
     "ALTER TABLE class ADD COLUMN needs TEXT;"
-    "CREATE TABLE checkpoint (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;";
+    "CREATE TABLE checkpoint (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
+    "ALTER TABLE worker ADD COLUMN owner TEXT;";
 
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
 static const char *const schema_steps[] = { schema_1, schema_2, schema_3, schema_4 };

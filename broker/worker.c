@@ -51,13 +51,16 @@ void worker_free(struct worker *w)
     free(w);
 }
 
-static void take_handlers(struct worker *w, const struct msg_hello *h)
+static void take_handlers(struct worker *w, const struct msg_hello *h, const struct grant *g)
 {
     w->handlers = xcalloc(h->n_handlers, sizeof *w->handlers);
-    w->n_handlers = h->n_handlers;
+    w->n_handlers = 0;
     for (size_t i = 0; i < h->n_handlers; i++) {
         const struct handler_info *from = &h->handlers[i];
-        w->handlers[i] = (struct worker_handler){
+        if (!grant_allows_handler(g, from->name))
+            continue;
+        struct worker_handler *to = &w->handlers[w->n_handlers++];
+        *to = (struct worker_handler){
             .name = xstrndup(from->name.p ? from->name : str_of("")),
             .forms = (unsigned)from->forms & (FORM_BLOCKING | FORM_ASYNC),
             .tag = from->tag >= TAG_AUTO && from->tag <= TAG_SLOW_IO ? (enum tag)from->tag : TAG_AUTO,
@@ -65,11 +68,31 @@ static void take_handlers(struct worker *w, const struct msg_hello *h)
             .timeout_ms = from->timeout_ms,
             .thread_safe = from->thread_safe,
         };
-        strmap_put(&w->handler_by_name, str_of(w->handlers[i].name), &w->handlers[i]);
+        strmap_put(&w->handler_by_name, str_of(to->name), to);
     }
 }
 
-void worker_describe(struct worker *w, const struct msg_hello *h)
+static void take_queue(struct worker *w, struct str name)
+{
+    w->queues = xrealloc(w->queues, (w->n_queues + 1) * sizeof *w->queues);
+    w->queues[w->n_queues++] = xstrndup(name);
+}
+
+/* Those that it names; if it would serve all, those of its grant, if there are any. */
+static void take_queues(struct worker *w, const struct msg_hello *h, const struct grant *g)
+{
+    w->queues = NULL;
+    w->n_queues = 0;
+    for (size_t i = 0; i < h->n_queues; i++)
+        take_queue(w, h->queues[i]);
+    for (const char *at = h->n_queues || !g->queues ? "" : g->queues; *at; at += *at == ',') {
+        struct str one = { at, strcspn(at, ",") };
+        take_queue(w, one);
+        at += one.n;
+    }
+}
+
+void worker_describe(struct worker *w, const struct msg_hello *h, const struct grant *g)
 {
     forget(w);
     w->name = xstrndup(h->name);
@@ -78,15 +101,12 @@ void worker_describe(struct worker *w, const struct msg_hello *h)
     w->isolation = xstrndup(h->isolation.p ? text_cut(h->isolation, LIMIT_NAME_BYTES) : str_of(""));
     w->pid = h->pid;
     w->draining = h->draining;
-    w->queues = xcalloc(h->n_queues, sizeof *w->queues);
-    w->n_queues = h->n_queues;
-    for (size_t i = 0; i < h->n_queues; i++)
-        w->queues[i] = xstrndup(h->queues[i]);
+    take_queues(w, h, g);
     w->n_notices = min_size(h->n_notices, LIMIT_NOTICES);
     w->notices = xcalloc(w->n_notices, sizeof *w->notices);
     for (size_t i = 0; i < w->n_notices; i++)
         w->notices[i] = xstrndup(h->notices[i].p ? text_cut(h->notices[i], LIMIT_TEXT_BYTES) : str_of(""));
-    take_handlers(w, h);
+    take_handlers(w, h, g);
     for (size_t i = 0; i < h->n_labels; i++)
         labels_add(&w->labels, h->labels[i]);
     for (size_t i = 0; i < h->n_amounts; i++)

@@ -3,6 +3,7 @@
 #define TERN_BROKER_WORKER_H
 
 #include "broker/class.h"
+#include "broker/grant.h"
 #include "proto/base/list.h"
 
 struct peer;
@@ -47,7 +48,8 @@ struct worker {
     uint64_t row;               /* in the store */
     unsigned char instance[16];
     char *name, *host, *software, *isolation; /* owned */
-    char *owner;                /* owned: the identity it connected with */
+    char *owner;                /* owned: the identity it connected with; NULL: not known since the start */
+    char key[KEY_DIGITS + 1];   /* the key it connected with; empty: none */
     uint64_t pid;
     struct peer *peer;          /* borrowed; NULL while it is not connected */
     char **queues;              /* owned; n_queues == 0: all */
@@ -73,8 +75,9 @@ struct worker {
 
 struct worker *worker_new(uint64_t row, const unsigned char instance[16], struct str name);
 void worker_free(struct worker *w);
-/* Takes over what HELLO says: name, host, queues, pools, handlers, labels, amounts (of which nothing is held yet). */
-void worker_describe(struct worker *w, const struct msg_hello *h);
+/* Takes over what HELLO says: name, host, queues, pools, handlers, labels, amounts (of which nothing is held yet). It serves no more
+ * than its grant allows. */
+void worker_describe(struct worker *w, const struct msg_hello *h, const struct grant *g);
 void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n);
 const struct worker_handler *worker_find_handler(const struct worker *w, const char *name);
 bool worker_serves_queue(const struct worker *w, const char *queue);

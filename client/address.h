@@ -7,8 +7,15 @@
 
 #define ADDRESS_DEFAULT "ipc:///run/tern/broker.sock"
 
-/* broker: --broker, or NULL; config: --config, or NULL. *ret is owned by the caller. -EINVAL and a
+/* Where, and with which keys; the keys may be NULL. */
+struct address {
+    char *broker, *key, *broker_key; /* owned */
+};
+
+/* What was said on the command line stays (each may be NULL); the rest is found: in the environment (TERN_BROKER, TERN_KEY,
+ * TERN_BROKER_KEY), the configuration (config: --config, or NULL), a service's credentials (client.key, broker.pub). -EINVAL and a
  * text when the configuration cannot be read. */
-int address_find(const char *broker, const char *config, char **ret, char **ret_error);
+int address_find(struct address *a, const char *config, char **ret_error);
+void address_fini(struct address *a);
 
 #endif

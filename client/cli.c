@@ -3,15 +3,25 @@
 
 #include <stdarg.h>
 
-#include "client/address.h"
 #include "client/selector.h"
+#include "proto/socket.h"
 
 const struct option_def cli_options[] = {
     { .name = "broker",
       .value = "ADDRESS",
       .help = "the broker's address (else TERN_BROKER, tern.conf, `tern up`)",
       .type = OPTION_TEXT,
-      .offset = offsetof(struct cli, broker) },
+      .offset = offsetof(struct cli, where.broker) },
+    { .name = "key",
+      .value = "FILE",
+      .help = "this client's secret key, for tcp:// (else TERN_KEY, tern.conf)",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct cli, where.key) },
+    { .name = "broker-key",
+      .value = "KEY",
+      .help = "the broker's public key, or its file, for tcp:// (else TERN_BROKER_KEY, tern.conf, " TERN_SYSCONFDIR "/broker.pub)",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct cli, where.broker_key) },
     { .name = "broker-timeout",
       .value = "DUR",
       .help = "how long to look for a broker that was lost (30s)",
@@ -80,12 +90,21 @@ int cli_broken_jobs(struct cli *cli, int result, const struct selector *sel)
                                     : cli_broken(cli, result);
 }
 
+/* An address without keys is refused where it needs them, with what to do. */
+static int set_keys(struct cli *cli)
+{
+    const struct address *a = &cli->where;
+    if (!address_is_tcp(a->broker) || !a->key || !a->broker_key)
+        return 0;
+    return tern_client_set_keys(cli->client, a->key, a->broker_key);
+}
+
 int cli_connect(struct cli *cli)
 {
     if (cli->client)
         return 0;
     char *error = NULL;
-    int r = address_find(cli->broker, cli->config, &cli->address, &error);
+    int r = address_find(&cli->where, cli->config, &error);
     if (r < 0) {
         cli_notice("%s", error);
         free(error);
@@ -94,7 +113,9 @@ int cli_connect(struct cli *cli)
     cli->client = tern_client_new();
     tern_client_set_timeouts(cli->client, min_i64(5000, cli->broker_timeout_ms),
                              cli->broker_timeout_ms);
-    r = tern_client_connect(cli->client, cli->address);
+    r = set_keys(cli);
+    if (r >= 0)
+        r = tern_client_connect(cli->client, cli->where.broker);
     return r < 0 ? cli_broken(cli, r) : 0;
 }
 
@@ -114,7 +135,7 @@ void cli_fini(struct cli *cli)
 {
     tern_client_free(cli->client);
     strmap_fini(&cli->told);
-    free(cli->address);
+    address_fini(&cli->where);
     options_fini(cli_options, cli);
 }
 

@@ -6,6 +6,7 @@
 #ifndef TERN_CLI_H
 #define TERN_CLI_H
 
+#include "client/address.h"
 #include "client/tern.h"
 #include "proto/base/map.h"
 #include "proto/base/options.h"
@@ -19,11 +20,10 @@
 struct selector;
 
 struct cli {
-    char *broker; /* owned: --broker, or NULL */
+    struct address where; /* owned: --broker, --key, --broker-key; all of it once it is resolved */
     char *config; /* owned: --config, or NULL */
     int64_t broker_timeout_ms;
     bool json, help;
-    char *address;              /* owned: once resolved */
     struct tern_client *client; /* owned: once connected */
     struct strmap told;         /* notices that were printed */
 };

@@ -6,13 +6,13 @@
 static void print(const struct cli *cli, int64_t us)
 {
     if (!cli->json) {
-        printf("%s answers in %.3f ms (%s)\n", cli->address, (double)us / 1000,
+        printf("%s answers in %.3f ms (%s)\n", cli->where.broker, (double)us / 1000,
                tern_client_broker_software(cli->client));
         return;
     }
     struct json j;
     json_begin(&j);
-    json_text(&j, "broker", cli->address);
+    json_text(&j, "broker", cli->where.broker);
     json_text(&j, "version", tern_client_broker_software(cli->client));
     json_us(&j, "answer_ms", us);
     json_print(&j);

@@ -149,7 +149,7 @@ static int run(struct cli *cli, void *to, int n, char **args)
         table_end(&l.table);
     else if (r >= 0 && !l.n && !l.json)
         cli_notice("no worker is connected: start one with `tern-worker --broker %s`",
-                   cli->address);
+                   cli->where.broker);
     return r < 0 ? cli_broken(cli, r) : 0;
 }
 

@@ -8,7 +8,7 @@
 #define COMMANDS(C)                                                                                \
     C(up) C(down) C(submit) C(run) C(wait) C(result) C(logs) C(show) C(list) C(why) C(history)     \
     C(cancel) C(retry) C(rm) C(queues) C(pause) C(resume) C(workers) C(drain) C(stats) C(advise) C(ping) \
-    C(version) C(help)
+    C(keygen) C(version) C(help)
 
 #define X(verb) extern const struct command command_##verb;
 COMMANDS(X)

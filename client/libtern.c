@@ -45,6 +45,7 @@ void tern_client_free(struct tern_client *c)
     say_bye(c);
     session_close(c);
     submits_fini(c);
+    key_pair_wipe(&c->own);
     free(c->address);
     free(c->software);
     free(c->busy);
@@ -88,6 +89,17 @@ int client_begin(struct tern_client *c)
     if (!c->address)
         return client_fail(c, -EINVAL, "not connected: call tern_client_connect first");
     return c->refused ? c->refused : client_fail(c, 0, "%s", "");
+}
+
+int tern_client_set_keys(struct tern_client *c, const char *key_file, const char *broker_key)
+{
+    cleanup(freep) char *error = NULL;
+    if (key_read_secret(key_file, &c->own, &error) < 0)
+        return client_fail(c, -EINVAL, "%s", error);
+    if (key_read_broker(broker_key, &c->broker_key, &error) < 0)
+        return client_fail(c, -EINVAL, "%s", error);
+    c->keyed = true;
+    return 0;
 }
 
 int tern_client_connect(struct tern_client *c, const char *address)

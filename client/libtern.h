@@ -45,6 +45,9 @@ struct request {
 struct tern_client {
     char *address; /* owned */
     char *error;   /* owned: of the last failure */
+    bool keyed;    /* own and broker_key count, for TCP */
+    struct key_pair own;
+    struct key broker_key;
     int64_t silence_ms, broker_timeout_ms;
     int interrupt_fd; /* borrowed: the caller's, or -1 */
 
@@ -92,9 +95,11 @@ int client_fail(struct tern_client *c, int r, const char *format, ...) printf_li
 int client_begin(struct tern_client *c);
 int64_t client_mono_ms(void);
 
-/* What is wrong with the address, or who does not listen there, found out by a plain connect(2). 0,
+/* What is wrong with the address, or who does not listen there, found out by a plain connect(2); with keys, by a handshake too. 0,
  * -EINVAL, -EACCES, -EHOSTUNREACH with the client's error set. */
 int probe_address(struct tern_client *c);
+/* Are keys used for the address? */
+static inline bool client_uses_keys(const struct tern_client *c) { return c->keyed && address_is_tcp(c->address); }
 
 int session_open(struct tern_client *c);
 void session_close(struct tern_client *c);

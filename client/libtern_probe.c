@@ -9,6 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/zap.h"
+
+#define HANDSHAKE_MS 2000
+
 static int unreachable(struct tern_client *c, int error)
 {
     if (error == EACCES)
@@ -77,11 +81,30 @@ static int probe_host(struct tern_client *c, const char *where)
     return error ? unreachable(c, error) : 0;
 }
 
+/* libzmq goes on trying whatever the broker says: only a handshake that is watched tells why nobody answers. One that takes too long
+ * says nothing: HELLO will have no answer either. */
+static int probe_keys(struct tern_client *c)
+{
+    bool keyed = client_uses_keys(c);
+    int r = zap_try(c->address, keyed ? &c->own : NULL, &c->broker_key, min_i64(c->silence_ms, HANDSHAKE_MS));
+    if (r == -EPROTO && !keyed)
+        return client_fail(c, -EACCES, "the broker at %s lets nobody in without a key: name yours with --key (`tern keygen NAME` makes "
+                                       "one) and the broker's with --broker-key", c->address);
+    if (r == -EACCES)
+        return client_fail(c, r, "the broker at %s does not know this client's key: let it in there with `tern-broker authorize "
+                                 "NAME.pub`", c->address);
+    if (r == -EPROTO)
+        return client_fail(c, -EHOSTUNREACH, "what answers at %s does not have the key that --broker-key says: it is another broker, "
+                                             "it has a new key, or it has none", c->address);
+    return 0;
+}
+
 int probe_address(struct tern_client *c)
 {
-    cleanup(freep) char *wrong = address_check(c->address, true);
+    cleanup(freep) char *wrong = address_check(c->address, client_uses_keys(c) ? ADDRESS_HAS_KEYS : ADDRESS_WANTS_KEYS, true);
     if (wrong)
         return client_fail(c, -EINVAL, "%s", wrong);
     const char *path = address_ipc_path(c->address);
-    return path ? probe_path(c, path) : probe_host(c, c->address + strlen("tcp://"));
+    int r = path ? probe_path(c, path) : probe_host(c, c->address + strlen("tcp://"));
+    return r >= 0 && !path ? probe_keys(c) : r;
 }

@@ -37,7 +37,7 @@ int session_open(struct tern_client *c)
 {
     char *error = NULL;
     int64_t now = client_mono_ms();
-    int r = socket_connect(&c->socket, c->address, &error);
+    int r = socket_connect_keyed(&c->socket, c->address, client_uses_keys(c) ? &c->own : NULL, &c->broker_key, &error);
     if (r < 0) {
         client_fail(c, r, "%s", error);
         free(error);
@@ -241,7 +241,8 @@ static bool take(struct tern_client *c, struct message *m, struct frame *f, int6
         }
         return false;
     case MSG_ERROR:
-        if (!m->error.req && c->state == SESSION_HELLO) {
+        /* In a session too: then the key was revoked. */
+        if (!m->error.req && (c->state == SESSION_HELLO || m->error.code == CODE_NOT_ALLOWED)) {
             take_refusal(c, &m->error, now);
             return false;
         }

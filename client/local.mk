@@ -43,6 +43,7 @@ libcli_la_SOURCES = \
 	%D%/cmd_drain.c \
 	%D%/cmd_help.c \
 	%D%/cmd_history.c \
+	%D%/cmd_keygen.c \
 	%D%/cmd_list.c \
 	%D%/cmd_logs.c \
 	%D%/cmd_pause.c \

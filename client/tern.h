@@ -29,7 +29,7 @@
  *     -EHOSTUNREACH  no broker answers
  *     -EBUSY         the broker said `busy` until the time was over: try again
  *     -EPROTO        the other end does not speak this protocol or version
- *     -EACCES        not allowed
+ *     -EACCES        not allowed; or the broker does not know this client's key
  *     -ETIMEDOUT     the wait timed out
  *     -EINTR         the descriptor of tern_client_set_interrupt became readable
  *
@@ -73,6 +73,10 @@ void tern_client_set_timeouts(struct tern_client *c, int64_t silence_ms, int64_t
  * descriptor stays the caller's, and is not read. What the call had asked for is given up, but a
  * submit, which goes on in the next call. */
 void tern_client_set_interrupt(struct tern_client *c, int fd);
+
+/* For addresses that begin with tcp://, before tern_client_connect. key_file: this client's secret key, as `tern keygen` makes it.
+ * broker_key: the broker's public key, its 64 digits or the file that they stand in. -EINVAL, and tern_client_error says why. */
+int tern_client_set_keys(struct tern_client *c, const char *key_file, const char *broker_key);
 
 /* address: ipc:///PATH or tcp://HOST:PORT. Once for a client; after a failure it may be called
  * again. */

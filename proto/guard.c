@@ -12,6 +12,9 @@
  *   UNHEARD_BYTES over all connections a message that is not small is not read on for a while, and waits at its sender;
  * - it aborts the program when a new connection is given a name, by counting, that another one has chosen for itself in its
  *   handshake (READY). Nobody may choose one;
+ * - what is inside of CURVE's boxes is looked at where they are opened (guard_box.c), and no handshake is larger than libzmq's own;
+ * - whoever has connected, and not come to the end of its handshake, costs a descriptor: past LIMIT_STRANGERS of them, the one that
+ *   has taken longest is cut;
  * - it aborts the program over a PING that was read before, but comes to be looked at after its connection has ended. Nobody needs
  *   to be answered one, so PING is given another name on its way, which libzmq does not know. */
 #include "proto/guard.h"
@@ -24,11 +27,15 @@
 #include <unistd.h>
 
 #include "proto/base/base.h"
+#include "proto/base/list.h"
+#include "proto/guard_box.h"
 #include "proto/limits.h"
 
 #define SPARE_DESCRIPTORS 64 /* for files, while all others are connections */
 #define GREETING_BYTES 64u
-#define READY_BYTES 200u /* most in a handshake; libzmq's own are 41 */
+#define MECHANISM_AT 12u /* in the greeting: its name */
+#define READY_BYTES 200u /* most in a handshake's first command; libzmq's own are 41, and CURVE's HELLO is 200 */
+#define INITIATE_BYTES 512u /* CURVE's second and last one; libzmq's own are 310 */
 #define UNFINISHED_BYTES (128u << 20)
 #define UNFINISHED_LARGE (64u << 10) /* smaller ones are let be */
 #define UNHEARD_BYTES (128 << 20)
@@ -39,7 +46,8 @@ enum frame_flags { FRAME_MORE = 1, FRAME_LONG = 2, FRAME_COMMAND = 4 };
 /* What a connection has sent so far, as far as it must be known. Only libzmq's one I/O thread is here. */
 struct stream {
     bool guarded;
-    enum { IN_GREETING, IN_READY, IN_MESSAGES } phase;
+    bool curve;
+    enum { IN_GREETING, IN_READY, IN_INITIATE, IN_MESSAGES } phase; /* IN_INITIATE: of CURVE alone */
     uint8_t ready[READY_BYTES];
     uint8_t n_header;
     uint8_t header[9]; /* of the frame that is coming in */
@@ -47,17 +55,28 @@ struct stream {
     uint64_t skip;     /* bytes of the greeting, or of a frame's body, that are still to come */
     uint64_t has;      /* bytes of it that are there */
     uint64_t moved;    /* when it got the last of them, by the count of recv */
+    struct link link;  /* in strangers, while it is in its handshake; else not on a list (next is NULL) */
 };
 
 static struct stream streams[LIMIT_CONNECTIONS]; /* by descriptor */
 static uint64_t unfinished, n_recv; /* unfinished: sum of has; of connections that have ended too, until they are found out */
 static atomic_llong unheard; /* bytes of messages that are whole */
+static struct link strangers; /* oldest first; some have ended, which is found out when their descriptor is given again */
+static size_t n_strangers;
 static bool is_on;
 
-void guard_start(void) { is_on = true; }
-
-void guard_heard(size_t n)
+void guard_start(void)
 {
+    if (is_on)
+        return;
+    list_init(&strangers);
+    guard_box_start();
+    is_on = true;
+}
+
+void guard_heard(size_t n, bool in_box)
+{
+    n += in_box ? GUARD_BOX_BYTES : 0;
     if (n >= UNHEARD_SMALL)
         atomic_fetch_sub(&unheard, (long long)n);
 }
@@ -74,6 +93,35 @@ static int most_connections(void)
     return (int)most;
 }
 
+static void no_stranger(struct stream *s)
+{
+    if (!s->link.next)
+        return;
+    list_remove(&s->link);
+    s->link.next = NULL;
+    n_strangers--;
+}
+
+/* libzmq hears of a cut by the next recv. A descriptor that is no connection any more takes no harm. */
+static void cut(struct stream *s)
+{
+    shutdown((int)(s - streams), SHUT_RDWR);
+}
+
+static void begin_stream(int fd)
+{
+    struct stream *s = &streams[fd];
+    unfinished -= s->has;
+    no_stranger(s);
+    *s = (struct stream){ .guarded = true, .skip = GREETING_BYTES };
+    list_add_tail(&strangers, &s->link);
+    if (++n_strangers <= LIMIT_STRANGERS)
+        return;
+    struct stream *oldest = list_entry(strangers.next, struct stream, link);
+    no_stranger(oldest);
+    cut(oldest);
+}
+
 /* One connection too many is closed at once; it may come again. */
 int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict n, int flags)
 {
@@ -83,8 +131,7 @@ int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict n, in
     if (!is_on || got < 0)
         return got;
     if (got < most_connections()) {
-        unfinished -= streams[got].has;
-        streams[got] = (struct stream){ .guarded = true, .skip = GREETING_BYTES };
+        begin_stream(got);
         return got;
     }
     close(got);
@@ -119,26 +166,27 @@ static void look_at_command(struct stream *s, uint8_t *p, size_t n)
         p[1 - s->has] = 'X';
 }
 
-/* Anywhere, so that it cannot be hidden: `Identity` with its length before it, and after it a length that is not 0. */
-static bool names_itself(const struct stream *s)
+/* Of the greeting: which mechanism it names. */
+static void look_at_greeting(struct stream *s, const uint8_t *p, size_t n)
 {
-    static const char property[] = "\10Identity", none[4] = "";
-    const uint8_t *end = s->ready + s->has, *at = s->ready;
-    while ((at = memmem(at, (size_t)(end - at), property, strlen(property)))) {
-        at += strlen(property);
-        if (end - at < (ssize_t)sizeof none || memcmp(at, none, sizeof none) != 0)
-            return true;
-    }
-    return false;
+    if (s->phase == IN_GREETING && s->has <= MECHANISM_AT && s->has + n > MECHANISM_AT)
+        s->curve = p[MECHANISM_AT - s->has] == 'C';
+}
+
+static void next_phase(struct stream *s)
+{
+    s->phase += s->phase == IN_READY && !s->curve ? 2 : 1;
+    if (s->phase == IN_MESSAGES)
+        no_stranger(s);
 }
 
 /* False: the connection is none of tern's. */
 static bool end_body(struct stream *s)
 {
-    if (s->phase == IN_READY && names_itself(s))
+    if (s->phase == IN_READY && !s->curve && guard_names_itself(s->ready, s->has))
         return false;
     if (s->phase != IN_MESSAGES)
-        s->phase++;
+        next_phase(s);
     if (!(s->header[0] & FRAME_COMMAND) && s->has >= UNHEARD_SMALL)
         atomic_fetch_add(&unheard, (long long)s->has);
     let_go(s);
@@ -149,6 +197,7 @@ static bool take_body(struct stream *s, uint8_t *p, size_t n)
 {
     if (s->phase == IN_READY)
         memcpy(s->ready + s->has, p, n);
+    look_at_greeting(s, p, n);
     look_at_command(s, p, n);
     s->skip -= n;
     s->has += n;
@@ -157,7 +206,6 @@ static bool take_body(struct stream *s, uint8_t *p, size_t n)
     return s->skip || end_body(s);
 }
 
-/* libzmq hears of it by the next recv. A descriptor that is no connection any more takes no harm. */
 static void cut_the_oldest(void)
 {
     struct stream *oldest = NULL;
@@ -167,7 +215,7 @@ static void cut_the_oldest(void)
     if (!oldest)
         return;
     let_go(oldest);
-    shutdown((int)(oldest - streams), SHUT_RDWR);
+    cut(oldest);
 }
 
 /* The header of a frame is there. */
@@ -175,7 +223,7 @@ static bool begin_body(struct stream *s)
 {
     s->skip = body_bytes(s->header);
     s->n_header = 0;
-    return s->phase != IN_READY || s->skip <= READY_BYTES;
+    return s->phase == IN_MESSAGES || s->skip <= (s->phase == IN_READY ? READY_BYTES : INITIATE_BYTES);
 }
 
 /* False: a message of more than one part, or a handshake that is not tern's. */

@@ -26,6 +26,7 @@
 #define LIMIT_SLOTS 10000u               /* slots of one pool */
 #define LIMIT_PEERS 10000u               /* peers that have said HELLO */
 #define LIMIT_CONNECTIONS 12000u         /* connections to one broker, where it has as many descriptors; more are closed at once */
+#define LIMIT_STRANGERS 1000u            /* of them: those that have not come to the end of their handshake */
 #define LIMIT_REPLIES 1000u              /* replies that one peer has not read; more are dropped */
 #define LIMIT_QUERIES_OPEN 32u           /* LIST, FETCH and HISTORY of one peer that wait for their turn */
 #define LIMIT_UNREAD_BYTES (16u << 20)   /* of answers that one peer has not read; more are answered with busy */
@@ -39,5 +40,7 @@
 #define LIMIT_NEEDS_BYTES 2064u          /* the same as text: two names each, and what stands between */
 #define LIMIT_LABELS 64u                 /* labels that one worker has */
 #define LIMIT_AMOUNTS 32u                /* amounts that one worker has, or the broker */
+#define LIMIT_KEYS 10000u                /* public keys that one broker knows */
+#define LIMIT_LISTEN 16u                 /* addresses that one broker listens on */
 
 #endif

@@ -29,6 +29,10 @@ libproto_la_SOURCES = \
 	%D%/base/utf8.h \
 	%D%/guard.c \
 	%D%/guard.h \
+	%D%/guard_box.c \
+	%D%/guard_box.h \
+	%D%/key.c \
+	%D%/key.h \
 	%D%/limits.h \
 	%D%/message.c \
 	%D%/message.h \
@@ -47,6 +51,8 @@ libproto_la_SOURCES = \
 	%D%/validate.h \
 	%D%/words.c \
 	%D%/words.h \
+	%D%/zap.c \
+	%D%/zap.h \
 	$(END)
 
 EXTRA_DIST += \

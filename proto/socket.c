@@ -13,11 +13,14 @@
 
 #include "proto/base/map.h"
 #include "proto/limits.h"
+#include "proto/zap.h"
 
 struct socket {
     void *zmq;  /* owned */
     int type;
-    char *path; /* owned: of a bound ipc socket, removed at close */
+    char **paths; /* owned: of bound ipc sockets, removed at close */
+    size_t n_paths, cap_paths;
+    bool keyed;   /* it listens with a key somewhere, so that what libzmq says of users is the broker's own word */
     struct strmap unsent; /* of a ROUTER: by routing id; of struct unsent */
     size_t unsent_at;     /* the next one to be looked at */
 };
@@ -26,7 +29,7 @@ struct socket {
 #define UNSENT_MESSAGES 10000 /* of a peer to the broker; past it the connection counts as lost, so it is not to be reached by a slow turn */
 #define UNHEARD_MESSAGES 250 /* of one connection, that wait in the broker to be heard; the others wait at their sender */
 
-static void *context(void)
+void *socket_context(void)
 {
     static void *one;
     if (!one) {
@@ -44,7 +47,7 @@ static void set(void *zmq, int option, int value)
 
 static struct socket *open_socket(int type)
 {
-    void *zmq = context() ? zmq_socket(context(), type) : NULL;
+    void *zmq = socket_context() ? zmq_socket(socket_context(), type) : NULL;
     if (!zmq)
         return NULL;
     int64_t most = LIMIT_MESSAGE_BYTES;
@@ -65,9 +68,9 @@ static struct socket *open_socket(int type)
     set(zmq, ZMQ_RCVHWM, type == ZMQ_ROUTER ? UNHEARD_MESSAGES : (int)LIMIT_REPLIES);
     if (type == ZMQ_ROUTER) {
         set(zmq, ZMQ_ROUTER_MANDATORY, 1);
-        /* Nobody answers for it, so it lets in whom the mechanism lets in; but libzmq then refuses ZMTP 1 and 2, as which it
-         * would read any bytes. */
-        zmq_setsockopt(zmq, ZMQ_ZAP_DOMAIN, "tern", 4);
+        /* Where nobody answers for it (zap.h), it lets in whom the mechanism lets in; but libzmq then refuses ZMTP 1 and 2, as
+         * which it would read any bytes. */
+        zmq_setsockopt(zmq, ZMQ_ZAP_DOMAIN, ZAP_OPEN, strlen(ZAP_OPEN));
     }
     struct socket *s = xcalloc(1, sizeof *s);
     s->zmq = zmq;
@@ -165,9 +168,11 @@ struct socket *socket_close(struct socket *s)
         return NULL;
     zmq_close(s->zmq);
     forget_unsent(s);
-    if (s->path)
-        unlink(s->path);
-    free(s->path);
+    for (size_t i = 0; i < s->n_paths; i++) {
+        unlink(s->paths[i]);
+        free(s->paths[i]);
+    }
+    free(s->paths);
     free(s);
     return NULL;
 }
@@ -196,7 +201,9 @@ static bool is_loopback(const char *host)
     return strcmp(name, "[::1]") == 0 || strcmp(name, "localhost") == 0;
 }
 
-char *address_check(const char *address, bool insecure_loopback)
+bool address_is_tcp(const char *address) { return strncmp(address, "tcp://", 6) == 0; }
+
+char *address_check(const char *address, enum address_keys keys, bool insecure_loopback)
 {
     const char *path = address_ipc_path(address);
     if (path && path[0] != '/' )
@@ -205,14 +212,15 @@ char *address_check(const char *address, bool insecure_loopback)
         return xasprintf("address %s: a Unix socket's path may have at most 107 bytes; choose a shorter one", address);
     if (path)
         return NULL;
-    if (strncmp(address, "tcp://", 6) != 0 || !port_of(address + 6))
+    if (!address_is_tcp(address) || !port_of(address + 6))
         return xasprintf("address %s: must be ipc:///PATH or tcp://HOST:PORT", address);
-    if (is_loopback(address + 6) && insecure_loopback)
+    if (keys == ADDRESS_HAS_KEYS || (is_loopback(address + 6) && insecure_loopback))
         return NULL;
-    if (is_loopback(address + 6))
-        return xasprintf("address %s: TCP needs keys, which this version does not have yet; use ipc://, or "
-                         "--insecure-loopback to let every local user in without a key", address);
-    return xasprintf("address %s: TCP beyond this machine needs keys, which this version does not have yet", address);
+    return xasprintf("address %s: TCP needs keys: %s%s", address,
+                     keys == ADDRESS_WANTS_BROKER_KEY
+                         ? "`tern-broker keygen` makes this broker's, `tern-broker authorize` lets peers in"
+                         : "name them with --key and --broker-key; `tern keygen NAME` makes one",
+                     is_loopback(address + 6) ? "; or use ipc://, or --insecure-loopback to let every local user in without" : "");
 }
 
 static const char *hint_for(int error)
@@ -262,24 +270,100 @@ static bool somebody_listens(const char *path)
     return connect(fd, (struct sockaddr *)&a, sizeof a) == 0 || errno == EAGAIN;
 }
 
-int socket_listen(struct socket **ret, const char *address, char **ret_error)
+/* ---- keys: of a socket's connections and listeners that come after this ------------------------------- */
+
+static void set_bytes(void *zmq, int option, const void *bytes, size_t n)
+{
+    int r = zmq_setsockopt(zmq, option, bytes, n);
+    assert(r == 0);
+}
+
+void socket_set_keys(void *zmq, const struct key_pair *own, const struct key *broker)
+{
+    if (!own)
+        return;
+    set_bytes(zmq, ZMQ_CURVE_SERVERKEY, broker->bytes, KEY_BYTES);
+    set_bytes(zmq, ZMQ_CURVE_PUBLICKEY, own->public.bytes, KEY_BYTES);
+    set_bytes(zmq, ZMQ_CURVE_SECRETKEY, own->secret.bytes, KEY_BYTES);
+}
+
+#define ENFORCE_DOMAIN 93 /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides: nobody enters without an answer. A belt: it may fail */
+
+/* Options count for the addresses that are bound after them: each may have a key of its own. */
+static void serve_with(void *zmq, const struct key_pair *own)
+{
+    int yes = 1;
+    const char *domain = own ? ZAP_KEYED : ZAP_OPEN;
+    set(zmq, ZMQ_CURVE_SERVER, own != NULL);
+    set_bytes(zmq, ZMQ_ZAP_DOMAIN, domain, strlen(domain));
+    if (!own)
+        return;
+    set_bytes(zmq, ZMQ_CURVE_SECRETKEY, own->secret.bytes, KEY_BYTES);
+    zmq_setsockopt(zmq, ENFORCE_DOMAIN, &yes, sizeof yes);
+}
+
+/* ---- listening and connecting ---------------------------------------------------------------------- */
+
+static int bind_to(struct socket *s, const char *address)
 {
     const char *path = address_ipc_path(address);
-    struct socket *s = open_socket(ZMQ_ROUTER);
-    if (path && somebody_listens(path))
+    if (path && somebody_listens(path)) {
         errno = EADDRINUSE;
-    else if (s && bind_private(s->zmq, address) == 0)
-        errno = 0;
-    if (!s || errno)
+        return -1;
+    }
+    if (bind_private(s->zmq, address) < 0)
+        return -1;
+    if (path) {
+        s->paths = grow_array(s->paths, &s->cap_paths, s->n_paths + 1, sizeof *s->paths);
+        s->paths[s->n_paths++] = xstrdup(path);
+    }
+    return 0;
+}
+
+int socket_listen(struct socket **ret, const char *address, char **ret_error)
+{
+    struct socket *s = open_socket(ZMQ_ROUTER);
+    if (!s || bind_to(s, address) < 0)
         return fail(s, "listen on", address, ret_error);
-    s->path = path ? xstrdup(path) : NULL;
     *ret = s;
     return 0;
 }
 
+/* Where libzmq really listens: a port that it chose, an address instead of a name. */
+static int prove(struct socket *s, const struct key_pair *own, char **ret_error)
+{
+    char bound[256];
+    size_t n = sizeof bound;
+    if (zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, bound, &n) < 0)
+        return -zmq_errno();
+    return zap_prove(bound, &own->public, ret_error);
+}
+
+int socket_listen_also(struct socket **s, const char *address, const struct key_pair *own, char **ret_error)
+{
+    assert(!own || zap_socket());
+    if (!*s)
+        *s = open_socket(ZMQ_ROUTER);
+    if (!*s)
+        return fail(NULL, "listen on", address, ret_error);
+    serve_with((*s)->zmq, own);
+    (*s)->keyed |= own != NULL;
+    if (bind_to(*s, address) < 0)
+        return fail(NULL, "listen on", address, ret_error);
+    return own ? prove(*s, own, ret_error) : 0;
+}
+
 int socket_connect(struct socket **ret, const char *address, char **ret_error)
 {
+    return socket_connect_keyed(ret, address, NULL, NULL, ret_error);
+}
+
+int socket_connect_keyed(struct socket **ret, const char *address, const struct key_pair *own, const struct key *broker,
+                         char **ret_error)
+{
     struct socket *s = open_socket(ZMQ_DEALER);
+    if (s)
+        socket_set_keys(s->zmq, own, broker);
     if (!s || zmq_connect(s->zmq, address) < 0)
         return fail(s, "connect to", address, ret_error);
     *ret = s;
@@ -345,6 +429,13 @@ static int64_t peer_uid(zmq_msg_t *m)
     return uid;
 }
 
+/* The key's digits, as zap.c named the connection's user. */
+static const char *peer_key(const struct socket *s, zmq_msg_t *m)
+{
+    const char *user = s->keyed ? zmq_msg_gets(m, "User-Id") : NULL;
+    return user && strlen(user) == KEY_DIGITS ? user : NULL;
+}
+
 static int recv_part(struct socket *s, zmq_msg_t *m)
 {
     zmq_msg_init(m);
@@ -402,18 +493,25 @@ int socket_recv(struct socket *s, struct frame *ret)
     zmq_msg_move(f.owned, &m);
     f.p = zmq_msg_data(f.owned);
     f.n = zmq_msg_size(f.owned);
+    f.key = f.uid < 0 ? peer_key(s, f.owned) : NULL;
     *ret = f;
     return 0;
 }
 
+/* Whoever waits at the door is answered by the thread that listens. */
 int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms)
 {
-    zmq_pollitem_t items[1 + POLL_FDS_MAX] = { { .socket = s->zmq, .events = ZMQ_POLLIN } };
+    zmq_pollitem_t items[2 + POLL_FDS_MAX] = { { .socket = s->zmq, .events = ZMQ_POLLIN } };
+    bool door = s->type == ZMQ_ROUTER && zap_socket();
     assert(n <= POLL_FDS_MAX);
     for (size_t i = 0; i < n; i++)
         items[1 + i] = (zmq_pollitem_t){ .fd = fds[i].fd, .events = fds[i].events & POLLIN ? ZMQ_POLLIN : 0 };
-    if (zmq_poll(items, (int)n + 1, timeout_ms) < 0)
+    if (door)
+        items[1 + n] = (zmq_pollitem_t){ .socket = zap_socket(), .events = ZMQ_POLLIN };
+    if (zmq_poll(items, (int)n + 1 + door, timeout_ms) < 0)
         return -zmq_errno();
+    if (door && items[1 + n].revents)
+        zap_answer();
     for (size_t i = 0; i < n; i++)
         fds[i].revents = items[1 + i].revents ? POLLIN : 0;
     return (items[0].revents & ZMQ_POLLIN) != 0;

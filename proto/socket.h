@@ -6,6 +6,7 @@
 #define TERN_SOCKET_H
 
 #include "proto/base/buf.h"
+#include "proto/key.h"
 
 struct socket;
 struct pollfd;
@@ -20,14 +21,22 @@ struct frame {
     size_t n;
     char routing_id[ROUTING_ID_BYTES]; /* from a ROUTER */
     int64_t uid; /* of the process at the other end of a Unix socket, told by the kernel; else -1 */
+    const char *key; /* digits of the key that the peer has proved to hold, valid as p is; NULL: none */
     void *owned;
 };
 void frame_fini(struct frame *f);
 
 /* Binds a ROUTER. *ret_error: what was wrong and what to do, owned by the caller. -EADDRINUSE, -EACCES, -EINVAL... */
 int socket_listen(struct socket **ret, const char *address, char **ret_error);
+/* One more address of the same ROUTER, which is made with the first. own: the broker's key there; NULL: no keys, which is for Unix
+ * sockets (and --insecure-loopback) alone. With a key: zap_open has been called, and a stranger is sent there and must be refused.
+ * On failure the caller closes *s. */
+int socket_listen_also(struct socket **s, const char *address, const struct key_pair *own, char **ret_error);
 /* Connects a DEALER. That nobody listens there is no error: ZeroMQ goes on trying. */
 int socket_connect(struct socket **ret, const char *address, char **ret_error);
+/* The same with keys: its own, and the one that the broker must have. own NULL: without. */
+int socket_connect_keyed(struct socket **ret, const char *address, const struct key_pair *own, const struct key *broker,
+                         char **ret_error);
 /* What is not sent yet is dropped. NULL is fine. Returns NULL. */
 struct socket *socket_close(struct socket *s);
 
@@ -46,9 +55,16 @@ int socket_recv(struct socket *s, struct frame *ret);
  * 0: it is not; -EINTR. fds may be NULL when n is 0. */
 int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms);
 
-/* Is this an address tern may use? NULL, or what is wrong with it (owned by the caller). */
-char *address_check(const char *address, bool insecure_loopback);
+/* Is this an address tern may use? NULL, or what is wrong with it (owned by the caller). What is said where keys are missing depends
+ * on who asks: a broker, or whoever connects to one. */
+enum address_keys { ADDRESS_HAS_KEYS, ADDRESS_WANTS_BROKER_KEY, ADDRESS_WANTS_KEYS };
+char *address_check(const char *address, enum address_keys keys, bool insecure_loopback);
+bool address_is_tcp(const char *address);
 /* The path of an ipc:// address, or NULL. */
 const char *address_ipc_path(const char *address);
+
+/* For zap.c alone: libzmq's context; and the keys of one of its sockets that is to connect. */
+void *socket_context(void);
+void socket_set_keys(void *zmq, const struct key_pair *own, const struct key *broker);
 
 #endif

@@ -48,6 +48,7 @@ struct bench {
 struct conn {
     char id[ROUTING_ID_BYTES];
     int64_t uid;
+    const char *key; /* digits; NULL: none */
     uint64_t epoch, session, seq, req, count;
     unsigned char instance[16];
     const char *name; /* of a worker */
@@ -278,7 +279,10 @@ static inline void bench_expect_error(struct bench *t, const struct conn *c, enu
 
 static inline void bench_tell_raw(struct bench *t, const struct conn *c, struct str bytes)
 {
-    broker_recv(t->broker, c->id, c->uid, bytes, t->now);
+    if (c->key)
+        broker_recv_keyed(t->broker, c->id, c->key, bytes, t->now);
+    else
+        broker_recv(t->broker, c->id, c->uid, bytes, t->now);
 }
 
 /* As the connection's session. */

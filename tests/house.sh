@@ -96,7 +96,7 @@ check() {
         [ ! -d "$d" ] || find "$d" -type f -name '*.[ch]'
     done)
 
-    rule zmq "$(include_of 'zmq[a-z_]*\.h')" 'proto/socket\.c'
+    rule zmq "$(include_of 'zmq[a-z_]*\.h')" 'proto/(key|socket|zap)\.c'
     rule sqlite "$(include_of 'sqlite3\.h')" 'broker/store[a-z_]*\.[ch]|tests/.*'
     rule pthread "$(include_of '(pthread|threads)\.h')" \
         'worker/(pool_thread|pool_loop|coroutine)\.c|broker/reader\.c|tests/.*'
@@ -139,6 +139,7 @@ plant() {
 
 plant zmq broker/loop.c '#include <zmq.h>'
 plant '' proto/socket.c '#include <zmq.h>'
+plant zmq proto/message.c '#include <zmq.h>'
 plant sqlite broker/dispatch.c '#include <sqlite3.h>'
 plant '' broker/store_read.c '#include <sqlite3.h>'
 plant pthread client/libtern.c '#  include <pthread.h>'

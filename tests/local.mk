@@ -9,6 +9,7 @@ UNIT_TESTS = \
 	%D%/test_broker \
 	%D%/test_broker_change \
 	%D%/test_broker_checkpoint \
+	%D%/test_broker_keys \
 	%D%/test_broker_children \
 	%D%/test_broker_worker \
 	%D%/test_buf \
@@ -20,12 +21,14 @@ UNIT_TESTS = \
 	%D%/test_command \
 	%D%/test_compat \
 	%D%/test_coroutine \
+	%D%/test_grant \
 	%D%/test_guard \
 	%D%/test_handler_http \
 	%D%/test_handlers \
 	%D%/test_job \
 	%D%/test_leaving \
 	%D%/test_link \
+	%D%/test_key \
 	%D%/test_link_asks \
 	%D%/test_list \
 	%D%/test_log \
@@ -46,6 +49,7 @@ UNIT_TESTS = \
 	%D%/test_regress \
 	%D%/test_retry \
 	%D%/test_ring \
+	%D%/test_roles \
 	%D%/test_route \
 	%D%/test_selector \
 	%D%/test_service \

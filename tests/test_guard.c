@@ -240,7 +240,7 @@ static void past_128_mib_that_nobody_has_taken_a_message_waits_unless_it_is_smal
     add_frame(&b, 2, 4000);
     assert_true(pass(small, buf_str(&b), 1000) > 0);
     for (int i = 0; i < 2; i++)
-        guard_heard(4 * MIB);
+        guard_heard(4 * MIB, false);
     assert_int_equal(recv(p.broker, to, sizeof to, 0), sizeof to);
     assert_int_equal(recv(late.broker, to, sizeof to, 0), sizeof to);
     guard_heard_all();

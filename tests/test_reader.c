@@ -47,7 +47,7 @@ static int make(void **state)
     classes[1] = add_class("b", "cpu");
     classes[2] = add_class("a", "exec");
     struct str instance = { "0123456789abcdef", 16 };
-    assert_int_equal(store_worker(s, instance, str_of("w"), str_of("h"), NOW, &worker), 0);
+    assert_int_equal(store_worker(s, instance, str_of("w"), str_of("h"), str_of("uid:0"), NOW, &worker), 0);
     buf_init(&bytes, LIMIT_MESSAGE_BYTES);
     return store_commit(s);
 }

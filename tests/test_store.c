@@ -40,7 +40,7 @@ static int make(void **state)
     struct class_row c = { .queue = str_of("default"), .handler = str_of("cpu") };
     assert_int_equal(store_add_class(s, &c, &class), 0);
     struct str instance = { "0123456789abcdef", 16 };
-    assert_int_equal(store_worker(s, instance, str_of("w"), str_of("h"), NOW, &worker), 0);
+    assert_int_equal(store_worker(s, instance, str_of("w"), str_of("h"), str_of("uid:0"), NOW, &worker), 0);
     return store_commit(s);
 }
 

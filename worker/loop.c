@@ -251,11 +251,16 @@ static bool send_all(struct worker_loop *l, struct now now)
     return sent;
 }
 
+int worker_loop_connect(const struct worker_options *o, struct socket **ret, char **ret_error)
+{
+    return socket_connect_keyed(ret, o->broker, o->keyed ? &o->own : NULL, &o->broker_is, ret_error);
+}
+
 static void reopen(struct worker_loop *l)
 {
     struct socket *fresh = NULL;
     cleanup(freep) char *error = NULL;
-    if (socket_connect(&fresh, l->options->broker, &error) < 0) {
+    if (worker_loop_connect(l->options, &fresh, &error) < 0) {
         log_error("%s", error);
         return;
     }

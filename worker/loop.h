@@ -46,6 +46,8 @@ void worker_loop_on_handlers(void *ctx, struct now now);
 void worker_loop_on_asked(void *ctx, struct run *r, const struct message *ask, struct now now);
 struct link_pools worker_loop_pools(struct worker_loop *l);
 
+/* A socket to the broker, with the worker's keys where it needs them. */
+int worker_loop_connect(const struct worker_options *o, struct socket **ret, char **ret_error);
 /* Until the worker is drained: the exit status. */
 int worker_loop_run(struct worker_loop *l);
 

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "proto/zap.h"
 #include "worker/handlers.h"
 #include "worker/loop.h"
 #include "worker/runners.h"
@@ -234,11 +235,29 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+#define HANDSHAKE_MS 1000
+
+/* libzmq goes on trying, and never says what it was told: a key may be let in at any time. */
+static void try_keys(const struct worker_options *o)
+{
+    int r = zap_try(o->broker, &o->own, &o->broker_is, HANDSHAKE_MS);
+    if (r == -EACCES)
+        log_warning("the broker at %s does not know this worker's key yet: let it in there with `tern-broker authorize NAME.pub`; "
+                    "waiting for that", o->broker);
+    else if (r == -EPROTO)
+        log_warning("what answers at %s does not have the key that --broker-key says: it is another broker, it has a new key, or it "
+                    "has none; going on trying", o->broker);
+    else if (r < 0)
+        log_warning("no broker answers at %s yet; waiting for it", o->broker);
+}
+
 /* A socket that is not there, or that this user may not open, is no reason not to start: but it is
  * worth a word. */
-static void look_for_broker(const char *address)
+static void look_for_broker(const struct worker_options *o)
 {
-    const char *path = address_ipc_path(address);
+    const char *address = o->broker, *path = address_ipc_path(address);
+    if (o->keyed)
+        try_keys(o);
     if (!path || access(path, W_OK) == 0)
         return;
     if (errno == EACCES)
@@ -255,7 +274,7 @@ static int run_loop(struct worker_loop *l)
     cleanup(freep) char *error = NULL;
     rng_init(&rng, random_seed());
     struct link_options link = link_options_of(l, &rng);
-    if (socket_connect(&l->socket, l->options->broker, &error) < 0) {
+    if (worker_loop_connect(l->options, &l->socket, &error) < 0) {
         log_error("%s", error);
         return EXIT_USAGE;
     }
@@ -263,7 +282,7 @@ static int run_loop(struct worker_loop *l)
     log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name,
              l->options->broker, (long long)l->options->slots[POOL_PROCESS],
              (long long)l->options->slots[POOL_THREAD], (long long)l->options->slots[POOL_LOOP]);
-    look_for_broker(l->options->broker);
+    look_for_broker(l->options);
     service_say_ready();
     return worker_loop_run(l);
 }

@@ -119,6 +119,10 @@ static int set_other(void *to, const char *section, const char *key, const char 
 static const struct option_def table[] = {
     { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT,
       AT(broker), 0, 0, NULL, false },
+    { "key", "FILE", "this worker's secret key, for TCP (" TERN_SYSCONFDIR "/worker.key)", OPTION_TEXT,
+      AT(key), 0, 0, NULL, false },
+    { "broker-key", "KEY", "the broker's public key, or its file, for TCP (" TERN_SYSCONFDIR "/broker.pub)",
+      OPTION_TEXT, AT(broker_key), 0, 0, NULL, false },
     { "name", "NAME", "what this worker is called (the host's name)", OPTION_TEXT, AT(name), 0, 0,
       NULL, false },
     { "queues", "A,B", "take jobs of these queues only (all)", OPTION_TEXT, AT(queues), 0, 0, NULL,
@@ -208,6 +212,7 @@ void worker_options_fini(struct worker_options *o)
     o->runners.n = o->runners.cap = 0;
     free(TAKE(o->host));
     free(TAKE(o->queue_list));
+    key_pair_wipe(&o->own);
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -263,13 +268,27 @@ static void name_modules(struct worker_options *o)
         o->modules = xstrdup(TERN_LIBDIR_MODULES);
 }
 
+/* Of TCP: both keys, or the address is refused. */
+static int check_address(struct worker_options *o, char **ret_error)
+{
+    cleanup(freep) char *own = key_find_file(o->key, "worker.key", TERN_SYSCONFDIR "/worker.key");
+    cleanup(freep) char *broker =
+        key_find_file(o->broker_key, "broker.pub", TERN_SYSCONFDIR "/broker.pub");
+    o->keyed = own && broker && address_is_tcp(o->broker) && !o->insecure_loopback;
+    *ret_error = address_check(o->broker, o->keyed ? ADDRESS_HAS_KEYS : ADDRESS_WANTS_KEYS,
+                               o->insecure_loopback);
+    if (*ret_error)
+        return -EINVAL;
+    int r = o->keyed ? key_read_secret(own, &o->own, ret_error) : 0;
+    return r >= 0 && o->keyed ? key_read_broker(broker, &o->broker_is, ret_error) : r;
+}
+
 static int check(struct worker_options *o, char **ret_error)
 {
     name_modules(o);
-    *ret_error = address_check(o->broker, o->insecure_loopback);
-    if (*ret_error)
-        return -EINVAL;
-    int r = check_name(o, ret_error);
+    int r = check_address(o, ret_error);
+    if (r >= 0)
+        r = check_name(o, ret_error);
     if (r >= 0)
         r = check_queues(o, ret_error);
     if (r < 0)

@@ -5,10 +5,11 @@
 
 #include "proto/base/log.h"
 #include "proto/base/options.h"
+#include "proto/key.h"
 #include "proto/message.h"
 
 struct worker_options {
-    char *broker, *name, *queues, *handlers, *http_allow, *modules, *config, *log_level; /* owned */
+    char *broker, *key, *broker_key, *name, *queues, *handlers, *http_allow, *modules, *config, *log_level; /* owned */
     int64_t slots[N_POOLS];
     int64_t drain;          /* ms */
     int64_t idle_exit, max_time; /* ms; 0: stays */
@@ -34,6 +35,9 @@ struct worker_options {
     struct str *queue_list; /* owned; views into queues */
     size_t n_queues;        /* 0: all */
     enum log_level level;
+    bool keyed;            /* the next two count */
+    struct key_pair own;
+    struct key broker_is;
 };
 
 /* The configuration file, then the command line. argv is left as it is. 1: go on; 0: help or

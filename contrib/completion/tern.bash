@@ -3,6 +3,7 @@
 _tern_values() {
     case $1 in
         --tag) echo "cpu io slow-io auto" ;;
+        --role) echo "client worker admin" ;;
         --state) echo "blocked scheduled queued running done dead cancelled expired" ;;
         *) return 1 ;;
     esac

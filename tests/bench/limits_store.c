@@ -31,7 +31,7 @@ static struct bare *open_store(const char *path)
         limits_quit("store", error);
     struct class_row class = { .queue = str_of("bench"), .handler = str_of("echo"), .tag = TAG_IO };
     must(b, store_add_class(b->store, &class, &b->class), "class");
-    must(b, store_worker(b->store, (struct str){ "0123456789abcdef", 16 }, str_of("w"), str_of("h"), now_ms(), &b->worker),
+    must(b, store_worker(b->store, (struct str){ "0123456789abcdef", 16 }, str_of("w"), str_of("h"), str_of("uid:0"), now_ms(), &b->worker),
          "worker");
     must(b, store_commit(b->store), "commit");
     return b;

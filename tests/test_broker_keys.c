@@ -1,0 +1,409 @@
+/* test_broker_keys.c - the core with peers that are keys: what each role may, whose lease it is, what is left after a revocation,
+ * and what all that share a key may use up together. */
+#include "tests/broker_harness.h"
+
+#define ADA "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define BOB "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define CHIEF "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+#define W1 "1111111111111111111111111111111111111111111111111111111111111111"
+#define W2 "2222222222222222222222222222222222222222222222222222222222222222"
+#define STRANGER "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+
+static struct grant *grant_add(struct grants *all, const char *key, const char *name, const char *role)
+{
+    cleanup(freep) char *error = NULL;
+    struct grant *g = xcalloc(1, sizeof *g);
+    grant_init(g);
+    g->name = xstrdup(name);
+    g->role_text = xstrdup(role);
+    g->key_text = xstrdup(key);
+    assert_int_equal(grant_check(g, &error), 0);
+    strmap_put(&all->by_key, str_of(g->digits), g);
+    return g;
+}
+
+/* Everybody but those in without. */
+static struct grants *everybody(const char *without)
+{
+    static const struct { const char *key, *name, *role;
+    } all[] = { { ADA, "ada", "client" }, { BOB, "bob", "client" }, { CHIEF, "chief", "admin" },
+                { W1, "w1", "worker" },   { W2, "w2", "worker" } };
+    struct grants *g = xcalloc(1, sizeof *g);
+    for (size_t i = 0; i < ELEMENTS(all); i++)
+        if (!without || strcmp(all[i].key, without) != 0)
+            grant_add(g, all[i].key, all[i].name, all[i].role);
+    return g;
+}
+
+static struct grant *grant_in(struct grants *g, const char *key) { return strmap_find(&g->by_key, str_of(key)); }
+
+static void know(struct bench *t, struct grants *g)
+{
+    broker_set_grants(t->broker, g, t->now);
+    bench_turn(t);
+}
+
+static struct conn keyed(const char *id, const char *key)
+{
+    struct conn c = bench_conn(id, -1);
+    c.key = key;
+    return c;
+}
+
+static struct conn client_of(struct bench *t, const char *id, const char *key)
+{
+    struct conn c = keyed(id, key);
+    struct message m = bench_hello(&c, "client");
+    bench_tell(t, &c, &m);
+    bench_welcome(t, &c);
+    return c;
+}
+
+static struct conn worker_of(struct bench *t, const char *id, const char *key, const char *queue)
+{
+    struct conn c = keyed(id, key);
+    c.name = id;
+    c.slots[POOL_PROCESS] = c.slots[POOL_THREAD] = c.slots[POOL_LOOP] = 2;
+    c.queue = queue;
+    bench_worker_hello(t, &c, NULL, 0);
+    return c;
+}
+
+static void expect_hello_refused(struct bench *t, struct conn *c, const char *role, const char *part)
+{
+    struct message m = bench_hello(c, role);
+    m.hello.name = str_of("w");
+    bench_tell(t, c, &m);
+    bench_turn(t);
+    bench_expect_error(t, c, CODE_NOT_ALLOWED, part);
+}
+
+/* ---- who may come in ------------------------------------------------------------------------------ */
+
+static void a_key_that_is_not_known_gets_one_answer_to_everything(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = keyed("xxx-1", STRANGER);
+    expect_hello_refused(t, &c, "client", "not known");
+    know(t, everybody(NULL));
+    expect_hello_refused(t, &c, "worker", "not known");
+    bench_tell_raw(t, &c, str_of("rubbish that would not even be a message"));
+    bench_turn(t);
+    bench_expect_error(t, &c, CODE_NOT_ALLOWED, "not known");
+    assert_int_equal(t->broker->peers.by_routing_id.n, 0);
+}
+
+static void a_role_is_for_that_role_alone(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn ada = keyed("ada-1", ADA), chief = keyed("chf-1", CHIEF), w = keyed("wrk-1", W1);
+    expect_hello_refused(t, &ada, "worker", "role worker");
+    expect_hello_refused(t, &chief, "worker", "role worker");
+    expect_hello_refused(t, &w, "client", "role client");
+}
+
+static void a_client_may_not_do_what_is_for_admins(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn ada = client_of(t, "ada-1", ADA), chief = client_of(t, "chf-1", CHIEF);
+    bench_submit(t, &ada, "cpu");
+    struct message m;
+    message_init(&m, MSG_PAUSE);
+    m.pause.req = 7;
+    m.pause.queue = str_of("default");
+    m.pause.paused = 1;
+    bench_tell(t, &ada, &m);
+    bench_turn(t);
+    const struct message *e = bench_expect(t, &ada, MSG_ERROR);
+    assert_int_equal(e->error.code, CODE_NOT_ALLOWED);
+    assert_int_equal(e->error.req, 7);
+    bench_tell(t, &chief, &m);
+    bench_turn(t);
+    bench_expect(t, &chief, MSG_OK);
+}
+
+static void a_client_touches_its_own_jobs_an_admin_all(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn ada = client_of(t, "ada-1", ADA), bob = client_of(t, "bob-1", BOB), chief = client_of(t, "chf-1", CHIEF);
+    uint64_t id = bench_submit(t, &ada, "cpu");
+    bench_submit(t, &bob, "cpu");
+    bench_change_one(t, &bob, MSG_CANCEL, id);
+    bench_expect_error(t, &bob, CODE_NOT_FOUND, "no such job");
+    assert_state(t, id, STATE_QUEUED);
+    bench_change_one(t, &chief, MSG_CANCEL, id);
+    bench_expect_changed(t, &chief, 1, 0, 0);
+    assert_state(t, id, STATE_CANCELLED);
+}
+
+static void a_second_key_of_the_same_name_is_the_same_owner(void **state)
+{
+    struct bench *t = *state;
+    struct grants *both = everybody(BOB);
+    grant_add(both, BOB, "ada", "client");
+    know(t, both);
+    struct conn old = client_of(t, "ada-1", ADA);
+    uint64_t id = bench_submit(t, &old, "cpu");
+    struct conn fresh = client_of(t, "ada-2", BOB);
+    bench_change_one(t, &fresh, MSG_CANCEL, id);
+    bench_expect_changed(t, &fresh, 1, 0, 0);
+}
+
+/* ---- what a key is for ---------------------------------------------------------------------------- */
+
+static void a_client_submits_only_what_its_key_is_for(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(NULL);
+    grant_in(g, BOB)->queues = xstrdup("mail");
+    grant_in(g, BOB)->exec = true;
+    know(t, g);
+    struct conn ada = client_of(t, "ada-1", ADA), bob = client_of(t, "bob-1", BOB);
+    struct job_spec s = bench_spec("exec");
+    bench_ask_submit(t, &ada, ++ada.seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &ada, CODE_NOT_ALLOWED, "commands");
+    bench_ask_submit(t, &bob, ++bob.seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &bob, CODE_NOT_ALLOWED, "queue default");
+    s.queue = str_of("mail");
+    bench_submit_spec(t, &bob, s);
+    bench_submit(t, &ada, "cpu");
+}
+
+static void a_job_that_its_key_may_not_run_any_more_is_not_retried(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(NULL);
+    grant_in(g, ADA)->exec = true;
+    know(t, g);
+    struct conn ada = client_of(t, "ada-1", ADA);
+    uint64_t id = bench_submit(t, &ada, "exec");
+    bench_change_one(t, &ada, MSG_CANCEL, id);
+    know(t, everybody(NULL));
+    ada = client_of(t, "ada-1", ADA);
+    bench_change_one(t, &ada, MSG_RETRY, id);
+    bench_expect_changed(t, &ada, 0, 0, 1);
+    assert_state(t, id, STATE_CANCELLED);
+}
+
+static void a_worker_is_handed_only_what_its_key_is_for(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(NULL);
+    grant_in(g, W1)->queues = xstrdup("mail");
+    grant_in(g, W1)->handlers = xstrdup("cpu");
+    know(t, g);
+    struct conn c = bench_client(t, "cli-1", 1000), greedy = keyed("wrk-2", W1);
+    uint64_t secret = bench_submit(t, &c, "cpu");
+    struct job_spec s = bench_spec("exec");
+    s.queue = str_of("mail");
+    bench_submit_spec(t, &c, s);
+    s = bench_spec("cpu");
+    s.queue = str_of("mail");
+    uint64_t mine = bench_submit_spec(t, &c, s);
+    struct str queue = str_of("default");
+    struct message m = bench_hello(&greedy, "worker");
+    m.hello.name = str_of("w");
+    m.hello.queues = &queue;
+    m.hello.n_queues = 1;
+    bench_tell(t, &greedy, &m);
+    bench_turn(t);
+    bench_expect_error(t, &greedy, CODE_NOT_ALLOWED, "queues");
+    struct conn w = worker_of(t, "wrk-1", W1, NULL);
+    assert_int_equal(bench_run(t, &w).job, mine);
+    assert_state(t, secret, STATE_QUEUED);
+}
+
+/* ---- whose lease it is ---------------------------------------------------------------------------- */
+
+static void nobody_ends_what_another_worker_holds(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn c = bench_client(t, "cli-1", 1000), w = worker_of(t, "wrk-1", W1, NULL);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    struct run_job run = bench_run(t, &w);
+    struct conn thief = worker_of(t, "wrk-2", W2, "other");
+    bench_end(t, &thief, run.job, run.attempt, ENDING_DONE); /* acknowledged, so that it lets go; not recorded */
+    assert_state(t, id, STATE_RUNNING);
+    assert_int_equal(t->broker->counts.refused_results, 1);
+    bench_end(t, &w, run.job, run.attempt, ENDING_DONE);
+    assert_state(t, id, STATE_DONE);
+}
+
+static void nobody_comes_in_anothers_place(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn c = bench_client(t, "cli-1", 1000), w = worker_of(t, "wrk-1", W1, NULL);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    bench_run(t, &w);
+    struct conn thief = keyed("wrk-2", W2);
+    memcpy(thief.instance, w.instance, sizeof thief.instance);
+    expect_hello_refused(t, &thief, "worker", "another worker");
+    bench_restart(t); /* and not after a restart either, before the true one is back */
+    know(t, everybody(NULL));
+    expect_hello_refused(t, &thief, "worker", "another worker");
+    assert_state(t, id, STATE_RUNNING);
+    struct held held = { id, 1, HELD_RUNNING, POOL_PROCESS };
+    bench_worker_hello(t, &w, &held, 1);
+    bench_end(t, &w, id, 1, ENDING_DONE);
+    assert_state(t, id, STATE_DONE);
+}
+
+/* ---- revoked -------------------------------------------------------------------------------------- */
+
+static void a_revoked_client_can_send_nothing_more(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn ada = client_of(t, "ada-1", ADA);
+    bench_submit(t, &ada, "cpu");
+    know(t, everybody(ADA));
+    bench_expect_error(t, &ada, CODE_NOT_ALLOWED, "not known");
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &ada, ++ada.seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &ada, CODE_NOT_ALLOWED, "not known");
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 1);
+    know(t, everybody(NULL)); /* let in again, it begins anew */
+    ada = client_of(t, "ada-1", ADA);
+    bench_submit(t, &ada, "cpu");
+}
+
+static void what_a_revoked_worker_held_is_queued_again_uncounted(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn c = bench_client(t, "cli-1", 1000), w = worker_of(t, "wrk-1", W1, NULL);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    struct run_job run = bench_run(t, &w);
+    bench_tell_started(t, &w, run.job, run.attempt);
+    know(t, everybody(W1));
+    bench_expect_error(t, &w, CODE_NOT_ALLOWED, "not known");
+    assert_state(t, id, STATE_QUEUED);
+    assert_int_equal(bench_job(t, id, "crashes"), 0);
+    bench_tell_outcome(t, &w, bench_outcome(run.job, run.attempt, ENDING_DONE));
+    bench_turn(t);
+    bench_expect_error(t, &w, CODE_NOT_ALLOWED, "not known");
+    assert_state(t, id, STATE_QUEUED);
+    assert_int_equal(t->broker->workers.n, 0);
+    struct conn other = worker_of(t, "wrk-2", W2, NULL);
+    assert_int_equal(bench_run(t, &other).attempt, run.attempt + 1);
+}
+
+static void what_a_revoked_worker_holds_that_is_away_is_queued_again_too(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn c = bench_client(t, "cli-1", 1000), w = worker_of(t, "wrk-1", W1, NULL);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    bench_run(t, &w);
+    broker_drop_peer(t->broker, peers_find(&t->broker->peers, w.id));
+    know(t, everybody(W1));
+    assert_state(t, id, STATE_QUEUED);
+}
+
+static void whose_rights_change_begins_anew_and_nobody_else_notices(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    struct conn ada = client_of(t, "ada-1", ADA), bob = client_of(t, "bob-1", BOB);
+    struct grants *g = everybody(NULL);
+    grant_in(g, ADA)->queues = xstrdup("mail");
+    know(t, g);
+    bench_expect(t, &ada, MSG_HELLO_AGAIN);
+    assert_null(bench_next(t, &bob, MSG_HELLO_AGAIN));
+    bench_submit(t, &bob, "cpu");
+}
+
+/* ---- limits --------------------------------------------------------------------------------------- */
+
+static void sessions_of_a_key_are_bounded(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(NULL);
+    grant_in(g, ADA)->sessions = 2;
+    know(t, g);
+    struct conn a = client_of(t, "ada-1", ADA);
+    client_of(t, "bda-2", ADA);
+    struct conn third = keyed("cda-3", ADA);
+    struct message m = bench_hello(&third, "client");
+    bench_tell(t, &third, &m);
+    bench_turn(t);
+    bench_expect_error(t, &third, CODE_BUSY, "too many");
+    client_of(t, "bob-1", BOB); /* another's are its own */
+    message_init(&m, MSG_BYE);
+    bench_tell(t, &a, &m);
+    bench_turn(t);
+    client_of(t, "cda-3", ADA);
+}
+
+static void a_rate_is_answered_with_busy_and_time_gives_it_back(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(NULL);
+    grant_in(g, ADA)->rate = 10;
+    know(t, g);
+    struct conn ada = client_of(t, "ada-1", ADA), twin = client_of(t, "bda-2", ADA);
+    bench_submit_n(t, &ada, bench_spec("cpu"), 8);
+    bench_submit_n(t, &twin, bench_spec("cpu"), 2);
+    struct job_spec s = bench_spec("cpu");
+    bench_ask_submit(t, &ada, ++ada.seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &ada, CODE_BUSY, "10 jobs a second");
+    bench_advance(t, 200);
+    bench_ask_submit(t, &ada, ada.seq, &s, 1);
+    bench_turn(t);
+    bench_expect(t, &ada, MSG_SUBMITTED);
+}
+
+static void a_submit_larger_than_a_bucket_goes_through_when_it_is_full(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(NULL);
+    grant_in(g, ADA)->rate = 10;
+    grant_in(g, BOB)->bytes = 100;
+    know(t, g);
+    struct conn ada = client_of(t, "ada-1", ADA), bob = client_of(t, "bob-1", BOB);
+    bench_submit_n(t, &ada, bench_spec("cpu"), 50);
+    struct job_spec s = bench_spec("cpu");
+    bench_advance(t, 3000);
+    bench_ask_submit(t, &ada, ++ada.seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &ada, CODE_BUSY, "busy"); /* what it had beyond is owed */
+    char payload[200] = "";
+    s.payload = (struct str){ payload, sizeof payload };
+    bench_submit_spec(t, &bob, s);
+    bench_ask_submit(t, &bob, ++bob.seq, &s, 1);
+    bench_turn(t);
+    bench_expect_error(t, &bob, CODE_BUSY, "bytes of payload");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        bench_test(a_key_that_is_not_known_gets_one_answer_to_everything),
+        bench_test(a_role_is_for_that_role_alone),
+        bench_test(a_client_may_not_do_what_is_for_admins),
+        bench_test(a_client_touches_its_own_jobs_an_admin_all),
+        bench_test(a_second_key_of_the_same_name_is_the_same_owner),
+        bench_test(a_client_submits_only_what_its_key_is_for),
+        bench_test(a_job_that_its_key_may_not_run_any_more_is_not_retried),
+        bench_test(a_worker_is_handed_only_what_its_key_is_for),
+        bench_test(nobody_ends_what_another_worker_holds),
+        bench_test(nobody_comes_in_anothers_place),
+        bench_test(a_revoked_client_can_send_nothing_more),
+        bench_test(what_a_revoked_worker_held_is_queued_again_uncounted),
+        bench_test(what_a_revoked_worker_holds_that_is_away_is_queued_again_too),
+        bench_test(whose_rights_change_begins_anew_and_nobody_else_notices),
+        bench_test(sessions_of_a_key_are_bounded),
+        bench_test(a_rate_is_answered_with_busy_and_time_gives_it_back),
+        bench_test(a_submit_larger_than_a_bucket_goes_through_when_it_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
