@@ -100,7 +100,7 @@ check() {
     rule sqlite "$(include_of 'sqlite3\.h')" 'broker/store[a-z_]*\.[ch]|tests/.*'
     rule pthread "$(include_of '(pthread|threads)\.h')" \
         'worker/(pool_thread|pool_loop|coroutine)\.c|broker/reader\.c|tests/.*'
-    rule dlopen "$(include_of 'dlfcn\.h')" 'worker/module\.c|tests/.*'
+    rule dlopen "$(include_of 'dlfcn\.h')" 'worker/module\.c|proto/guard_box\.c|tests/.*'
     rule fork "$(call_of 'v?fork|_Fork')" 'worker/zygote\.c|tests/.*'
     rule systemd "$(include_of 'systemd/.*')" 'proto/base/(log|service)\.c'
     rule unsafe "$(call_of 'strcpy|strcat|v?sprintf|strtok|gets|ato[ifl]|atoll|system')" '-'

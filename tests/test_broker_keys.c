@@ -227,7 +227,7 @@ static void nobody_ends_what_another_worker_holds(void **state)
     struct conn c = bench_client(t, "cli-1", 1000), w = worker_of(t, "wrk-1", W1, NULL);
     uint64_t id = bench_submit(t, &c, "cpu");
     struct run_job run = bench_run(t, &w);
-    struct conn thief = worker_of(t, "wrk-2", W2, "other");
+    struct conn thief = worker_of(t, "xrk-2", W2, "other");
     bench_end(t, &thief, run.job, run.attempt, ENDING_DONE); /* acknowledged, so that it lets go; not recorded */
     assert_state(t, id, STATE_RUNNING);
     assert_int_equal(t->broker->counts.refused_results, 1);
@@ -242,7 +242,7 @@ static void nobody_comes_in_anothers_place(void **state)
     struct conn c = bench_client(t, "cli-1", 1000), w = worker_of(t, "wrk-1", W1, NULL);
     uint64_t id = bench_submit(t, &c, "cpu");
     bench_run(t, &w);
-    struct conn thief = keyed("wrk-2", W2);
+    struct conn thief = keyed("xrk-2", W2);
     memcpy(thief.instance, w.instance, sizeof thief.instance);
     expect_hello_refused(t, &thief, "worker", "another worker");
     bench_restart(t); /* and not after a restart either, before the true one is back */
@@ -292,7 +292,7 @@ static void what_a_revoked_worker_held_is_queued_again_uncounted(void **state)
     bench_expect_error(t, &w, CODE_NOT_ALLOWED, "not known");
     assert_state(t, id, STATE_QUEUED);
     assert_int_equal(t->broker->workers.n, 0);
-    struct conn other = worker_of(t, "wrk-2", W2, NULL);
+    struct conn other = worker_of(t, "xrk-2", W2, NULL);
     assert_int_equal(bench_run(t, &other).attempt, run.attempt + 1);
 }
 
