@@ -9,6 +9,7 @@ dist_man_MANS += \
 EXTRA_DIST += \
 	%D%/performance.md \
 	%D%/reliability.md \
+	%D%/security.md \
 	%D%/style.md \
 	CHANGELOG.md \
 	README.md \

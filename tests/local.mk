@@ -216,6 +216,7 @@ FLOW_TESTS = \
 	%D%/flow/children.bats \
 	%D%/flow/durability.bats \
 	%D%/flow/isolation.bats \
+	%D%/flow/keys.bats \
 	%D%/flow/load.bats \
 	%D%/flow/many.bats \
 	%D%/flow/modules.bats \

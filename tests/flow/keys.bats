@@ -1,0 +1,133 @@
+#!/usr/bin/env bats
+# TCP by keys, with real daemons: who comes in, who does not, what a revoked key can still do, and what bytes and peers with bad intent
+# cost the broker.
+# shellcheck shell=bash
+load helpers
+
+# A broker on its socket and on TCP, its key, and the keys ada (a client, with commands), w1 (a worker) and eve (nobody).
+keyed_broker() {
+    port=$((20000 + $$ % 20000 + BATS_TEST_NUMBER))
+    tcp=tcp://127.0.0.1:$port
+    tern-broker keygen --dir "$dir" --keys "$dir/peers.d"
+    tern keygen w1 --role worker
+    tern keygen ada
+    tern keygen eve
+    tern-broker authorize w1.pub --keys peers.d
+    tern-broker authorize ada.pub --keys peers.d --exec
+    tern-broker --listen "$TERN_BROKER,$tcp" --key broker.key --keys peers.d --db "$dir/tern.db" --ballast 1M \
+        < /dev/null >> "$dir/broker.log" 2>&1 3>&- &
+    broker=$!
+    started+=("$broker")
+    eventually 30 answers_or_ended "$broker"
+    not gone "$broker"
+}
+
+keyed_worker() {
+    tern-worker --broker "$tcp" --key w1.key --broker-key broker.pub --name w1 --process 1 --thread 2 --loop 5 \
+        < /dev/null >> "$dir/worker-w1.log" 2>&1 3>&- &
+    worker=$!
+    started+=("$worker")
+    eventually 30 connected w1 "$worker"
+}
+
+# as NAME COMMAND...: of tern, over TCP.
+as() {
+    local name=$1
+    shift
+    tern --broker "$tcp" --key "$name.key" --broker-key broker.pub "$@"
+}
+
+@test "a TCP address without keys is refused, with the command that makes them; a key that others can read too" {
+    run -78 tern-broker --listen tcp://127.0.0.1:7711 --key "$dir/none.key" --db "$dir/tern.db"
+    [[ $output == *keygen* ]]
+    tern-broker keygen --dir "$dir" --keys "$dir/peers.d"
+    run -4 tern-broker keygen --dir "$dir" --keys "$dir/peers.d"
+    [[ $output == *"not overwritten"* ]]
+    chmod 644 broker.key
+    run -78 tern-broker --listen tcp://127.0.0.1:7711 --key broker.key --keys peers.d --db "$dir/tern.db"
+    [[ $output == *"chmod 600"* ]]
+}
+
+@test "a known key works and submits; an unknown one, a worker's, none, and another broker's are told what is wrong" {
+    keyed_broker
+    keyed_worker
+    [ "$(as ada run -- echo hello)" = hello ]
+    [ "$(as ada show --json last | value owner)" = key:ada ]
+    run -77 as eve ping
+    [[ $output == *"does not know this client's key"* ]]
+    run -77 as w1 ping
+    [[ $output == *"a worker's"* ]]
+    run -77 tern --broker "$tcp" ping
+    [[ $output == *"without a key"* ]]
+    run -69 tern --broker "$tcp" --key ada.key --broker-key "$(printf 'a%.0s' {1..64})" ping
+    [[ $output == *--broker-key* ]]
+}
+
+@test "a revoked client is cut off while it waits, a revoked worker's job is queued again uncounted" {
+    keyed_broker
+    keyed_worker
+    as ada run -- sleep 100 > run.log 2>&1 3>&- &
+    local waiting=$!
+    started+=("$waiting")
+    eventually 20 field_is 1 state running
+    tern-broker revoke w1 --keys peers.d
+    eventually 20 field_is 1 state queued
+    field_is 1 crashes 0
+    tern-broker revoke ada --keys peers.d
+    eventually 20 gone "$waiting"
+    grep -q 'not known here' run.log
+    run -77 as ada ping
+    tern ping
+}
+
+@test "an old key is gone after rotation, and the new one is the same owner" {
+    keyed_broker
+    local id old
+    id=$(as ada submit -- true)
+    old=$(sed -n 's/^key = //p' ada.pub)
+    mkdir new
+    tern keygen ada --dir new
+    tern-broker authorize new/ada.pub --keys peers.d --exec
+    as ada ping
+    tern-broker revoke "$old" --keys peers.d
+    eventually 20 eval '! as ada ping'
+    tern --broker "$tcp" --key new/ada.key --broker-key broker.pub cancel "$id"
+    field_is "$id" state cancelled
+}
+
+@test "a good key with bad intent costs its own connection: a chosen name, parts without end, a ping, bytes that are no handshake" {
+    /usr/bin/python3 -c 'import zmq' 2> /dev/null || skip "needs python3-zmq"
+    keyed_broker
+    cat > evil.py << 'END'
+import re, socket, sys, time, zmq
+from zmq.utils import z85
+port, public, secret, server = int(sys.argv[1]), *[bytes.fromhex(re.search(r"= ([0-9a-f]{64})", open(f).read())[1]) for f in sys.argv[2:]]
+context = zmq.Context()
+def peer(**options):
+    s = context.socket(zmq.DEALER)
+    s.linger = 0
+    s.curve_publickey, s.curve_secretkey, s.curve_serverkey = [z85.encode(k) for k in (public, secret, server)]
+    for name, value in options.items():
+        setattr(s, name, value)
+    s.connect(f"tcp://127.0.0.1:{port}")
+    return s
+for n in range(20):
+    s = peer(identity=b"x" * n + b"y")
+    s.send(b"hello")
+pinger = peer(heartbeat_ivl=20, heartbeat_timeout=1000)
+for n in range(10):
+    s = peer()
+    s.send_multipart([b"x" * 100000] * 50)
+time.sleep(1)
+for n in range(300):
+    c = socket.create_connection(("127.0.0.1", port))
+    c.send([b"\0" * 100, b"\xff" + b"\0" * 8 + b"\x7f\3\0CURVE" + b"\0" * 100, b"GET / HTTP/1.0\r\n\r\n", b""][n % 4])
+held = [socket.create_connection(("127.0.0.1", port)) for n in range(1500)]
+time.sleep(1)
+END
+    ulimit -n 4096
+    timeout 60 /usr/bin/python3 evil.py "$port" ada.pub ada.key broker.pub
+    not gone "$broker"
+    tern ping
+    as ada ping
+}
