@@ -70,6 +70,22 @@ $(FROM_TEMPLATES): %D%/local.mk Makefile
 
 EXTRA_DIST += \
 	%D%/cppcheck-suppressions \
+	%D%/debian/changelog \
+	%D%/debian/control \
+	%D%/debian/copyright \
+	%D%/debian/libtern-dev.examples \
+	%D%/debian/libtern-dev.install \
+	%D%/debian/libtern0.install \
+	%D%/debian/rules \
+	%D%/debian/source/format \
+	%D%/debian/tern-broker.install \
+	%D%/debian/tern-broker.postrm \
+	%D%/debian/tern-worker.examples \
+	%D%/debian/tern-worker.install \
+	%D%/debian/tern-worker.postinst \
+	%D%/debian/tern-worker.postrm \
+	%D%/debian/tern-worker.prerm \
+	%D%/debian/tern.install \
 	%D%/install-deps \
 	%D%/python/tern/__init__.py \
 	%D%/python/tern/handlers.py \
@@ -81,3 +97,24 @@ EXTRA_DIST += \
 	%D%/test \
 	%D%/try \
 	$(END)
+
+# Debian packages, of the release tarball: in deb/. What it needs: contrib/install-deps --deb. See contrib/debian.
+deb: dist
+	@command -v dh > /dev/null || { echo "make deb needs debhelper: contrib/install-deps --deb" >&2; exit 1; }
+	@grep -q '^tern ($(PACKAGE_VERSION))' '$(srcdir)/%D%/debian/changelog' || \
+		{ echo "contrib/debian/changelog does not begin with version $(PACKAGE_VERSION)" >&2; exit 1; }
+	rm -rf deb && $(MKDIR_P) deb
+	tar -C deb -xf '$(distdir).tar.xz'
+	cp -R 'deb/$(distdir)/%D%/debian' 'deb/$(distdir)/debian'
+	cd 'deb/$(distdir)' && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+		DEB_BUILD_OPTIONS="parallel=$$(nproc) nocheck" dpkg-buildpackage -b -us -uc
+	rm -rf 'deb/$(distdir)'
+	@echo "the packages are in $(abs_builddir)/deb"
+
+# lintian, and the packages' whole life in a throw-away machine.
+check-deb: deb
+	bash '$(srcdir)/tests/systemd/packages.sh' deb
+
+clean-local:
+	rm -rf deb
+.PHONY: deb check-deb

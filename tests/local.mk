@@ -283,6 +283,8 @@ EXTRA_DIST += \
 	%D%/compat_0_1.txt \
 	%D%/schema_2.sql \
 	$(SYSTEMD_TESTS) \
+	%D%/systemd/packages.bats \
+	%D%/systemd/packages.sh \
 	%D%/systemd/service.bats \
 	%D%/with-systemd \
 	$(END)

@@ -240,7 +240,7 @@ none() { [ -z "$("$@")" ]; }
     eventually 10 pgrep -x sleep
     grep -q '/tern-worker@1.service/child\.[0-9]*$' "/proc/$(pgrep -x sleep)/cgroup"
     grep -q '/tern-worker@1.service/worker$' "/proc/$(property tern-worker@1 MainPID)/cgroup"
-    for i in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         tern submit --cwd / --tag cpu -- sh -c 'env -i setsid sleep 1002 & exit 0'
     done
     tern wait 2-6
