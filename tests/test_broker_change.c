@@ -286,6 +286,31 @@ static void finished_jobs_past_what_is_kept_go_a_slice_at_a_time(void **state)
     assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 100);
 }
 
+/* Deleting writes too: a broker that tries it in each turn of a full disk does nothing else. */
+static void deleting_that_did_not_fit_on_the_disk_is_not_tried_again_at_once(void **state)
+{
+    struct bench *t = *state;
+    t->broker->options.keep_finished = 0;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    bench_submit_n(t, &c, bench_spec("nobody"), 10);
+    struct range all = { 1, UINT64_MAX };
+    bench_change(t, &c, MSG_CANCEL, &all, 1);
+    bench_turn(t);
+    bench_advance(t, 1000);
+    broker_tick(t->broker, t->now);
+    t->broker->next_upkeep_mono_ms = t->now.mono_ms; /* as when it is late, which it is on a disk that is nearly full */
+    t->broker->failed = -ENOSPC;
+    assert_int_equal(broker_commit(t->broker, t->now), 0);
+    for (int i = 0; i < 5; i++) {
+        bench_turn(t);
+        assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 10);
+        bench_advance(t, 199);
+    }
+    bench_advance(t, 5);
+    bench_turn(t);
+    assert_int_equal(bench_number(t, "SELECT count(*) FROM job"), 0);
+}
+
 /* ---- wait ----------------------------------------------------------------------------------- */
 
 static uint64_t ask_wait(struct bench *t, struct conn *c, struct range *ranges, size_t n, bool any)
@@ -633,6 +658,7 @@ int main(void)
         bench_test(a_job_that_was_not_started_in_time_expires_and_one_that_runs_does_not),
         bench_test(finished_jobs_are_kept_as_long_and_as_many_as_was_asked),
         bench_test(finished_jobs_past_what_is_kept_go_a_slice_at_a_time),
+        bench_test(deleting_that_did_not_fit_on_the_disk_is_not_tried_again_at_once),
         bench_test(a_wait_is_answered_in_the_turn_in_which_the_last_of_its_jobs_ends),
         bench_test(a_submit_can_begin_the_wait_for_its_job_and_the_answer_tells_the_result),
         bench_test(a_wait_that_begins_with_a_submit_leaves_all_but_the_plain_case_to_fetch),
