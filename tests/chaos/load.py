@@ -59,7 +59,7 @@ def echo(rng, _record, _job):
 
 
 def sha256(rng, _record, _job):
-    body = rng.randbytes(100)
+    body = b"." + rng.randbytes(99) # a payload that begins with @ names a file
     return {"handler": "sha256", "payload_base64": base64.b64encode(body).decode(), "tag": rng.choice(["cpu", "io", "auto"]),
             "retries": 3, "backoff": "20ms..100ms"}
 

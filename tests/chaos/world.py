@@ -274,7 +274,7 @@ class World:
 
     def do_kill_in_tree(self, n, generation, which):
         w = self.workers[n]
-        found = w.tree()[generation] if w.is_up() else []
+        found = w.tree()[generation] if w.is_up() and not w.is_young() else []
         if not found:
             return
         self.disturb(w.host)
