@@ -6,7 +6,7 @@
 #define RUNS_NEEDED 5             /* until so many are known, `auto` is a process */
 #define COMPUTES_SHARE 0.5        /* from this share of CPU time on, it computes */
 #define SHARE_MARGIN 0.1          /* so much more, or less, once it was taken for something */
-#define LONG_US (500 * 1000)      /* from this mean time on, it waits long */
+#define LONG_US (50 * 1000)       /* from this mean time on, it waits long */
 #define IDLE_SHARE 0.1            /* if it computes no more than this: thousands of them run at once, on one thread or as processes */
 #define MARGIN 1.25               /* of both, as a factor, once it was taken for something */
 #define MOST_US 1e12

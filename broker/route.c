@@ -3,10 +3,14 @@
 
 static enum tag asked_tag(const struct class *c, const struct worker_handler *h) { return c->tag_unset ? h->tag : c->tag; }
 
-/* Of what is not known, and of what only a process can keep within its limits, as if it computed. */
+/* Of what is not known, and of what only a process can keep within its limits, as if it computed. The loop has thousands of slots:
+ * so many processes at once are started only where somebody has asked for it. */
 static enum tag measured_tag(const struct class *c)
 {
-    return c->isolated || c->measure->decided == TAG_AUTO ? TAG_CPU : c->measure->decided;
+    enum tag tag = c->measure->decided;
+    if (c->isolated || tag == TAG_AUTO)
+        return TAG_CPU;
+    return c->program && tag == TAG_SLOW_IO ? TAG_IO : tag;
 }
 
 enum tag route_tag(const struct class *c, const struct worker_handler *h)

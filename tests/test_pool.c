@@ -669,6 +669,23 @@ static void a_command_runs_in_every_pool(void **state)
     rig_free(g);
 }
 
+static void what_waits_behind_commands_runs_after_them(void **state)
+{
+    struct rig *g = rig_new(state, 2);
+    struct buf payload = command_of("sleep .05");
+    for (uint64_t i = 1; i <= 2; i++) {
+        struct run_job j = job_of(g, i, "exec", "");
+        j.payload = buf_str(&payload);
+        give(g, &j);
+    }
+    buf_fini(&payload);
+    begin(g, 2);
+    for (uint64_t i = 3; i <= 8; i++)
+        give_id(g, i, "well");
+    finish(g, 8);
+    rig_free(g);
+}
+
 static void a_pool_closes_while_jobs_run_and_wait(void **state)
 {
     struct rig *g = rig_new(state, 3);
@@ -698,6 +715,7 @@ static void a_pool_closes_while_jobs_run_and_wait(void **state)
     C(one_that_does_not_hear_costs_its_own_attempt_alone, pool)                                                     \
     C(too_many_that_do_not_hear_spend_the_pool, pool)                                                               \
     C(descriptors_can_be_awaited_on_the_loop_alone, pool)                                                           \
+    C(what_waits_behind_commands_runs_after_them, pool)                                                             \
     C(a_command_runs_in_every_pool, pool)                                                                           \
     C(a_pool_closes_while_jobs_run_and_wait, pool)
 #define CASE(f, pool) { #pool ": " #f, f, NULL, NULL, &pool },

@@ -145,6 +145,16 @@ static void a_suspect_was_put_where_it_is_for_that(void **state)
     assert_int_equal(route_chosen_by(&c, &async), CHOSEN_BY_JOB);
 }
 
+static void a_command_is_taken_to_the_loop_by_its_tag_alone(void **state)
+{
+    (void)state;
+    char program[] = "rsync";
+    struct class c = { .program = program, .measure = &waits }, asked = { .program = program, .tag = TAG_SLOW_IO, .measure = &waits };
+    struct worker_handler exec = { .forms = BOTH, .tag = TAG_AUTO, .thread_safe = true };
+    assert_int_equal(route(&c, &exec), POOL_THREAD);
+    assert_int_equal(route(&asked, &exec), POOL_LOOP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +170,7 @@ int main(void)
         cmocka_unit_test(auto_follows_what_was_measured),
         cmocka_unit_test(what_only_a_process_can_limit_stays_there_under_auto),
         cmocka_unit_test(a_suspect_was_put_where_it_is_for_that),
+        cmocka_unit_test(a_command_is_taken_to_the_loop_by_its_tag_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
