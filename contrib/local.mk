@@ -24,7 +24,9 @@ dist_example_DATA = \
 	%D%/broker.conf \
 	%D%/examples/fanout.c \
 	%D%/examples/fetch.c \
+	%D%/examples/hash.c \
 	%D%/examples/pipeline.c \
+	%D%/examples/resume.c \
 	%D%/systemd/worker-less.conf \
 	%D%/systemd/worker-more.conf \
 	%D%/worker.conf \

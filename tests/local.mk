@@ -215,6 +215,7 @@ FLOW_TESTS = \
 	%D%/flow/basics.bats \
 	%D%/flow/children.bats \
 	%D%/flow/durability.bats \
+	%D%/flow/examples.bats \
 	%D%/flow/isolation.bats \
 	%D%/flow/keys.bats \
 	%D%/flow/load.bats \

@@ -3,13 +3,21 @@
 
 uint64_t ask_req(const struct message *ask)
 {
-    return ask->type == MSG_SPAWN ? ask->spawn.req : ask->type == MSG_AWAIT ? ask->await.req : ask->fetch.req;
+    return ask->type == MSG_SPAWN        ? ask->spawn.req
+           : ask->type == MSG_AWAIT      ? ask->await.req
+           : ask->type == MSG_CHECKPOINT ? ask->checkpoint.req
+                                         : ask->fetch.req;
 }
 
-uint64_t answer_req(const struct message *m)
+uint64_t *answer_req_at(struct message *m)
 {
-    return m->type == MSG_SPAWNED ? m->spawned.req : m->type == MSG_AWAITED ? m->awaited.req : m->fetched.req;
+    return m->type == MSG_SPAWNED        ? &m->spawned.req
+           : m->type == MSG_AWAITED      ? &m->awaited.req
+           : m->type == MSG_CHECKPOINTED ? &m->checkpointed.req
+                                         : &m->fetched.req;
 }
+
+uint64_t answer_req(const struct message *m) { return *answer_req_at((struct message *)m); }
 
 static bool await_is_sane(const struct msg_await *a)
 {
@@ -32,6 +40,8 @@ bool ask_is_sane(const struct message *m, uint64_t job, uint64_t attempt)
         return m->spawn.job == job && m->spawn.attempt == attempt;
     case MSG_AWAIT:
         return m->await.job == job && m->await.attempt == attempt && await_is_sane(&m->await);
+    case MSG_CHECKPOINT:
+        return m->checkpoint.job == job && m->checkpoint.attempt == attempt && m->checkpoint.body.n <= LIMIT_CHECKPOINT_BYTES;
     case MSG_FETCH:
         return m->fetch.parent == job && m->fetch.parent_attempt == attempt;
     default:
@@ -51,6 +61,11 @@ void ask_refuse(const struct message *ask, enum error_code code, const char *tex
         ret->awaited.req = ask->await.req;
         ret->awaited.code = code;
         ret->awaited.text = str_of(text);
+    } else if (ask->type == MSG_CHECKPOINT) {
+        message_init(ret, MSG_CHECKPOINTED);
+        ret->checkpointed.req = ask->checkpoint.req;
+        ret->checkpointed.code = code;
+        ret->checkpointed.text = str_of(text);
     } else {
         message_init(ret, MSG_FETCHED);
         ret->fetched.req = ask->fetch.req;

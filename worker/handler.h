@@ -43,6 +43,12 @@ int64_t tern_time_left_ms(const struct tern_job *job);
 /* What an attempt before this one has left with its last checkpoint: NULL when there is none. Valid until the handler
  * returns. */
 const void *tern_checkpoint_get(struct tern_job *job, size_t *ret_bytes);
+/* Leaves something to the job's next attempt, if there will be one, in place of what was left before: at most 64 KiB. It waits
+ * for the broker, and returns 0 once it is on the broker's disk; on the loop the coroutine alone waits. -EMSGSIZE: too large.
+ * -ECANCELED: the job should stop. -EBUSY: no broker has answered for 30 s, or its disk is full; it is not known whether it is
+ * kept, and the handler may go on. -EPERM: this attempt is not the job's any more. Not from a function of a module, nor from
+ * what tern_await_thread calls. */
+int tern_checkpoint(struct tern_job *job, const void *bytes, size_t n);
 
 /* Has the job been cancelled, or has its time limit passed? A handler that works for long asks now and then, and
  * returns what tern_fail gives. */

@@ -16,12 +16,6 @@ const void *tern_payload(struct tern_job *job, size_t *ret_bytes)
     return job->job->payload.n ? job->job->payload.p : "";
 }
 
-const void *tern_checkpoint_get(struct tern_job *job, size_t *ret_bytes)
-{
-    *ret_bytes = job->job->checkpoint.n;
-    return job->job->checkpoint.p;
-}
-
 uint64_t tern_job_id(const struct tern_job *job) { return job->job->job; }
 uint64_t tern_attempt(const struct tern_job *job) { return job->job->attempt; }
 

@@ -1,63 +1,12 @@
 /* job_children.c - what a handler asks of its job's children: the functions of handler.h, the same in every pool. Each becomes an
  * ask (asks.h) that the pool carries to the link. */
 #include "worker/asks.h"
-#include "worker/call.h"
-#include "worker/job_text.h"
+#include "worker/job_ask.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define SPAWN_BYTES (4u << 20) /* payloads in one ask; the last may reach beyond */
-
-/* ---- asking ----------------------------------------------------------------------------------- */
-
-static int in_vain(struct tern_job *j, int r, const char *format, ...) printf_like(3, 4);
-static int in_vain(struct tern_job *j, int r, const char *format, ...)
-{
-    char *text = NULL;
-    va_list ap;
-    va_start(ap, format);
-    if (vasprintf(&text, format, ap) < 0)
-        text = NULL;
-    va_end(ap);
-    if (text)
-        job_text_clean(text, LIMIT_TEXT_BYTES);
-    free(j->ask_error);
-    j->ask_error = text;
-    j->ask_errno = r;
-    return r;
-}
-
-static int refused(struct tern_job *j, uint64_t code, struct str text)
-{
-    int r = code == CODE_BUSY ? -EBUSY : code == CODE_USAGE ? -EINVAL : -EPERM;
-    return in_vain(j, r, "%.*s", (int)min_size(text.n, LIMIT_TEXT_BYTES), text.p ? text.p : "refused");
-}
-
-/* On success the answer is the caller's: message_fini, then buf_fini. */
-static int ask(struct tern_job *j, const struct message *m, struct message *ret, struct buf *ret_bytes)
-{
-    struct buf request;
-    const char *why;
-    if (!j->ask)
-        return in_vain(j, -EOPNOTSUPP, "here nobody can be asked for children");
-    if (tern_should_stop(j))
-        return -ECANCELED;
-    buf_init(&request, LIMIT_MESSAGE_BYTES);
-    int r = message_encode(&request, m);
-    if (r < 0) {
-        buf_fini(&request);
-        return in_vain(j, r, "children's payloads may have %u bytes together", LIMIT_MESSAGE_BYTES);
-    }
-    buf_init(ret_bytes, LIMIT_MESSAGE_BYTES);
-    r = j->ask(j, &request, ret_bytes);
-    if (r >= 0 && message_decode(ret, ret_bytes->p, ret_bytes->n, &why) < 0)
-        r = -EBADMSG;
-    if (r < 0)
-        buf_fini(ret_bytes);
-    return r;
-}
 
 /* ---- spawning --------------------------------------------------------------------------------- */
 
@@ -75,9 +24,9 @@ static int fill(struct tern_job *j, struct spawning *s, size_t i, const struct t
     struct job_spec *spec = &s->specs[i];
     int tag = c->tag ? tag_parse(str_of(c->tag)) : 0;
     if (!c->handler)
-        return in_vain(j, -EINVAL, "a child needs a handler");
+        return job_in_vain(j, -EINVAL, "a child needs a handler");
     if (tag < 0)
-        return in_vain(j, -EINVAL, "a child's tag must be cpu, io, slow-io or auto, not %s", c->tag);
+        return job_in_vain(j, -EINVAL, "a child's tag must be cpu, io, slow-io or auto, not %s", c->tag);
     record_init(RECORD_job_spec, spec);
     spec->handler = str_of(c->handler);
     spec->queue = text_of(c->queue);
@@ -107,11 +56,11 @@ static int spawn_filled(struct tern_job *j, struct spawning *s, size_t n, bool d
     m.spawn.keys = s->keys;
     m.spawn.n_jobs = m.spawn.n_keys = n;
     m.spawn.detached = detached;
-    int r = ask(j, &m, &answer, &bytes);
+    int r = job_ask(j, &m, &answer, &bytes);
     if (r < 0)
         return r;
     if (answer.type != MSG_SPAWNED || answer.spawned.code || answer.spawned.n_children != n)
-        r = refused(j, answer.type == MSG_SPAWNED ? answer.spawned.code : 0, answer.type == MSG_SPAWNED ? answer.spawned.text : STR_UNSET);
+        r = job_refused(j, answer.type == MSG_SPAWNED ? answer.spawned.code : 0, answer.type == MSG_SPAWNED ? answer.spawned.text : STR_UNSET);
     for (size_t i = 0; i < n && r >= 0; i++)
         ret_ids[i] = answer.spawned.children[i].id;
     message_fini(&answer);
@@ -186,7 +135,7 @@ static int await(struct tern_job *j, const uint64_t *ids, size_t n, size_t wante
 {
     struct message m;
     if (!n || n > LIMIT_CHILDREN)
-        return in_vain(j, -EINVAL, "1 to %u children can be awaited at a time", LIMIT_CHILDREN);
+        return job_in_vain(j, -EINVAL, "1 to %u children can be awaited at a time", LIMIT_CHILDREN);
     message_init(&m, MSG_AWAIT);
     cleanup(freep) struct range *ranges = ranges_of(ids, n, &m.await.n_ranges);
     m.await.req = ++j->n_asks;
@@ -194,12 +143,12 @@ static int await(struct tern_job *j, const uint64_t *ids, size_t n, size_t wante
     m.await.attempt = j->job->attempt;
     m.await.ranges = ranges;
     m.await.number = wanted ? wanted : count_different(ranges, m.await.n_ranges);
-    int r = ask(j, &m, ret, ret_bytes);
+    int r = job_ask(j, &m, ret, ret_bytes);
     if (r < 0)
         return r;
     if (ret->type == MSG_AWAITED && !ret->awaited.code)
         return 0;
-    r = refused(j, ret->type == MSG_AWAITED ? ret->awaited.code : 0, ret->type == MSG_AWAITED ? ret->awaited.text : STR_UNSET);
+    r = job_refused(j, ret->type == MSG_AWAITED ? ret->awaited.code : 0, ret->type == MSG_AWAITED ? ret->awaited.text : STR_UNSET);
     message_fini(ret);
     buf_fini(ret_bytes);
     return r;
@@ -234,7 +183,7 @@ static struct tern_child_end as_told(uint64_t id, const struct child_end *e)
 static int not_done(struct tern_job *j, const struct tern_child_end *e)
 {
     static const char *const states[] = { "gone", "done", "dead", "cancelled", "expired" };
-    return in_vain(j, -ECHILD, "child %" PRIu64 " is %s%s%s%s", e->id, states[e->state], *e->reason ? " (" : "", e->reason,
+    return job_in_vain(j, -ECHILD, "child %" PRIu64 " is %s%s%s%s", e->id, states[e->state], *e->reason ? " (" : "", e->reason,
                    *e->reason ? ")" : "");
 }
 
@@ -289,7 +238,7 @@ int tern_await_child(struct tern_job *job, uint64_t id, struct tern_child_end *r
 static int take_result(struct tern_job *j, uint64_t id, const struct msg_fetched *f, void **ret, size_t *ret_bytes)
 {
     if (f->state != STATE_DONE)
-        return in_vain(j, -ECHILD, "child %" PRIu64 " is %s%s%.*s", id, f->state ? state_name((int64_t)f->state) : "not to be had",
+        return job_in_vain(j, -ECHILD, "child %" PRIu64 " is %s%s%.*s", id, f->state ? state_name((int64_t)f->state) : "not to be had",
                        f->error.n ? ": " : "", (int)min_size(f->error.n, LIMIT_TEXT_BYTES), f->error.p ? f->error.p : "");
     *ret = NULL;
     *ret_bytes = f->data.n;
@@ -308,7 +257,7 @@ int tern_child_result(struct tern_job *job, uint64_t id, void **ret, size_t *ret
     m.fetch.what = WHAT_RESULT;
     m.fetch.parent = job->job->job;
     m.fetch.parent_attempt = job->job->attempt;
-    int r = ask(job, &m, &answer, &bytes);
+    int r = job_ask(job, &m, &answer, &bytes);
     if (r < 0)
         return r;
     r = answer.type == MSG_FETCHED ? take_result(job, id, &answer.fetched, ret, ret_bytes) : -EBADMSG;

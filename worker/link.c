@@ -202,6 +202,7 @@ static const struct receiver receivers[MESSAGE_TYPES] = {
     [MSG_RECORDED] = { link_recv_recorded, false },
     [MSG_TAKE_BACK] = { link_recv_take_back, false },
     [MSG_STOP] = { link_recv_stop, false },
+    [MSG_CHECKPOINTED] = { link_recv_checkpointed, false },
     [MSG_SPAWNED] = { link_recv_spawned, false },
     [MSG_AWAITED] = { link_recv_awaited, false },
     [MSG_FETCHED] = { link_recv_fetched, false },

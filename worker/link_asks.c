@@ -8,7 +8,9 @@
 #define ASK_BUSY_MS 250      /* then again */
 #define FETCH_AGAIN_MS 10000 /* its answer may be lost without the session */
 
-#define TOO_OLD "the broker is older than this worker, and knows no children; install the same release"
+#define CHECKPOINT_WAIT_MS 30000 /* for a broker */
+
+#define TOO_OLD "the broker is older than this worker, and knows no children and no checkpoints; install the same release"
 
 struct ask {
     struct link of;      /* in its holding's asks */
@@ -17,12 +19,13 @@ struct ask {
     enum message_type type;
     uint64_t req;        /* in the talk with the broker, */
     uint64_t own_req;    /* and with the handler */
-    struct buf bytes;    /* owned: SPAWN, as the handler said it */
+    struct buf bytes;    /* owned: SPAWN, CHECKPOINT, as the handler said it */
     uint64_t child;      /* FETCH: this one's result */
     uint64_t what;
     struct child_end *ends; /* owned: AWAIT: by rising id; state STATE_RUNNING: not known */
     size_t n, n_ended, n_wanted;
     int64_t again_ms;    /* not before; or, once it was said, again by then */
+    int64_t give_up_ms;  /* CHECKPOINT: by then, unless it is said; or NEVER */
 };
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -57,7 +60,8 @@ static struct ask *ask_new(struct worker_link *l, struct holding *h, const struc
     a->req = ++l->ask_req;
     a->own_req = ask_req(m);
     buf_init(&a->bytes, LIMIT_MESSAGE_BYTES);
-    if (m->type == MSG_SPAWN)
+    a->give_up_ms = NEVER;
+    if (m->type == MSG_SPAWN || m->type == MSG_CHECKPOINT)
         message_encode(&a->bytes, m);
     else if (m->type == MSG_AWAIT)
         keep_ends(a, &m->await);
@@ -79,7 +83,7 @@ void link_drop_asks(struct worker_link *l, struct holding *h)
 static void answer(struct worker_link *l, struct ask *a, struct message *m, struct now now)
 {
     const struct holding *h = a->h;
-    *(m->type == MSG_SPAWNED ? &m->spawned.req : m->type == MSG_AWAITED ? &m->awaited.req : &m->fetched.req) = a->own_req;
+    *answer_req_at(m) = a->own_req;
     list_remove(&a->of); /* what follows may ask anew */
     l->o.pools.answer(l->o.pools.ctx, h->pool, h->job, h->attempt, m, now);
     ask_free(l, a);
@@ -91,7 +95,9 @@ void link_on_asked(struct worker_link *l, const struct run *r, const struct mess
     if (!h || h->finished || h->dropped)
         return;
     if (l->state != LINK_IN || l->may_ask) {
-        ask_new(l, h, m);
+        struct ask *a = ask_new(l, h, m);
+        if (m->type == MSG_CHECKPOINT)
+            a->give_up_ms = now.mono_ms + CHECKPOINT_WAIT_MS;
         return;
     }
     struct message refusal;
@@ -101,14 +107,14 @@ void link_on_asked(struct worker_link *l, const struct run *r, const struct mess
 
 /* ---- saying ----------------------------------------------------------------------------------- */
 
-/* -EMSGSIZE */
-static int say_spawn(struct worker_link *l, const struct ask *a)
+/* As the handler said it, but for the number. -EMSGSIZE */
+static int say_again(struct worker_link *l, const struct ask *a)
 {
     struct message m;
     const char *why;
     int r = message_decode(&m, a->bytes.p, a->bytes.n, &why);
     assert(r >= 0); /* it was encoded here */
-    m.spawn.req = a->req;
+    *(m.type == MSG_SPAWN ? &m.spawn.req : &m.checkpoint.req) = a->req;
     r = link_send(l, &m);
     message_fini(&m);
     return r;
@@ -171,7 +177,7 @@ static void refuse(struct worker_link *l, struct ask *a, enum error_code code, c
 
 static void say(struct worker_link *l, struct ask *a, struct now now)
 {
-    if (a->type == MSG_SPAWN && say_spawn(l, a) < 0) {
+    if ((a->type == MSG_SPAWN || a->type == MSG_CHECKPOINT) && say_again(l, a) < 0) {
         refuse(l, a, CODE_USAGE, "these children are larger than a message may be", now);
         return;
     }
@@ -221,8 +227,19 @@ void link_unsay_asks(struct worker_link *l)
     unsay(l, &l->fetching);
 }
 
+/* Whoever wants to leave a checkpoint has better things to do than to wait for a broker for ever. */
+static void give_up_late(struct worker_link *l, struct now now)
+{
+    list_each_safe(i, &l->asks) {
+        struct ask *a = list_entry(i, struct ask, link);
+        if (a->give_up_ms <= now.mono_ms)
+            refuse(l, a, CODE_BUSY, "no broker has answered in time: it is not known to be kept", now);
+    }
+}
+
 void link_repeat_asks(struct worker_link *l, struct now now)
 {
+    give_up_late(l, now);
     while (!list_empty(&l->fetching)) {
         struct ask *a = list_entry(l->fetching.next, struct ask, link);
         if (a->again_ms > now.mono_ms)
@@ -232,11 +249,13 @@ void link_repeat_asks(struct worker_link *l, struct now now)
     }
 }
 
+static int64_t when_of(const struct ask *a, bool in) { return in ? min_i64(a->again_ms, a->give_up_ms) : a->give_up_ms; }
+
 int64_t link_asks_when(const struct worker_link *l)
 {
     int64_t when = list_empty(&l->fetching) ? NEVER : list_entry(l->fetching.next, const struct ask, link)->again_ms;
     list_each(i, &l->asks)
-        when = min_i64(when, list_entry(i, const struct ask, link)->again_ms);
+        when = min_i64(when, when_of(list_entry(i, const struct ask, link), l->state == LINK_IN));
     return when;
 }
 
@@ -261,6 +280,16 @@ void link_recv_spawned(struct worker_link *l, const struct message *m, struct no
     struct ask *a = find(l, m->spawned.req, MSG_SPAWN);
     struct message copy = *m;
     if (a && m->spawned.code == CODE_BUSY)
+        say_later(l, a, now);
+    else if (a)
+        answer(l, a, &copy, now);
+}
+
+void link_recv_checkpointed(struct worker_link *l, const struct message *m, struct now now)
+{
+    struct ask *a = find(l, m->checkpointed.req, MSG_CHECKPOINT);
+    struct message copy = *m;
+    if (a && m->checkpointed.code == CODE_BUSY && now.mono_ms < a->give_up_ms)
         say_later(l, a, now);
     else if (a)
         answer(l, a, &copy, now);

@@ -152,7 +152,7 @@ bool link_ask_failed(struct worker_link *l, const struct msg_error *e, struct no
 typedef void link_recv_fn(struct worker_link *l, const struct message *m, struct now now);
 link_recv_fn link_recv_welcome, link_recv_hello_again, link_recv_bye, link_recv_beat,
     link_recv_error, link_recv_drain, link_recv_run, link_recv_recorded, link_recv_take_back,
-    link_recv_stop, link_recv_spawned, link_recv_awaited, link_recv_fetched;
+    link_recv_stop, link_recv_spawned, link_recv_checkpointed, link_recv_awaited, link_recv_fetched;
 
 void link_send_hello(struct worker_link *l, struct now now);
 void link_send_started(struct worker_link *l);

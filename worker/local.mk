@@ -40,6 +40,9 @@ libworker_la_SOURCES = \
 	%D%/http.c \
 	%D%/http.h \
 	%D%/job.c \
+	%D%/job_ask.c \
+	%D%/job_ask.h \
+	%D%/job_checkpoint.c \
 	%D%/job_children.c \
 	%D%/job_log.c \
 	%D%/job_log.h \
@@ -146,8 +149,9 @@ libworker_la_SOURCES = \
 
 sbin_PROGRAMS += tern-worker
 
-# What handlers in modules call.
-tern_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol='tern_*' -Wl,--undefined=tern_spawn
+# What handlers in modules call, and the objects with those of them that nothing else needs.
+tern_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol='tern_*' -Wl,--undefined=tern_checkpoint \
+	-Wl,--undefined=tern_spawn
 tern_worker_LDADD = libworker.la libproto.la
 tern_worker_SOURCES = \
 	%D%/main.c \

@@ -119,11 +119,11 @@ void pool_slot_asked(struct pool *p, struct slot *s, const struct message *ask, 
     if (s->state != SLOT_RUNNING && s->state != SLOT_PARKED)
         return; /* it was told to stop, and does not wait for an answer */
     if (!p->options.on_asked || s->run->part) {
-        refuse(p, s, ask, CODE_REFUSED, s->run->part ? "children are for the handler to ask for, not for what it has others do for it"
+        refuse(p, s, ask, CODE_REFUSED, s->run->part ? "children and checkpoints are for the handler to ask for, not for what it has others do for it"
                                                     : "nobody here can ask a broker");
         return;
     }
-    if (!may_be_parent(p, s)) {
+    if (ask->type != MSG_CHECKPOINT && !may_be_parent(p, s)) {
         cleanup(freep) char *text = xasprintf("%zu jobs of this worker's %s pool have children and have not ended: more would be too "
                                               "many", p->n_parents, pool_name(p->options.kind));
         refuse(p, s, ask, CODE_BUSY, text);

@@ -15,10 +15,10 @@ static void take_times(struct worker_link *l, const struct msg_welcome *w)
     l->lost_after_ms = max_i64(lost ? lost : LINK_LOST_AFTER_MS, 3 * l->heartbeat_ms);
 }
 
-static bool knows_children(const struct msg_welcome *w)
+static bool can(const struct msg_welcome *w, const char *capability)
 {
     for (size_t i = 0; i < w->n_capabilities; i++)
-        if (str_is(w->capabilities[i], CAPABILITY_CHILDREN))
+        if (str_is(w->capabilities[i], capability))
             return true;
     return false;
 }
@@ -49,7 +49,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->epoch = m->epoch;
     l->session = m->session;
     take_times(l, w);
-    l->may_ask = knows_children(w);
+    l->may_ask = can(w, CAPABILITY_CHILDREN) && can(w, CAPABILITY_CHECKPOINT);
     l->ever_welcome = true;
     l->complained = false;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;

@@ -143,6 +143,23 @@ nothing_beside_zygote() {
     field_is "$id" state queued
 }
 
+@test "a module may call all that the header declares" {
+    mkdir -p mods include
+    ln -sfn "$TERN_SOURCE/worker" include/tern
+    names=$(grep -oE '\btern_[a-z_]+\(' include/tern/handler.h | tr -d '(' | sort -u)
+    [ "$(wc -l <<< "$names")" -gt 20 ]
+    {
+        echo '#include <tern/handler.h>'
+        for name in $names; do echo "void *volatile use_$name = (void *)$name;"; done
+        echo 'static int work(struct tern_job *job) { return tern_result(job, "all", 3); }'
+        echo 'static const struct tern_handler handlers[] = { { .name = "all", .blocking = work } };'
+        echo 'TERN_MODULE(handlers);'
+    } > all.c
+    build all
+    start_all
+    [ "$(answer all)" = all ]
+}
+
 @test "the choice of handlers takes modules in, and an unknown one is named" {
     module a one a '.tag = TERN_TAG_CPU'
     module b one b '.tag = TERN_TAG_CPU'
