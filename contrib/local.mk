@@ -88,10 +88,16 @@ EXTRA_DIST += \
 	%D%/debian/tern-worker.postrm \
 	%D%/debian/tern-worker.prerm \
 	%D%/debian/tern.install \
+	%D%/examples/crawl.py \
+	%D%/examples/thumbs.py \
 	%D%/install-deps \
+	%D%/python/pyproject.toml \
 	%D%/python/tern/__init__.py \
+	%D%/python/tern/client.py \
 	%D%/python/tern/handlers.py \
 	%D%/python/tern/runner.py \
+	%D%/python/tern/session.py \
+	%D%/python/tests/test_tern.py \
 	%D%/systemd/tern-backup.service.in \
 	%D%/systemd/tern-broker.service.in \
 	%D%/systemd/tern-worker@.service.in \

@@ -223,6 +223,8 @@ FLOW_TESTS = \
 	%D%/flow/modules.bats \
 	%D%/flow/pressure.bats \
 	%D%/flow/protocol.bats \
+	%D%/flow/python.bats \
+	%D%/flow/runner.bats \
 	%D%/flow/wrong_input.bats \
 	$(END)
 
@@ -282,6 +284,9 @@ EXTRA_DIST += \
 	%D%/fuzz/corpus \
 	%D%/fuzz/run \
 	%D%/compat_0_1.txt \
+	%D%/runner/bad.py \
+	%D%/runner/cases.c \
+	%D%/runner/cases.py \
 	%D%/schema_2.sql \
 	$(SYSTEMD_TESTS) \
 	%D%/systemd/packages.bats \

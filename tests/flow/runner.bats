@@ -1,0 +1,324 @@
+#!/usr/bin/env bats
+# Handlers in other languages: the same cases in C and in Python, in all three pools; and runners that do what they must not,
+# which costs the attempt alone.
+# shellcheck disable=SC1010,SC2013,SC2154,SC2016,SC2317
+load helpers
+
+python=/usr/bin/python3
+
+need_python() {
+    "$python" -c 'import msgpack, zmq' 2> /dev/null || skip "needs python3-zmq and python3-msgpack"
+    : "${TERN_SOURCE:=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)}"
+    export PYTHONPATH=$TERN_SOURCE/contrib/python PYTHONDONTWRITEBYTECODE=1
+}
+
+# start_cases [OPTION...]: a worker that has all cases in both languages.
+start_cases() {
+    need_python
+    mkdir -p mods include
+    ln -sfn "$TERN_SOURCE/worker" include/tern
+    ${CC:-cc} -shared -fPIC -O1 -w -Iinclude "$TERN_SOURCE/tests/runner/cases.c" -o mods/cases.so
+    start_broker
+    start_worker w1 --process 2 --thread 4 --loop 100 --modules "$dir/mods" \
+        --runner "py=$python -m tern.runner '$TERN_SOURCE/tests/runner/cases.py'" "$@"
+}
+
+# start_bad HOW [FLAG]: a worker with the runner that does wrong.
+start_bad() {
+    need_python
+    start_broker
+    start_worker w1 --process 2 --thread 4 --loop 10 --runner "bad=$python '$TERN_SOURCE/tests/runner/bad.py' $*"
+}
+
+pool_of() {
+    case $1 in cpu) echo process ;; io) echo thread ;; *) echo loop ;; esac
+}
+
+# case LANGUAGE TAG NAME STATE REASON [OPTION...]: runs it; its id is $id.
+case_of() {
+    local language=$1 tag=$2 name=$1.$3 state=$4 reason=$5
+    shift 5
+    [ "$language $tag" != "py slow-io" ] || name=$name.async
+    id=$(tern submit --handler "$name" --tag "$tag" "$@")
+    ended_as "$id" "$state" "$reason"
+    field_is "$id" pool "$(pool_of "$tag")"
+}
+
+says() {
+    field "$1" error | grep -F -- "$2"
+}
+
+log_has() {
+    tern logs "$1" 2>&1 | grep -F -- "$2"
+}
+
+# all STATE REASON NAME [OPTION...]: in both languages and all pools, each time then $check.
+all() {
+    local state=$1 reason=$2 name=$3 language tag
+    shift 3
+    for language in c py; do
+        for tag in cpu io slow-io; do
+            case_of "$language" "$tag" "$name" "$state" "$reason" "$@"
+            "$check"
+        done
+    done
+}
+
+@test "a result, and a log, in every language and pool" {
+    start_cases
+    check() {
+        [ "$(tern result "$id")" = "some bytes" ]
+        log_has "$id" "first line"
+        log_has "$id" "second line"
+    }
+    check=check all 'done' null echo --payload 'some bytes'
+}
+
+@test "a result of 1 MiB, and none that is larger" {
+    start_cases
+    head -c 1048576 /dev/urandom > big
+    check() { tern result "$id" | cmp - big; }
+    check=check all 'done' null echo --payload @big
+    check() { [ "$(field "$id" error)" != null ]; }
+    check=check all dead handler-error huge
+}
+
+@test "a failure for now is tried again, one for good is not" {
+    start_cases
+    check() { says "$id" "not now" && field_is "$id" attempt 2; }
+    check=check all dead handler-error fail --retries 1 --backoff 1ms..1ms
+    check() { says "$id" never && field_is "$id" attempt 1; }
+    check=check all dead handler-error never --retries 5
+}
+
+@test "what a handler did not mean is a failure with its words" {
+    start_cases
+    check() { [ "$(field "$id" error)" != null ]; }
+    check=check all dead handler-error unmeant
+    says "$id" "KeyError: 'missing'"
+    log_has "$id" "Traceback (most recent call last):"
+    log_has "$id" "in unmeant"
+    id=$(tern submit --handler py.exit)
+    ended_as "$id" dead handler-error
+    says "$id" "sys.exit(3)"
+}
+
+@test "one that is told to stop stops: a cancel, a time limit" {
+    start_cases
+    check() { :; }
+    check=check all dead time-limit wait --timeout 300ms
+    local language tag
+    for language in c py; do
+        for tag in cpu io slow-io; do
+            id=$(tern submit --handler "$language.wait$([ "$language $tag" != "py slow-io" ] || echo .async)" --tag "$tag")
+            eventually 20 field_is "$id" state running
+            tern cancel "$id"
+            ended_as "$id" cancelled cancelled
+        done
+    done
+    eventually 10 not eval "tern workers --json | grep -E '\"(used|stuck)\":[1-9]'"
+}
+
+@test "one that does not hear is killed in a process, and counts as stuck in a shared runner" {
+    start_cases
+    local language
+    for language in c py; do
+        case_of "$language" cpu deaf dead time-limit --timeout 200ms --kill-grace 200ms
+    done
+    case_of py io deaf dead time-limit --timeout 200ms --payload 3
+    tern workers --json | grep '"stuck":1'
+    case_of py io echo done null
+    eventually 10 not eval "tern workers --json | grep -E '\"(used|stuck)\":[1-9]'"
+}
+
+@test "a crash costs the attempt alone; in a shared runner its neighbours run again" {
+    start_cases
+    for language in c py; do
+        case_of "$language" cpu crash dead signal
+        field_is "$id" signal 11
+    done
+    log_has "$id" "before the crash"
+    naps=$(tern submit --handler py.nap --payload 2 && tern submit --handler py.nap.async --payload 2)
+    for id in $naps; do eventually 20 field_is "$id" state running; done
+    thread=$(tern submit --handler py.crash --tag io)
+    loop=$(tern submit --handler py.crash.async --tag slow-io)
+    ended_as "$thread" dead signal
+    ended_as "$loop" dead signal
+    tern history "$thread" | grep 'lost .*worker-lost: the runner `py` was ended by signal 11 (SEGV)'
+    for id in $naps; do
+        ended_as "$id" done null
+        field_is "$id" attempt 2
+    done
+    not gone "$worker"
+}
+
+@test "memory past the limit ends the attempt" {
+    [ -z "$sanitized" ] || skip "memory says nothing in a sanitizer build"
+    start_cases
+    case_of py cpu memory dead memory-limit --memory 64M
+    case_of py cpu echo done null
+}
+
+@test "a process serves many jobs, and is replaced after so many" {
+    start_cases --process 1 --jobs-per-child 3
+    for _ in 1 2 3 4; do tern submit --handler py.pid --tag cpu; done > ids
+    for id in $(cat ids); do tern wait "$id" && tern result "$id" && echo; done > pids
+    [ "$(sort -u pids | wc -l)" -eq 2 ]
+    [ "$(head -n 3 pids | sort -u | wc -l)" -eq 1 ]
+}
+
+@test "what a Python handler leaves behind, forks, or writes on foreign descriptors is its own harm" {
+    start_cases
+    id=$(tern submit --handler py.stray --payload "1000.$$7")
+    ended_as "$id" done null
+    eventually 10 nobody_with "1000.$$7"
+    id=$(tern submit --handler py.fork)
+    ended_as "$id" done null
+    [ "$(tern result "$id")" = parent ]
+    id=$(tern submit --handler py.wild)
+    ended_as "$id" dead handler-error
+    says "$id" 'the runner `py` wrote something that is no message'
+    case_of py cpu echo done null
+}
+
+# ---- runners that do wrong --------------------------------------------------------------------------------
+
+# wrong HOW REASON TEXT: in the process pool the attempt fails with these words; others are lost with the runner, and
+# then fail alike in a process. The log names it, and the next job finds another.
+wrong() {
+    start_bad "$1"
+    local tag
+    for tag in cpu io slow-io; do
+        id=$(tern submit --handler bad --tag "$tag" --timeout 20s)
+        ended_as "$id" dead "$2"
+        says "$id" "$3"
+    done
+    grep 'event=runner-ended runner=bad pool=process' worker-w1.log
+    grep 'event=runner-ended runner=bad pool=thread' worker-w1.log
+    grep 'event=runner-ended runner=bad pool=loop' worker-w1.log
+    not gone "$worker"
+    tern run --tag cpu -- true
+}
+
+@test "a runner that prints on its standard output" { wrong garbage handler-error 'what a program prints must go to its standard error'; }
+@test "a runner that sends something else than a message" { wrong no-message handler-error 'wrote something that is no message'; }
+@test "a runner that dies in the middle of a message" { wrong half exit 'exited with status 0'; }
+@test "a runner that answers for another job" { wrong other-job handler-error 'which it does not have'; }
+@test "a runner that says READY twice" { wrong ready-twice handler-error 'said READY twice'; }
+@test "a runner that closes its standard output" { wrong closes handler-error 'closed its standard output'; }
+
+@test "a runner that never answers ends at the time limit" {
+    start_bad silent
+    for tag in cpu io slow-io; do
+        id=$(tern submit --handler bad --tag "$tag" --timeout 300ms --kill-grace 100ms)
+        ended_as "$id" dead time-limit
+    done
+    not gone "$worker"
+}
+
+@test "a runner that answers twice has answered, and is then ended" {
+    start_bad twice
+    id=$(tern submit --handler bad --tag cpu)
+    ended_as "$id" done null
+    [ "$(tern result "$id")" = first ]
+    eventually 10 grep 'event=runner-ended .*which it does not have' worker-w1.log
+}
+
+@test "a runner that floods the log keeps head and tail of it" {
+    start_bad floods
+    before=$(peak_kb "$worker")
+    id=$(tern submit --handler bad --tag cpu --timeout 100s)
+    ended_as "$id" done null
+    [ "$(tern logs "$id" 2>&1 | wc -c)" -le 1200000 ]
+    tern logs "$id" 2>&1 | grep "bytes"
+    [ -n "$sanitized" ] || [ $(($(peak_kb "$worker") - before)) -lt 20000 ]
+}
+
+@test "what comes too late is ignored, and an error text is made fit for a terminal" {
+    start_bad late
+    for _ in 1 2 3; do
+        [ "$(tern submit --handler bad --tag cpu --wait && tern result last)" ]
+    done
+    not grep runner-ended worker-w1.log
+    kill_and_wait TERM "$worker"
+    start_worker w2 --runner "bad=$python '$TERN_SOURCE/tests/runner/bad.py' text"
+    id=$(tern submit --handler bad --tag cpu)
+    ended_as "$id" dead handler-error
+    says "$id" 'bell   and line'
+}
+
+@test "handlers with bad or taken names are left out and named, the others are there" {
+    start_bad names
+    [ "$(grep -c 'event=handler-refused runner=bad' worker-w1.log)" -eq 5 ]
+    [ "$(tern run --tag cpu -- echo still)" = still ]
+    id=$(tern submit --handler bad)
+    ended_as "$id" done null
+}
+
+@test "a runner that speaks another version, or ends, or says nothing, is named, and the worker goes on without it" {
+    need_python
+    start_broker
+    start_worker w1 --runner "new=$python '$TERN_SOURCE/tests/runner/bad.py' version" --runner gone=/no/such/program \
+        --runner 'mute=sleep 1000' --runner 'left=sh -c "exit 4"' --runner "bad=$python '$TERN_SOURCE/tests/runner/bad.py'"
+    grep 'event=runner-refused runner=new text="the runner `new` speaks version 7' worker-w1.log
+    grep 'event=runner-refused runner=gone text="the runner `gone` cannot be started: /no/such/program: No such file' worker-w1.log
+    grep 'event=runner-refused runner=mute text="it has not told within 10 s' worker-w1.log
+    grep 'event=runner-refused runner=left text="the runner `left` exited with status 4 before it was ready' worker-w1.log
+    id=$(tern submit --handler bad)
+    ended_as "$id" done null
+}
+
+@test "a runner that ends before it is ready is started again, ever later; its job says why after the third time" {
+    start_bad exits "$dir/good"
+    id=$(tern submit --handler bad --tag cpu)
+    ended_as "$id" dead handler-error
+    says "$id" 'the runner `bad` exited with status 5 before it was ready: this is why'
+    [ "$(grep -o 'event=runner-not-ready.*wait_ms=[0-9]*' worker-w1.log | sed 's/.*=//' | tr '\n' ' ')" = '1000 2000 4000 ' ]
+    slow=$(tern submit --handler bad --tag slow-io)
+    eventually 20 grep 'event=runner-not-ready runner=bad pool=loop' worker-w1.log
+    touch good
+    ended_as "$slow" done null
+}
+
+@test "a shared runner gets no more at once than it has room for, and others overtake what waits for it" {
+    start_bad room
+    repeat 12 '{"handler":"bad","tag":"io"}' | tern submit --batch - > ids
+    [ "$(tern run --tag io -- echo overtakes)" = overtakes ]
+    for id in $(cat ids); do ended_as "$id" done null; done
+    not grep runner-ended worker-w1.log
+}
+
+@test "wrong words of a runner's command are wrong usage" {
+    run -2 tern-worker --runner "x='open"
+    [[ $output == *"--runner: a quote ' is not closed"* ]]
+    run -2 tern-worker --runner ""
+    [[ $output == *"--runner: the command is empty"* ]]
+    printf '[runner a]\ncommand = x\nspeed = 3\n' > worker.conf
+    run -78 tern-worker --config worker.conf
+    [[ $output == *"worker.conf:3: unknown key speed; a section [runner NAME] has the key command"* ]]
+}
+
+@test "a section of worker.conf names a runner" {
+    need_python
+    start_broker
+    printf '[worker]\nprocess = 1\n[runner mine]\ncommand = %s "%s"\n' "$python" "$TERN_SOURCE/tests/runner/bad.py" > worker.conf
+    start_worker w1 --config worker.conf
+    grep 'event=runner runner=mine software="bad" handlers=1' worker-w1.log
+    id=$(tern submit --handler bad)
+    ended_as "$id" done null
+}
+
+@test "a zygote that dies takes the runners with it, and they are replaced" {
+    start_cases --process 1
+    case_of py cpu echo done null
+    case_of py io echo done null
+    id=$(tern submit --handler py.nap --payload 3)
+    cpu=$(tern submit --handler py.deaf --tag cpu --payload 2)
+    eventually 20 field_is "$id" state running
+    eventually 20 field_is "$cpu" state running
+    kill -KILL "$(zygote_of "$worker")"
+    ended_as "$id" done null
+    ended_as "$cpu" done null
+    field_is "$id" attempt 2
+    field_is "$cpu" attempt 2
+}
