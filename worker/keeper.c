@@ -372,6 +372,7 @@ static void on_log(const struct runner_log *l)
     }
 }
 
+/* The worker has nobody to tell it to: it is checked, and that is all. */
 static void on_progress(const struct runner_progress *p) { (void)p; }
 
 static void tell_handlers(const struct runner_ready *r)
@@ -405,6 +406,8 @@ static void on_ready(const struct runner_ready *r)
     }
     self.ready = true;
     self.kill_at_ms = NEVER;
+    list_each(l, &self.kept) /* they begin now */
+        list_entry(l, struct kept, link)->began_us = clock_mono_us();
     self.base_kb = max_i64(runner_process_peak_kb(&self.process), 0);
     if (self.pool == UNSET) {
         tell_handlers(r);

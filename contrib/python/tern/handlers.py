@@ -133,7 +133,7 @@ class Job:
         self._wire.send(LOG, self.id, self.attempt, text(line))
 
     def progress(self, percent: int, note: str | None = None) -> None:
-        """Says how far it is, from 0 to 100, and perhaps with what."""
+        """Says how far it is, from 0 to 100, and perhaps with what. (No worker hands it on yet.)"""
         self._wire.send(PROGRESS, self.id, self.attempt, max(0, min(100, int(percent))), note and text(note))
 
     # Of the runner:
