@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -222,7 +223,7 @@ static int set_aside(const char *database, char **ret_name, char **ret_error)
     return sync_directory_of(database, ret_error);
 }
 
-/* Plain bytes: a backup has no log beside it. */
+/* Plain bytes: a backup has no log beside it. The backup may be on another disk, which copy_file_range refuses. */
 static int copy_file(const char *from, const char *to, char **ret_error)
 {
     cleanup(closep) int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CLOEXEC);
@@ -230,7 +231,7 @@ static int copy_file(const char *from, const char *to, char **ret_error)
         return fail_file(ret_error, "read", from);
     if (out < 0)
         return fail_file(ret_error, "write", to);
-    for (ssize_t n; (n = copy_file_range(in, NULL, out, NULL, 1u << 30, 0)) != 0;)
+    for (ssize_t n; (n = sendfile(out, in, NULL, 1u << 30)) != 0;)
         if (n < 0)
             return fail_file(ret_error, "copy", from);
     return 0;

@@ -42,18 +42,18 @@ stays() {
     start_broker
     first=$(tern submit -- true)
     stays idle --idle-exit 300ms
-    field_is "$first" state done
+    field_is "$first" state 'done'
     grep -q 'draining: it was idle for long' "$dir/worker-idle.log"
     for _ in 1 2 3 4 5; do tern submit -- true; done > ids
     stays few --process 1 --thread 1 --loop 1 --max-jobs 2
     count_is running 0
-    at_least done 3
+    at_least 'done' 3
     tern submit -- sleep 2 > ids
     stays short --max-time 500ms --drain 5s
     count_is running 0
     start_worker rest
     tern wait --timeout 60s all
-    count_is done 7
+    count_is 'done' 7
 }
 
 # A submit a line, as fast as they are acknowledged.
@@ -103,4 +103,17 @@ load_it() {
     done
     tern-broker restore --db new.db copy.db
     [ "$(stat -c %a new.db)" = 600 ]
+}
+
+@test "a backup is put back from another disk" {
+    start_broker
+    id=$(tern submit --handler echo --payload x)
+    away=$(mktemp -d /dev/shm/tern-flow.XXXXXX)
+    run tern-broker backup --db tern.db "$away/copy.db"
+    kill_and_wait TERM "$broker"
+    run tern-broker restore --db tern.db --replace "$away/copy.db"
+    rm -r "$away"
+    [ "$status" -eq 0 ]
+    start_broker
+    field_is "$id" state queued
 }
