@@ -54,7 +54,7 @@ struct part {
 };
 
 struct question {
-    struct part parts[PARTS];
+    struct part parts[PARTS + 1]; /* the last one is overwritten by all that is too much */
     int n;
 };
 enum { VERSION, NUMBER, DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIAL };
@@ -69,7 +69,7 @@ static bool read_question(struct question *q)
 {
     *q = (struct question){ .n = 0 };
     for (int more = 1; more; q->n++) {
-        struct part ignored, *p = q->n < PARTS ? &q->parts[q->n] : &ignored;
+        struct part *p = &q->parts[q->n < PARTS ? q->n : PARTS];
         int n = zmq_recv(door.zmq, p->bytes, sizeof p->bytes - 1, ZMQ_DONTWAIT);
         if (n < 0)
             return false;

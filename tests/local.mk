@@ -9,8 +9,8 @@ UNIT_TESTS = \
 	%D%/test_broker \
 	%D%/test_broker_change \
 	%D%/test_broker_checkpoint \
-	%D%/test_broker_keys \
 	%D%/test_broker_children \
+	%D%/test_broker_keys \
 	%D%/test_broker_worker \
 	%D%/test_buf \
 	%D%/test_class \
@@ -27,8 +27,8 @@ UNIT_TESTS = \
 	%D%/test_handlers \
 	%D%/test_job \
 	%D%/test_leaving \
-	%D%/test_link \
 	%D%/test_key \
+	%D%/test_link \
 	%D%/test_link_asks \
 	%D%/test_list \
 	%D%/test_log \
@@ -317,11 +317,11 @@ endif
 # Flows start the programs, so these are built first even for make check TESTS=...
 $(FLOW_TESTS:.bats=.log) $(SYSTEMD_TESTS:.sh=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
 
-# What the thread sanitizer is for: the pools, the handlers that they run, and the reader.
+# What the thread sanitizer is for: the pools, the handlers that they run and what these await, and the reader.
 check-tsan:
 	@list=; for t in $(UNIT_TESTS); do \
 	  case $$t in \
-	    %D%/test_pool*|%D%/test_ring|%D%/test_link*|%D%/test_coroutine*|%D%/test_handlers|%D%/test_reader*) list="$$list $$t";; \
+	    %D%/test_await*|%D%/test_coroutine*|%D%/test_handler*|%D%/test_link*|%D%/test_pool*|%D%/test_reader*|%D%/test_ring) list="$$list $$t";; \
 	  esac; \
 	done; \
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list"

@@ -108,7 +108,7 @@ better() {
         tern wait "$id"
     done
     field_is "$id" pool process
-    field_is "$id" state done
+    field_is "$id" state 'done'
 }
 
 @test "what a thread pool full of commands was given ahead runs when these have ended" {
@@ -118,7 +118,7 @@ better() {
     tern submit --tag io -- sleep 0.5
     tern submit --tag io -- sleep 0.5
     run_all 20 '{"handler":"echo","tag":"io","payload":"x"}'
-    count_is done 42
+    count_is 'done' 42
 }
 
 @test "advise: an unknown handler, too many words, and one that has not run" {

@@ -75,7 +75,7 @@ is() { [ "$(field "$1" "$2")" = "$3" ]; }
 # How many jobs there are.
 jobs() { tern list --json | wc -l; }
 are() { [ "$(jobs)" -eq "$1" ]; }
-one_is_done() { tern list --json --state done | grep -q .; }
+one_is_done() { tern list --json --state 'done' | grep -q .; }
 
 @test "a pool full of parents whose children need that pool does not lock itself up, whichever it is" {
     family

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # TCP by keys, with real daemons: who comes in, who does not, what a revoked key can still do, and what bytes and peers with bad intent
 # cost the broker.
-# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2016
 load helpers
 
 # A broker on its socket and on TCP, its key, and the keys ada (a client, with commands), w1 (a worker) and eve (nobody).
