@@ -56,15 +56,16 @@ stays() {
     count_is 'done' 7
 }
 
-# A submit a line, as fast as they are acknowledged.
+# A submit a line, as fast as they are acknowledged, until there is a file enough.
 load_it() {
-    while tern submit --handler echo --payload x >> "$dir/acknowledged" 2> /dev/null; do :; done
+    while [ ! -e "$dir/enough" ] && tern submit --handler echo --payload x; do :; done >> "$dir/acknowledged" 2> /dev/null
 }
 
 @test "a backup under load holds every job that was acknowledged before it began" {
     start_both
     load_it &
-    started+=($!)
+    load=$!
+    started+=("$load")
     eventually 30 eval '[ "$(wc -l < acknowledged)" -ge 50 ]'
     before=$(tail -n 1 acknowledged)
     tern-broker backup --db tern.db --progress none copy.db
@@ -87,6 +88,8 @@ load_it() {
     id=$(tern submit --handler echo --payload y)
     [ "$id" -gt "$((last + 1000000))" ]
     tern wait --timeout 20s "$id"
+    touch enough
+    wait "$load" || true
 }
 
 @test "what is no whole backup is not put back" {
