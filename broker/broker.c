@@ -181,6 +181,7 @@ static int load(struct broker *b, struct now now)
     list_init(&b->any_waits);
     list_init(&b->moving_waits);
     list_init(&b->moving_changes);
+    list_init(&b->reports);
     for (size_t i = 0; i < b->options.shared.n; i++)
         b->options.shared.at[i].held = 0; /* the leases say again what is held */
     int r = classes_load(&b->classes, b->store, &b->options.shared);
@@ -331,6 +332,7 @@ static int start_over(struct broker *b, struct now now)
 
 int broker_commit(struct broker *b, struct now now)
 {
+    lease_store_progress(b);
     int r = b->failed ? b->failed : store_commit(b->store);
     if (r == -ENOSPC)
         r = start_over(b, now);

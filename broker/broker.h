@@ -55,6 +55,7 @@ struct broker {
     const struct outcome *recorded; /* borrowed: while it is being recorded; else NULL */
     struct link moving_waits;   /* of struct wait: those that look for the next job to watch */
     struct link moving_changes; /* of struct change: those that are not through yet */
+    struct link reports;        /* of struct lease: those that say how far they are */
     bool cascades;              /* there may be children to be cancelled with their parents */
     struct cascade {
         uint64_t parent;        /* whose children are being cancelled; 0: the next in the store */

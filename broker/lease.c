@@ -17,6 +17,7 @@ struct lease *lease_add(struct broker *b, const struct job_row *job, struct work
     l->pool = job->pool;
     l->leased_mono_ms = now.mono_ms;
     list_add_tail(&w->leases, &l->link);
+    list_init(&l->reports);
     idmap_put(&b->leases, job->id, l);
     w->pools[l->pool].leased++;
     l->class->n_leased++;
@@ -45,6 +46,7 @@ static void drop(struct broker *b, struct lease *l)
     l->class->n_leased--;
     needs_give(&l->class->needs, l->worker);
     list_remove(&l->link);
+    list_remove(&l->reports);
     idmap_remove(&b->leases, l->job.id);
     free(l);
     b->credit_changes++;
@@ -68,6 +70,7 @@ void lease_free_all(struct broker *b)
 #define LONG_RUN_MS 500   /* and that of an attempt that has run so long */
 #define STARTS_A_TURN 1000
 #define DEAD_LOGGED_A_SECOND 20
+#define PROGRESS_A_CALL 100
 
 static void store_start(struct broker *b, struct lease *l)
 {
@@ -103,6 +106,26 @@ bool lease_store_started(struct broker *b, struct now now)
         left--;
     }
     return !left;
+}
+
+void lease_note_progress(struct broker *b, struct lease *l, int64_t percent)
+{
+    l->percent = percent;
+    if (list_empty(&l->reports))
+        list_add_tail(&b->reports, &l->reports);
+}
+
+void lease_store_progress(struct broker *b)
+{
+    struct attempt_progress all[PROGRESS_A_CALL];
+    while (!b->failed && !list_empty(&b->reports)) {
+        size_t n = 0;
+        for (struct link *i; n < ELEMENTS(all) && (i = list_pop(&b->reports));) {
+            const struct lease *l = list_entry(i, struct lease, reports);
+            all[n++] = (struct attempt_progress){ l->job.id, l->job.attempt, l->percent };
+        }
+        broker_failed(b, store_put_progress(b->store, all, n));
+    }
 }
 
 void lease_set_waiting(struct lease *l)

@@ -17,6 +17,8 @@ struct lease {
     bool awaits;            /* its worker is told, in this session, when a child of it has ended */
     bool counted;           /* n_children is known */
     uint64_t n_children;
+    struct link reports;    /* in broker->reports: how far it is is to be stored */
+    int64_t percent;
 };
 
 /* Notes a lease that the store has. */
@@ -32,6 +34,9 @@ void lease_set_waiting(struct lease *l);
 /* Stores which attempts have started, of those that run for long: the crash limit counts them after a restart of the broker too.
  * True when there is more to do. */
 bool lease_store_started(struct broker *b, struct now now);
+/* How far it is, for people; stored at the end of the turn. */
+void lease_note_progress(struct broker *b, struct lease *l, int64_t percent);
+void lease_store_progress(struct broker *b);
 /* The attempt has ended: recorded, the job moves on, the lease is gone. */
 void lease_end(struct broker *b, struct lease *l, const struct outcome *o, struct now now);
 /* The attempt did not count: the job is queued again, now. */

@@ -54,6 +54,7 @@ libbroker_la_SOURCES = \
 	%D%/recv_await.c \
 	%D%/recv_checkpoint.c \
 	%D%/recv_hello.c \
+	%D%/recv_progress.c \
 	%D%/recv_query.c \
 	%D%/recv_result.c \
 	%D%/recv_spawn.c \
@@ -81,6 +82,7 @@ libbroker_la_SOURCES = \
 	%D%/store_measure.c \
 	%D%/store_move.c \
 	%D%/store_peer.c \
+	%D%/store_progress.c \
 	%D%/store_read.c \
 	%D%/store_schema.c \
 	%D%/store_upkeep.c \

@@ -31,6 +31,7 @@ static recv_fn *const table[MESSAGE_TYPES] = {
     [MSG_RESULT] = recv_result,
     [MSG_GIVEN] = recv_given,
     [MSG_CHECKPOINT] = recv_checkpoint,
+    [MSG_PROGRESS] = recv_progress,
     [MSG_SPAWN] = recv_spawn,
     [MSG_AWAIT] = recv_await,
 };

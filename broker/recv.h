@@ -19,7 +19,7 @@ recv_fn recv_bye, recv_beat, recv_fetch;
 recv_fn recv_submit, recv_wait, recv_unwait, recv_change, recv_pause, recv_drain, recv_query, recv_advise, recv_why, recv_queues,
     recv_workers, recv_stats;
 /* from workers */
-recv_fn recv_started, recv_result, recv_given, recv_spawn, recv_await, recv_checkpoint;
+recv_fn recv_started, recv_result, recv_given, recv_spawn, recv_await, recv_checkpoint, recv_progress;
 
 /* Takes over what a worker says it holds; what it need not hold any more goes into *ret_gone (owned by the caller). */
 size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hello *h, struct attempt_ref **ret_gone,

@@ -65,7 +65,7 @@ static char *owner_text(const struct sender *from)
 }
 
 /* What a peer may use that an older broker would leave out without a word. */
-static const char *const capabilities[] = { CAPABILITY_CHILDREN, CAPABILITY_CHECKPOINT, CAPABILITY_NEEDS };
+static const char *const capabilities[] = { CAPABILITY_CHILDREN, CAPABILITY_CHECKPOINT, CAPABILITY_NEEDS, CAPABILITY_PROGRESS };
 
 static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *gone, size_t n_gone,
                          uint64_t last_seq)

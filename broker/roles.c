@@ -33,6 +33,7 @@ static const unsigned char table[MESSAGE_TYPES] = {
     [MSG_RESULT] = W,
     [MSG_GIVEN] = W,
     [MSG_CHECKPOINT] = W,
+    [MSG_PROGRESS] = W,
     [MSG_SPAWN] = W,
     [MSG_AWAIT] = W,
 };

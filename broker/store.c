@@ -233,6 +233,7 @@ void store_rollback(struct store *s)
 {
     if (!sqlite3_get_autocommit(s->db))
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_exec(s->db, STORE_SYNCED, NULL, NULL, NULL);
     s->in_turn = s->highest_removed = false;
     s->failed = 0;
     counters_drop(s);

@@ -11,7 +11,7 @@
  * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (submit, lease, attempts),
  * store_move.c (all other moves), store_class.c (classes, counters, queues), store_measure.c, store_peer.c (workers, client sessions),
  * store_child.c (children), store_checkpoint.c,
- * store_upkeep.c (retention, disk), and for the reader store_read.c. */
+ * store_progress.c, store_upkeep.c (retention, disk), and for the reader store_read.c. */
 #ifndef TERN_STORE_H
 #define TERN_STORE_H
 
@@ -150,6 +150,10 @@ struct lease_order {
 int store_lease(struct store *s, struct lease_order *orders, size_t n, int64_t now_ms);
 /* Its worker has begun a running attempt, at started_ms. */
 int store_started(struct store *s, uint64_t id, uint64_t attempt, int64_t started_ms);
+
+/* How far running attempts are, for people. At the end of a turn: where it has written nothing else, this is committed by itself and
+ * without a sync, as it may be lost. */
+int store_put_progress(struct store *s, const struct attempt_progress *all, size_t n);
 
 /* What a running attempt leaves to the next one, in place of what there was; it goes when the job ends. 1 or 0. */
 int store_put_checkpoint(struct store *s, uint64_t id, uint64_t attempt, struct str body);

@@ -68,9 +68,10 @@
       "WHERE id >= ? AND id <= ? AND state = 2 ORDER BY id") \
     X(LEASE, HOT,                                                                                  \
       "UPDATE job SET state = 3, shelf = -2, rank = 0, attempt = ?2, worker = ?3, pool = ?4, started_at = ?5, started = 0, " \
-      "chosen = ?6 "                                                                               \
+      "chosen = ?6, progress = NULL "                                                              \
       "WHERE id = ?1 AND state = 2")                                                               \
     X(STARTED, HOT, "UPDATE job SET started_at = ?3, started = 1 WHERE id = ?1 AND state = 3 AND attempt = ?2")           \
+    X(PROGRESS, HOT, "UPDATE job SET progress = ?3 WHERE id = ?1 AND state = 3 AND attempt = ?2")                         \
     X(ATTEMPT_END, HOT,                                                                            \
       "UPDATE job SET state = ?3, shelf = ?4, rank = coalesce(?5, -priority), due_at = coalesce(?6, due_at), failures = ?7, crashes = ?8, "  \
       "class = ?9, finished_at = ?10, started_at = ?11, cancel = 0 WHERE id = ?1 AND state = 3 AND attempt = ?2")       \
@@ -187,6 +188,11 @@ int schema_prepare_file(struct store *s, const struct store_options *o, char **r
 int schema_refuse(struct store *s, int r, char **ret_error);
 int schema_newest(void);
 int schema_migrate(struct store *s, char **ret_error);
+
+/* Between transactions: whether a commit waits until the disk has it. What is committed without waiting is on the disk with the next
+ * one that does, or is lost as a whole. */
+#define STORE_SYNCED "PRAGMA synchronous = FULL"
+#define STORE_UNSYNCED "PRAGMA synchronous = NORMAL"
 
 /* store.c: the only ways to run a statement. -errno; the error's text is kept. */
 int store_error(struct store *s, int rc);

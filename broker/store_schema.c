@@ -99,7 +99,7 @@ static const char schema_3[] =
 
 /* chosen: of the pool of the last attempt, who chose it, and the tag that counted (words.h). isolated: see class.h.
  * child: what a job knows those by that it has submitted. cascade: jobs that were cancelled, and whose children are yet to be.
- * owner: who may come back as this worker after a restart of the broker. */
+ * owner: who may come back as this worker after a restart of the broker. progress: percent, of the attempt that runs. */
 static const char schema_4[] =
     "CREATE TABLE measure (handler TEXT NOT NULL, program TEXT NOT NULL, tag INTEGER NOT NULL, pool INTEGER NOT NULL,"
     "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, last_at INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
@@ -114,7 +114,8 @@ static const char schema_4[] =
     "CREATE TABLE cascade (parent INTEGER PRIMARY KEY) STRICT;"
     "ALTER TABLE class ADD COLUMN needs TEXT;"
     "CREATE TABLE checkpoint (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
-    "ALTER TABLE worker ADD COLUMN owner TEXT;";
+    "ALTER TABLE worker ADD COLUMN owner TEXT;"
+    "ALTER TABLE job ADD COLUMN progress INTEGER;";
 
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
 static const char *const schema_steps[] = { schema_1, schema_2, schema_3, schema_4 };
@@ -235,7 +236,7 @@ static int check_version(struct store *s, char **ret_error)
 
 static const char *const settings[] = {
     "PRAGMA auto_vacuum = INCREMENTAL", /* before WAL and the first table, or it is silently ignored */
-    "PRAGMA journal_mode = WAL",  "PRAGMA synchronous = FULL",      "PRAGMA secure_delete = FAST",
+    "PRAGMA journal_mode = WAL",  STORE_SYNCED,                      "PRAGMA secure_delete = FAST",
     "PRAGMA temp_store = MEMORY", "PRAGMA cache_size = -16384",     "PRAGMA mmap_size = 0",
     "PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON",   "PRAGMA journal_size_limit = 67108864",
     "PRAGMA foreign_keys = OFF",

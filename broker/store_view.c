@@ -16,7 +16,7 @@
       "SELECT j.id, j.state, c.queue, c.handler, o.name, s.name, c.tag, c.tag_unset, j.pool, j.priority, j.attempt, "  \
       "s.retries, j.failures, j.crashes, w.name, j.submitted_at, j.due_at, j.started_at, j.finished_at, s.timeout_ms, " \
       "a.exit_code, a.signal, a.reason, a.wall_us, a.cpu_us, a.max_rss_kb, a.error, s.parent, s.crash_limit, "         \
-      "j.expire_at, s.memory_bytes, j.cancel, c.needs, j.chosen "                                  \
+      "j.expire_at, s.memory_bytes, j.cancel, c.needs, j.chosen, j.progress "                             \
       "FROM job j JOIN class c ON c.id = j.class JOIN owner o ON o.id = j.owner LEFT JOIN worker w ON w.id = j.worker " \
       "LEFT JOIN spec s ON s.job = j.id LEFT JOIN attempt a ON a.job = j.id AND a.n = j.attempt WHERE j.id = ?")                    \
     X(PAYLOAD, "SELECT body FROM payload WHERE job = ?")                                           \
@@ -141,6 +141,7 @@ static void read_view(sqlite3_stmt *q, struct job_view *j, struct view_texts *t)
     j->wall_us = column_int(q, 23);
     j->cpu_us = column_int(q, 24);
     j->max_rss_kb = column_int(q, 25);
+    j->progress = running ? column_int(q, 34) : UNSET;
     j->error = copy(&c, column_text(q, 26));
     j->parent = (uint64_t)or_default(column_int(q, 27), 0);
     j->crash_limit = column_int(q, 28);

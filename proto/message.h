@@ -110,6 +110,8 @@
 
 #define GIVEN_BACK_FIELDS(F) F(U64, job, ) F(U64, attempt, ) F(U64, started, ) F(STR, text, )
 
+#define ATTEMPT_PROGRESS_FIELDS(F) F(U64, job, ) F(U64, attempt, ) F(I64, percent, )
+
 #define CHILD_REF_FIELDS(F) F(U64, id, ) F(U64, made, ) /* by this SPAWN; 0: by one before it */
 #define CHILD_END_FIELDS(F)                                                                        \
     F(U64, id, )                                                                                   \
@@ -228,6 +230,7 @@
     R(run_job, RUN_JOB_FIELDS)                                                                     \
     R(outcome, OUTCOME_FIELDS)                                                                     \
     R(given_back, GIVEN_BACK_FIELDS)                                                               \
+    R(attempt_progress, ATTEMPT_PROGRESS_FIELDS)                                                   \
     R(child_ref, CHILD_REF_FIELDS)                                                                 \
     R(child_end, CHILD_END_FIELDS)                                                                 \
     R(job_view, JOB_VIEW_FIELDS)                                                                   \
@@ -244,6 +247,7 @@
 
 #define PROTOCOL_VERSION 1u
 #define CAPABILITY_CHECKPOINT "checkpoint" /* in WELCOME: CHECKPOINT */
+#define CAPABILITY_PROGRESS "progress" /* in WELCOME: PROGRESS */
 #define CAPABILITY_CHILDREN "children" /* in WELCOME: SPAWN, AWAIT, and FETCH from a worker */
 #define CAPABILITY_NEEDS "needs" /* of a broker: it reads the needs of a job */
 
@@ -365,6 +369,9 @@
     F(STR, text, )                                                                                 \
     F(U64, number, )
 
+/* How far attempts are, for people. It has no number: what is lost is of no use once there is a newer one. */
+#define PROGRESS_FIELDS(F) F(LIST, attempts, attempt_progress)
+
 /* An attempt submits children, and hears of their ends. */
 #define SPAWN_FIELDS(F)                                                                            \
     F(U64, req, )                                                                                  \
@@ -435,6 +442,7 @@
     M(STOP, 46, stop, STOP_FIELDS)                                                                 \
     M(CHECKPOINTED, 39, checkpointed, CHECKPOINTED_FIELDS)                                         \
     M(CHECKPOINT, 47, checkpoint, CHECKPOINT_FIELDS)                                               \
+    M(PROGRESS, 48, progress, PROGRESS_FIELDS)                                                     \
     M(SPAWN, 50, spawn, SPAWN_FIELDS)                                                              \
     M(SPAWNED, 51, spawned, SPAWNED_FIELDS)                                                        \
     M(AWAIT, 52, await, AWAIT_FIELDS)                                                              \

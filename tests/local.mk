@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	%D%/test_broker_checkpoint \
 	%D%/test_broker_children \
 	%D%/test_broker_keys \
+	%D%/test_broker_progress \
 	%D%/test_broker_worker \
 	%D%/test_buf \
 	%D%/test_class \

@@ -121,14 +121,14 @@ static void tell(struct rig *g, struct message *m)
 
 static void welcome(struct rig *g, bool knows)
 {
-    struct str capability = str_of(CAPABILITY_CHILDREN);
+    struct str all[] = { str_of(CAPABILITY_CHILDREN), str_of(CAPABILITY_CHECKPOINT), str_of(CAPABILITY_PROGRESS) };
     struct message m;
     g->session++;
     message_init(&m, MSG_WELCOME);
     m.welcome.heartbeat_ms = 2000;
     m.welcome.lost_after_ms = 10000;
-    m.welcome.capabilities = &capability;
-    m.welcome.n_capabilities = knows;
+    m.welcome.capabilities = all;
+    m.welcome.n_capabilities = knows ? ELEMENTS(all) : 0;
     tell(g, &m);
 }
 
@@ -258,6 +258,15 @@ static void tell_ended(struct rig *g, uint64_t id)
     tell(g, &m);
 }
 
+static void end_run(struct rig *g)
+{
+    struct outcome o;
+    record_init(RECORD_outcome, &o);
+    run_finish(g->run, &o, g->now.mono_ms * 1000);
+    link_on_finished(g->link, g->run);
+    g->run = NULL; /* the link's */
+}
+
 /* ---- cases ------------------------------------------------------------------------------------- */
 
 static void a_spawn_is_said_in_every_session_until_it_is_answered(void **state)
@@ -278,6 +287,58 @@ static void a_spawn_is_said_in_every_session_until_it_is_answered(void **state)
     assert_true(g->answer.spawned.req == 77 && g->answer.spawned.children[0].id == 10);
     begin_anew(g, true);
     assert_int_equal(turn(g, MSG_SPAWN), 0);
+}
+
+static void report(struct rig *g, int64_t percent)
+{
+    struct attempt_progress p = { 5, 2, percent };
+    struct message m;
+    message_init(&m, MSG_PROGRESS);
+    m.progress.attempts = &p;
+    m.progress.n_attempts = 1;
+    link_on_asked(g->link, g->run, &m, g->now);
+}
+
+static void expect_said(struct rig *g, int64_t percent)
+{
+    assert_int_equal(turn(g, MSG_PROGRESS), 1);
+    assert_int_equal(g->said.progress.n_attempts, 1);
+    const struct attempt_progress *a = &g->said.progress.attempts[0];
+    assert_true(a->job == 5 && a->attempt == 2 && a->percent == percent);
+}
+
+static void progress_is_said_about_once_a_second_the_latest_and_again_in_a_new_session(void **state)
+{
+    struct rig *g = *state;
+    report(g, 1);
+    expect_said(g, 1);
+    for (int64_t i = 2; i < 50; i++) {
+        report(g, i);
+        assert_int_equal(turn(g, MSG_PROGRESS), 0);
+        g->now.mono_ms += 10;
+    }
+    assert_in_range(link_flush(g->link, g->now) - g->now.mono_ms, 1, 1000);
+    g->now.mono_ms += 600;
+    expect_said(g, 49);
+    g->now.mono_ms += 1100;
+    assert_int_equal(turn(g, MSG_PROGRESS), 0);
+    begin_anew(g, true);
+    g->now.mono_ms += 1000;
+    expect_said(g, 49);
+}
+
+static void progress_is_not_said_to_a_broker_that_does_not_know_it_nor_of_what_has_ended(void **state)
+{
+    struct rig *g = *state;
+    begin_anew(g, false);
+    report(g, 10);
+    assert_int_equal(turn(g, MSG_PROGRESS), 0);
+    begin_anew(g, true);
+    expect_said(g, 10);
+    report(g, 20);
+    end_run(g);
+    g->now.mono_ms += 1500;
+    assert_int_equal(turn(g, MSG_PROGRESS), 0);
 }
 
 static void busy_is_asked_again_a_little_later(void **state)
@@ -348,14 +409,10 @@ static void a_fetch_without_its_answer_is_repeated_and_an_error_is_one(void **st
 static void what_an_attempt_asked_ends_with_it(void **state)
 {
     struct rig *g = *state;
-    struct outcome o;
     ask_spawn(g);
     ask_await(g, 3);
     turn(g, MSG_AWAIT);
-    record_init(RECORD_outcome, &o);
-    run_finish(g->run, &o, g->now.mono_ms * 1000);
-    link_on_finished(g->link, g->run);
-    g->run = NULL; /* the link's */
+    end_run(g);
     begin_anew(g, true);
     assert_int_equal(turn(g, MSG_AWAIT), 0);
     tell_ended(g, 10);
@@ -380,6 +437,8 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(a_spawn_is_said_in_every_session_until_it_is_answered),
+        CASE(progress_is_said_about_once_a_second_the_latest_and_again_in_a_new_session),
+        CASE(progress_is_not_said_to_a_broker_that_does_not_know_it_nor_of_what_has_ended),
         CASE(busy_is_asked_again_a_little_later),
         CASE(ends_are_gathered_over_sessions_until_there_are_enough),
         CASE(one_end_may_be_enough),

@@ -124,6 +124,18 @@ static int dies(struct tern_job *job)
     abort();
 }
 
+/* More often than it changes; less than 0 and more than 100 are those. With a payload, to and fro without end. */
+static int reports(struct tern_job *job)
+{
+    size_t n;
+    (void)tern_payload(job, &n);
+    for (int i = -50; i < 1500; i++)
+        tern_progress(job, i / 10);
+    for (int i = 0; n && i < 300000; i++)
+        tern_progress(job, 99 + i % 2);
+    return 0;
+}
+
 static const struct tern_handler handlers[] = {
     { .name = "leaf", .blocking = leaf_blocking, .async = leaf_async },
     { .name = "parent", .blocking = parent, .async = parent },
@@ -132,6 +144,7 @@ static const struct tern_handler handlers[] = {
     { .name = "waits", .blocking = waits, .async = waits },
     { .name = "bad-child", .blocking = bad_child, .async = bad_child },
     { .name = "fails", .blocking = fails, .async = fails },
+    { .name = "reports", .blocking = reports, .async = reports },
     { .name = "dies", .blocking = dies, .async = dies },
 };
 
@@ -169,7 +182,8 @@ struct rig {
     } children[JOBS_MAX]; /* by id */
     uint64_t next_child;
     struct link awaited;
-    size_t n_finished, n_started, most_used, most_parked;
+    size_t n_finished, n_started, most_used, most_parked, n_reports;
+    int64_t percent; /* as last reported */
 };
 
 static void on_started(void *ctx, struct run *r)
@@ -284,6 +298,15 @@ static void on_fetch(struct rig *g, const struct msg_fetch *f)
     pool_answer(g->pool, f->parent, 1, &m, clock_now());
 }
 
+static void on_progress(struct rig *g, const struct msg_progress *p)
+{
+    assert_int_equal(p->n_attempts, 1);
+    assert_false(g->finished[p->attempts[0].job]);
+    assert_true(p->attempts[0].percent >= min_i64(g->percent, 99));
+    g->percent = p->attempts[0].percent;
+    g->n_reports++;
+}
+
 static void on_asked(void *ctx, struct run *r, const struct message *m, struct now now)
 {
     struct rig *g = ctx;
@@ -292,6 +315,8 @@ static void on_asked(void *ctx, struct run *r, const struct message *m, struct n
         on_spawn(g, &m->spawn);
     else if (m->type == MSG_AWAIT)
         on_await(g, &m->await);
+    else if (m->type == MSG_PROGRESS)
+        on_progress(g, &m->progress);
     else
         on_fetch(g, &m->fetch);
 }
@@ -397,6 +422,29 @@ static void parents_have_parents(void **state)
     rig_free(g);
 }
 
+static void how_far_a_job_is_is_reported_when_it_changes(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "reports", "");
+    give_id(g, 2, "leaf", "");
+    until_finished(g, 2);
+    assert_int_equal(outcome_of(g, 1)->ending, ENDING_DONE);
+    assert_int_equal(g->percent, 100);
+    assert_true(g->n_reports >= 1 && g->n_reports <= 101);
+    assert_done(g, 2, "1");
+    rig_free(g);
+}
+
+static void one_that_reports_without_end_is_heard_now_and_then(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    int64_t from_ms = clock_now().mono_ms;
+    give_id(g, 1, "reports", "x");
+    until_finished(g, 1);
+    assert_in_range(g->n_reports, 1, 201 + (clock_now().mono_ms - from_ms) / 10);
+    rig_free(g);
+}
+
 static void any_of_several_is_enough(void **state)
 {
     struct rig *g = rig_new(state, 2);
@@ -498,6 +546,8 @@ static void many_parents_of_short_children_all_end(void **state)
 #define CASES(C, pool)                                                                                              \
     C(a_pool_full_of_parents_does_not_lock_itself_up, pool)                                                         \
     C(parents_have_parents, pool)                                                                                   \
+    C(how_far_a_job_is_is_reported_when_it_changes, pool)                                                           \
+    C(one_that_reports_without_end_is_heard_now_and_then, pool)                                                     \
     C(any_of_several_is_enough, pool)                                                                               \
     C(a_child_that_fails_is_an_end_and_a_text, pool)                                                                \
     C(a_parked_parent_hears_of_cancel_time_limit_and_hand_back, pool)                                               \

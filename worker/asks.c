@@ -33,6 +33,12 @@ static bool await_is_sane(const struct msg_await *a)
     return a->number > 0 && a->number <= n;
 }
 
+static bool progress_is_sane(const struct msg_progress *p, uint64_t job, uint64_t attempt)
+{
+    const struct attempt_progress *a = p->attempts;
+    return p->n_attempts == 1 && a->job == job && a->attempt == attempt && a->percent >= 0 && a->percent <= 100;
+}
+
 bool ask_is_sane(const struct message *m, uint64_t job, uint64_t attempt)
 {
     switch (m->type) {
@@ -42,6 +48,8 @@ bool ask_is_sane(const struct message *m, uint64_t job, uint64_t attempt)
         return m->await.job == job && m->await.attempt == attempt && await_is_sane(&m->await);
     case MSG_CHECKPOINT:
         return m->checkpoint.job == job && m->checkpoint.attempt == attempt && m->checkpoint.body.n <= LIMIT_CHECKPOINT_BYTES;
+    case MSG_PROGRESS:
+        return progress_is_sane(&m->progress, job, attempt);
     case MSG_FETCH:
         return m->fetch.parent == job && m->fetch.parent_attempt == attempt;
     default:

@@ -14,6 +14,7 @@
 
 #include "proto/message.h"
 
+/* PROGRESS of one attempt takes the same way, without an answer. */
 static inline bool ask_is(const struct message *m)
 {
     return m->type == MSG_SPAWN || m->type == MSG_AWAIT || m->type == MSG_FETCH || m->type == MSG_CHECKPOINT;

@@ -16,6 +16,11 @@ struct tern_job {
     /* Asks the broker, and waits for the answer (asks.h): takes request, fills in ret_answer. -ECANCELED: it should stop. Of
      * the pool; NULL: nobody can be asked. */
     int (*ask)(struct tern_job *j, struct buf *request, struct buf *ret_answer);
+    /* Somebody wants to know that percent has changed. Of the pool, or NULL. */
+    void (*report)(struct tern_job *j);
+    int percent;                 /* how far it is, -1: not said; read by another thread: only through __atomic builtins */
+    unsigned n_reports;          /* so far, at most those that cost nothing; and when the last one behind them was */
+    int64_t reported_us;
     uint64_t n_asks, n_spawned;
     int ask_errno;               /* why one was in vain, */
     char *ask_error;             /* owned: and in words */
@@ -38,5 +43,8 @@ static inline void call_tell_stop(struct tern_job *j) { __atomic_store_n(&j->sto
 /* Says in *ret how it ended, given what the handler returned and j->measured; texts and bytes are
  * views into j. */
 void call_outcome(const struct tern_job *j, int r, struct outcome *ret);
+
+/* From any thread, once it has reported. */
+void call_progress(const struct tern_job *j, struct attempt_progress *ret);
 
 #endif

@@ -268,6 +268,18 @@ static int ask(struct tern_job *j, struct buf *request, struct buf *ret)
     return 0;
 }
 
+static void report(struct tern_job *j)
+{
+    struct message m;
+    struct attempt_progress p;
+    call_progress(j, &p);
+    message_init(&m, MSG_PROGRESS);
+    m.progress.attempts = &p;
+    m.progress.n_attempts = 1;
+    say(asks_for, &m);
+    flush(asks_for, true);
+}
+
 /* Short jobs' outcomes wait for each other. */
 static void send_in_time(struct child *c, int64_t began_us, int64_t ended_us)
 {
@@ -318,6 +330,7 @@ static void run_handler(struct child *c, const struct run_job *job)
     int64_t from_us = clock_mono_us();
     call_init(&call, job, now);
     call.ask = c->ring ? ask : NULL;
+    call.report = c->ring ? report : NULL;
     call_outcome(&call, measured(c, function, &call), &o);
     o.job = job->job;
     o.attempt = job->attempt;

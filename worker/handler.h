@@ -54,6 +54,11 @@ int tern_checkpoint(struct tern_job *job, const void *bytes, size_t n);
  * returns what tern_fail gives. */
 bool tern_should_stop(const struct tern_job *job);
 
+/* How far the job is, 0 to 100 percent (less and more are taken for these): `tern show` tells it while the attempt runs, about a
+ * second later. It does not wait, and may be called as often as you like: it is told only when it changes, and what changes over 200
+ * times at most every 10 ms. From a function that another pool calls for the handler it does nothing. */
+void tern_progress(struct tern_job *job, int percent);
+
 /* Sets the result. 0, or -EMSGSIZE over the limit (1 MiB): nothing is set then. A second call replaces the first. */
 int tern_result(struct tern_job *job, const void *bytes, size_t n);
 

@@ -38,6 +38,8 @@ struct holding *holding_add(struct holding_table *t, struct run *r)
     list_add_tail(&t->all, &h->all);
     list_init(&h->said);
     list_init(&h->asks);
+    list_init(&h->reports);
+    h->percent = UNSET;
     t->n++;
     return h;
 }
@@ -63,6 +65,7 @@ void holding_remove(struct holding_table *t, struct holding *h)
     unchain(t, h);
     list_remove(&h->all);
     list_remove(&h->said);
+    list_remove(&h->reports);
     t->n--;
     t->n_finished -= h->finished;
     if (h->finished)

@@ -20,6 +20,8 @@ struct holding {
     int64_t sent_ms;     /* of the RESULT */
     size_t result_bytes; /* about what its RESULT takes */
     struct link asks;    /* of struct ask: the link's */
+    struct link reports; /* in the link's to_report: how far it is has not been said */
+    int64_t percent;     /* UNSET: it has not said */
 };
 
 struct holding_table {

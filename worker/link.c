@@ -263,6 +263,7 @@ static void say(struct worker_link *l, struct now now)
     link_send_results(l, now);
     link_send_given(l);
     link_say_asks(l, now);
+    link_send_progress(l, now);
     if (l->say_drain)
         link_send_drain(l);
     if (l->say_beat || now.mono_ms >= l->beat_at_ms || link_load_changed(l))
@@ -275,7 +276,7 @@ static int64_t when(const struct worker_link *l)
     if (l->state != LINK_IN)
         due = l->state == LINK_AWAY ? l->hello_at_ms : l->welcome_by_ms;
     else
-        due = min_i64(due, link_asks_when(l));
+        due = min_i64(due, min_i64(link_asks_when(l), link_progress_when(l)));
     if (!list_empty(&l->sent)) {
         const struct holding *oldest = list_entry(l->sent.next, struct holding, said);
         due = min_i64(due, oldest->sent_ms + LINK_REPEAT_MS);
@@ -340,6 +341,7 @@ struct worker_link *link_new(const struct link_options *o, struct now now)
     list_init(&l->asks);
     list_init(&l->asked);
     list_init(&l->fetching);
+    list_init(&l->to_report);
     return l;
 }
 

@@ -94,6 +94,10 @@ void link_on_asked(struct worker_link *l, const struct run *r, const struct mess
     struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);
     if (!h || h->finished || h->dropped)
         return;
+    if (m->type == MSG_PROGRESS) {
+        link_note_progress(l, h, m->progress.attempts[0].percent);
+        return;
+    }
     if (l->state != LINK_IN || l->may_ask) {
         struct ask *a = ask_new(l, h, m);
         if (m->type == MSG_CHECKPOINT)

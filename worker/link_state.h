@@ -60,6 +60,9 @@ struct worker_link {
     struct idmap asks_by_req;
     uint64_t ask_req;
     bool may_ask;             /* the broker understands */
+    struct link to_report;    /* of struct holding, those that run: how far they are is to be said, */
+    int64_t report_at_ms;     /* not before */
+    bool may_report;          /* the broker understands */
 
     struct link unsent, sent; /* held, finished; sent: in order of time */
     size_t window_bytes;      /* of sent */
@@ -147,6 +150,14 @@ int64_t link_asks_when(const struct worker_link *l);
 /* An ERROR was the answer to one of them. */
 bool link_ask_failed(struct worker_link *l, const struct msg_error *e, struct now now);
 
+/* ---- send_progress.c ------------------------------------------------------------------------- */
+
+void link_note_progress(struct worker_link *l, struct holding *h, int64_t percent);
+/* A session begins: what was said in the one before may be lost. */
+void link_unsay_progress(struct worker_link *l);
+/* When it is to be said; NEVER. */
+int64_t link_progress_when(const struct worker_link *l);
+
 /* ---- one message, one file ------------------------------------------------------------------- */
 
 typedef void link_recv_fn(struct worker_link *l, const struct message *m, struct now now);
@@ -157,6 +168,7 @@ link_recv_fn link_recv_welcome, link_recv_hello_again, link_recv_bye, link_recv_
 void link_send_hello(struct worker_link *l, struct now now);
 void link_send_started(struct worker_link *l);
 void link_send_given(struct worker_link *l);
+void link_send_progress(struct worker_link *l, struct now now);
 void link_send_results(struct worker_link *l, struct now now);
 void link_send_beat(struct worker_link *l, struct now now);
 void link_send_drain(struct worker_link *l);

@@ -46,6 +46,7 @@ libworker_la_SOURCES = \
 	%D%/job_children.c \
 	%D%/job_log.c \
 	%D%/job_log.h \
+	%D%/job_progress.c \
 	%D%/job_text.c \
 	%D%/job_text.h \
 	%D%/keeper.c \
@@ -127,6 +128,7 @@ libworker_la_SOURCES = \
 	%D%/send_drain.c \
 	%D%/send_given.c \
 	%D%/send_hello.c \
+	%D%/send_progress.c \
 	%D%/send_result.c \
 	%D%/send_started.c \
 	%D%/sha256.c \
@@ -151,7 +153,7 @@ sbin_PROGRAMS += tern-worker
 
 # What handlers in modules call, and the objects with those of them that nothing else needs.
 tern_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol='tern_*' -Wl,--undefined=tern_checkpoint \
-	-Wl,--undefined=tern_spawn
+	-Wl,--undefined=tern_progress -Wl,--undefined=tern_spawn
 tern_worker_LDADD = libworker.la libproto.la
 tern_worker_SOURCES = \
 	%D%/main.c \

@@ -43,6 +43,14 @@ int loop_ask(struct tern_job *j, struct buf *request, struct buf *ret)
     return a.done ? 0 : r;
 }
 
+void loop_report(struct tern_job *j)
+{
+    struct loop_task *t = container_of(j, struct loop_task, task.call);
+    struct task_ask *a = task_report_new(&t->task);
+    if (a)
+        mailbox_put(&t->looper->ended, &a->mail);
+}
+
 void loop_ask_answer(struct loop_task *t, struct buf *answer)
 {
     uint64_t req = req_of(answer);

@@ -8,6 +8,8 @@
 struct loop_task;
 
 int loop_ask(struct tern_job *j, struct buf *request, struct buf *ret);
+/* Without an answer: how far it is. */
+void loop_report(struct tern_job *j);
 /* Takes the answer, for the strand that waits for it, if it still does. From a callback of the loop. */
 void loop_ask_answer(struct loop_task *t, struct buf *answer);
 

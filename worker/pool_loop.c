@@ -279,6 +279,7 @@ static int loop_pool_begin(struct pool *p, struct slot *s, struct now now)
     assert(t->task.number < l->looper.n_slots && !l->tasks[t->task.number]);
     l->tasks[t->task.number] = t;
     t->task.call.ask = loop_ask;
+    t->task.call.report = loop_report;
     send_order(l, (struct order){ .what = ORDER_BEGIN, .number = t->task.number, .task = t });
     return 0;
 }

@@ -118,6 +118,11 @@ void pool_slot_asked(struct pool *p, struct slot *s, const struct message *ask, 
 {
     if (s->state != SLOT_RUNNING && s->state != SLOT_PARKED)
         return; /* it was told to stop, and does not wait for an answer */
+    if (ask->type == MSG_PROGRESS) {
+        if (p->options.on_asked && !s->run->part)
+            p->options.on_asked(p->options.ctx, s->run, ask, now);
+        return;
+    }
     if (!p->options.on_asked || s->run->part) {
         refuse(p, s, ask, CODE_REFUSED, s->run->part ? "children and checkpoints are for the handler to ask for, not for what it has others do for it"
                                                     : "nobody here can ask a broker");

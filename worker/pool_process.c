@@ -482,7 +482,7 @@ static bool on_frame(struct process *c, const struct message *m, struct now now)
         note_words(c, &m->error);
         return true;
     }
-    if (ask_is(m))
+    if (ask_is(m) || m->type == MSG_PROGRESS)
         return on_ask(c, m, now);
     const struct outcome *o = frames_outcome(m);
     if (!o || !is_of(c, o))

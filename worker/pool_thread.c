@@ -108,6 +108,15 @@ static int ask(struct tern_job *j, struct buf *request, struct buf *ret)
     return a.done ? 0 : -ECANCELED;
 }
 
+static void report(struct tern_job *j)
+{
+    struct task *t = container_of(j, struct task, call);
+    struct pool_thread *s = t->pool;
+    struct task_ask *a = task_report_new(t);
+    if (a)
+        mailbox_put(&s->ended, &a->mail);
+}
+
 static void call(struct task *t)
 {
     if (t->call.deadline_ms != NEVER)
@@ -333,6 +342,7 @@ static int thread_pool_begin(struct pool *p, struct slot *slot, struct now now)
     assert(t->number < s->n_tasks && !s->tasks[t->number]);
     t->pool = s;
     t->call.ask = ask;
+    t->call.report = report;
     s->tasks[t->number] = t;
     r = give_work(s, t) ? thread_start(s) : 0;
     return r < 0 ? do_without(s, t, r) : 0;
@@ -435,6 +445,7 @@ static struct task *next_ahead(struct pool *p, struct now now)
     task_init(t, r, now); /* its handler is there */
     t->pool = p->state;
     t->call.ask = ask;
+    t->call.report = report;
     return t;
 }
 

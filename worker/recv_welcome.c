@@ -50,6 +50,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->session = m->session;
     take_times(l, w);
     l->may_ask = can(w, CAPABILITY_CHILDREN) && can(w, CAPABILITY_CHECKPOINT);
+    l->may_report = can(w, CAPABILITY_PROGRESS);
     l->ever_welcome = true;
     l->complained = false;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;
@@ -62,6 +63,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
         if (h)
             drop(l, h, now);
     }
+    link_unsay_progress(l);
     log_info("connected: epoch=%llu session=%llu held=%zu unrecorded=%zu gone=%zu",
              (unsigned long long)l->epoch, (unsigned long long)l->session, l->held.n,
              l->held.n_finished, w->n_gone);

@@ -45,10 +45,31 @@ struct task_ask *task_ask_new(struct task *t, struct buf *request)
     return a;
 }
 
+struct task_ask *task_report_new(struct task *t)
+{
+    struct buf none;
+    if (__atomic_exchange_n(&t->reports, true, __ATOMIC_ACQ_REL))
+        return NULL;
+    buf_init(&none, 0);
+    return task_ask_new(t, &none);
+}
+
 void task_ask_free(struct task_ask *a)
 {
     buf_fini(&a->request);
     free(a);
+}
+
+static void post_report(struct task *t, struct pool *p, struct now now)
+{
+    struct message m;
+    struct attempt_progress progress;
+    (void)__atomic_exchange_n(&t->reports, false, __ATOMIC_ACQ_REL); /* what changes from here on is reported anew */
+    call_progress(&t->call, &progress);
+    message_init(&m, MSG_PROGRESS);
+    m.progress.attempts = &progress;
+    m.progress.n_attempts = 1;
+    pool_slot_asked(p, t->slot, &m, now);
 }
 
 void task_ask_post(struct task_ask *a, struct pool *p, struct now now)
@@ -56,6 +77,11 @@ void task_ask_post(struct task_ask *a, struct pool *p, struct now now)
     struct message m;
     const char *why;
     const struct run_job *job = &a->task->run->job;
+    if (!a->request.n) {
+        post_report(a->task, p, now);
+        task_ask_free(a);
+        return;
+    }
     int r = message_decode(&m, a->request.p, a->request.n, &why);
     if (r >= 0 && ask_is_sane(&m, job->job, job->attempt))
         pool_slot_asked(p, a->task->slot, &m, now);

@@ -18,6 +18,7 @@ struct task {
     const struct tern_handler *handler; /* borrowed: fixed for life; NULL: a part, of a function */
     struct tern_job call;
     int r;                              /* what the handler returned */
+    bool reports;                       /* that it has a report is on its way: only through __atomic builtins */
     void *pool;                         /* borrowed: the kind's */
     /* Of the thread pool, under its lock: */
     struct task *next; /* what its thread went on to, on the same slot */
@@ -31,11 +32,13 @@ struct task_ask {
     struct mail mail;   /* first */
     bool asks;
     struct task *task;  /* borrowed */
-    struct buf request; /* owned */
+    struct buf request; /* owned; empty: only a report, how far it is stands in its task */
 };
 static inline struct task_ask *task_ask_of(struct mail *m) { return ((struct task_ask *)m)->asks ? (struct task_ask *)m : NULL; }
 /* Takes request. */
 struct task_ask *task_ask_new(struct task *t, struct buf *request);
+/* A report of t, or NULL: one is on its way, and will tell what t says now. */
+struct task_ask *task_report_new(struct task *t);
 void task_ask_free(struct task_ask *a);
 /* On the link's thread: the slot of its task asks. a is gone. */
 void task_ask_post(struct task_ask *a, struct pool *p, struct now now);

@@ -57,6 +57,8 @@ static int primes(struct tern_job *job)
         }
         if (s.next % STEP == 0 && tern_checkpoint(job, &s, sizeof s) < 0)
             tern_log(job, "not kept at %" PRIu64, s.next); /* no reason to stop: only more to do again */
+        if (s.next % STEP == 0)
+            tern_progress(job, (int)(100 * s.next / below));
         if (s.next % STEP == 0 && tern_should_stop(job))
             return tern_fail(job, "told to stop at %" PRIu64, s.next);
         s.found += is_prime(s.next);

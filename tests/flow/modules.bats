@@ -172,3 +172,24 @@ nothing_beside_zygote() {
     run -2 --separate-stderr tern-worker --broker "$TERN_BROKER" --name w2 --modules "$dir/nowhere" --handlers c
     grep -F 'No such file' <<< "$stderr"
 }
+
+# Its job runs until there is the file `go`.
+@test "how far a job is is shown while it runs, in a process, a thread and on the loop" {
+    module a one a '.async = work' 'for (int i = 1; access("go", F_OK) != 0; i++) {
+        tern_progress(job, i < 42 ? i : 42);
+        if (tern_await_ms(job, 5) < 0) usleep(5000);
+    }'
+    start_all
+    ids=$(for tag in cpu io slow-io; do tern submit --handler a --tag "$tag" --payload x; done)
+    for id in $ids; do
+        eventually 10 field_is "$id" progress 42
+        tern show "$id" | grep -E 'progress +42 %'
+        tern list --json | grep -F "\"id\":$id," | grep -F '"progress":42'
+    done
+    [ "$(for id in $ids; do field "$id" pool; done | xargs)" = 'process thread loop' ]
+    touch go
+    for id in $ids; do
+        tern wait --timeout 20s "$id"
+        field_is "$id" progress null
+    done
+}
