@@ -13,8 +13,6 @@ const struct option_def grant_options[] = {
     { "handlers", "X,Y", "only these handlers (a client: all but exec; a worker: all)", OPTION_TEXT, AT(handlers), 0, 0, NULL, false },
     { "exec", NULL, "a client may run commands, too", OPTION_FLAG, AT(exec), 0, 0, NULL, false },
     { "sessions", "N", "connections at a time (1000)", OPTION_NUMBER, AT(sessions), 1, 1000000, NULL, false },
-    { "open-jobs", "N", "jobs of its own that have not finished; 0: no limit (0)", OPTION_NUMBER, AT(open_jobs), 0, INT64_MAX / 2, NULL,
-      false },
     { "rate", "N", "jobs a second that it may submit; 0: no limit (0)", OPTION_NUMBER, AT(rate), 0, 1000000000, NULL, false },
     { "bytes", "SIZE", "payload a second that it may submit; 0: no limit (0)", OPTION_SIZE, AT(bytes), 0, INT64_MAX / 2, NULL, false },
     { 0 },
@@ -111,7 +109,7 @@ bool grant_equal(const struct grant *a, const struct grant *b)
 {
     return a->role == b->role && key_equal(&a->key, &b->key) && same_text(a->name, b->name) && same_text(a->queues, b->queues) &&
            same_text(a->handlers, b->handlers) && a->exec == b->exec && a->sessions == b->sessions &&
-           a->open_jobs == b->open_jobs && a->rate == b->rate && a->bytes == b->bytes;
+           a->rate == b->rate && a->bytes == b->bytes;
 }
 
 /* ---- asking --------------------------------------------------------------------------------------- */

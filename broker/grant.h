@@ -9,7 +9,6 @@
  *     handlers = resize,thumbnail      these only; when not given all but exec
  *     exec = yes                       and commands, which can do whatever the worker's user can
  *     sessions = 1000                  connections at a time
- *     open-jobs = 0                    jobs that have not finished; 0: no limit
  *     rate = 0                         jobs a second, and as many at once; 0: no limit
  *     bytes = 0                        payload a second, and as much at once; 0: no limit
  */
@@ -26,7 +25,7 @@ struct grant {
     /* as in the file */
     char *name, *role_text, *key_text, *queues, *handlers; /* owned */
     bool exec;
-    int64_t sessions, open_jobs, rate, bytes;
+    int64_t sessions, rate, bytes;
 
     /* made of it */
     enum role role;
