@@ -578,6 +578,25 @@ static void a_worker_that_was_let_in_once_goes_on_when_it_is_not_allowed(void **
     assert_int_equal(f->pools[POOL_THREAD].n_running, 1);
 }
 
+static void a_worker_whose_key_was_revoked_is_not_in_any_more_and_asks_again(void **state)
+{
+    struct fixture *f = *state;
+    struct message m;
+    tell_run(f, 1, 1);
+    message_init(&m, MSG_ERROR);
+    m.error.code = CODE_NOT_ALLOWED;
+    m.error.req = 7; /* what was asked is refused, nothing else */
+    tell(f, &m);
+    assert_true(link_view(f->link).connected);
+    m.error.req = 0;
+    tell(f, &m);
+    assert_false(link_view(f->link).connected);
+    assert_non_null(await(f, MSG_HELLO, 1500));
+    assert_int_equal(f->pools[POOL_THREAD].n_running, 1);
+    tell_welcome(f, NULL, 0);
+    assert_true(link_view(f->link).connected);
+}
+
 static void a_message_that_the_socket_refuses_ends_the_session(void **state)
 {
     struct fixture *f = *state;
@@ -1216,6 +1235,7 @@ int main(void)
         IN_SESSION(a_welcome_that_nobody_asked_for_is_ignored),
         CASE(a_worker_that_is_not_allowed_leaves_with_77),
         IN_SESSION(a_worker_that_was_let_in_once_goes_on_when_it_is_not_allowed),
+        IN_SESSION(a_worker_whose_key_was_revoked_is_not_in_any_more_and_asks_again),
         IN_SESSION(a_message_that_the_socket_refuses_ends_the_session),
         IN_SESSION(the_brokers_goodbye_ends_the_session_and_nothing_else),
         IN_SESSION(a_run_starts_and_is_reported),

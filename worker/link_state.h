@@ -54,6 +54,7 @@ struct worker_link {
     int64_t welcome_wait_ms, backoff_ms;
     bool ever_hello, ever_welcome, reopen;
     bool complained;        /* that no broker answers; once each time */
+    bool shut_out;          /* not allowed in any more: said once, asked again until somebody allows it */
 
     struct holding_table held;
     struct link asks, asked, fetching; /* of struct ask: to be said; said; FETCHes that were said, in order of time */

@@ -6,6 +6,12 @@
 
 #define NOT_ALLOWED_STATUS 77
 
+/* Is it the session that is refused, and not something that was asked in it? Also when the key of one that is in was revoked. */
+static bool ends_session(const struct worker_link *l, const struct msg_error *e)
+{
+    return l->state == LINK_GREETING || (l->state == LINK_IN && e->code == CODE_NOT_ALLOWED && !e->req);
+}
+
 void link_recv_error(struct worker_link *l, const struct message *m, struct now now)
 {
     const struct msg_error *e = &m->error;
@@ -19,9 +25,11 @@ void link_recv_error(struct worker_link *l, const struct message *m, struct now 
     }
     if (link_ask_failed(l, e, now))
         return;
-    log_warning("the broker says: %s: %.*s", code_name((int64_t)e->code), n, text);
-    if (l->state != LINK_GREETING)
+    if (!l->shut_out || e->code != CODE_NOT_ALLOWED)
+        log_warning("the broker says: %s: %.*s", code_name((int64_t)e->code), n, text);
+    if (!ends_session(l, e))
         return;
+    l->shut_out = e->code == CODE_NOT_ALLOWED;
     l->backoff_ms = LINK_BACKOFF_MAX_MS;
     link_leave(l, link_backoff(l), now);
 }

@@ -52,7 +52,7 @@ void link_recv_welcome(struct worker_link *l, const struct message *m, struct no
     l->may_ask = can(w, CAPABILITY_CHILDREN) && can(w, CAPABILITY_CHECKPOINT);
     l->may_report = can(w, CAPABILITY_PROGRESS);
     l->ever_welcome = true;
-    l->complained = false;
+    l->complained = l->shut_out = false;
     l->backoff_ms = LINK_BACKOFF_MIN_MS;
     l->welcome_wait_ms = link_wait_max(l, LINK_WELCOME_WAIT_MS);
     l->beat_at_ms = now.mono_ms + l->heartbeat_ms;
