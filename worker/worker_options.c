@@ -268,8 +268,19 @@ static void name_modules(struct worker_options *o)
         o->modules = xstrdup(TERN_LIBDIR_MODULES);
 }
 
+/* A file that is no key, or that others can read, is mended there: no option was wrong. */
+static int read_keys(struct worker_options *o, const char *own, const char *broker, int *ret_status, char **ret_error)
+{
+    int r = key_read_secret(own, &o->own, ret_error);
+    if (r >= 0)
+        r = key_read_broker(broker, &o->broker_is, ret_error);
+    if (r < 0)
+        *ret_status = EXIT_CONFIG;
+    return r;
+}
+
 /* Of TCP: both keys, or the address is refused. */
-static int check_address(struct worker_options *o, char **ret_error)
+static int check_address(struct worker_options *o, int *ret_status, char **ret_error)
 {
     cleanup(freep) char *own = key_find_file(o->key, "worker.key", TERN_SYSCONFDIR "/worker.key");
     cleanup(freep) char *broker =
@@ -279,14 +290,13 @@ static int check_address(struct worker_options *o, char **ret_error)
                                o->insecure_loopback);
     if (*ret_error)
         return -EINVAL;
-    int r = o->keyed ? key_read_secret(own, &o->own, ret_error) : 0;
-    return r >= 0 && o->keyed ? key_read_broker(broker, &o->broker_is, ret_error) : r;
+    return o->keyed ? read_keys(o, own, broker, ret_status, ret_error) : 0;
 }
 
-static int check(struct worker_options *o, char **ret_error)
+static int check(struct worker_options *o, int *ret_status, char **ret_error)
 {
     name_modules(o);
-    int r = check_address(o, ret_error);
+    int r = check_address(o, ret_status, ret_error);
     if (r >= 0)
         r = check_name(o, ret_error);
     if (r >= 0)
@@ -346,7 +356,7 @@ static int read_all(struct worker_options *o, int argc, char *const *argv, int *
         return r;
     *ret_status = EXIT_USAGE;
     r = parse_arguments(&group, argc - 1, argv + 1, ret_error);
-    return r < 0 ? r : check(o, ret_error);
+    return r < 0 ? r : check(o, ret_status, ret_error);
 }
 
 int worker_options_read(struct worker_options *o, int argc, char *const *argv, int *ret_status)
