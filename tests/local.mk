@@ -241,6 +241,7 @@ CHAOS_TESTS = \
 
 # Static checks: scripts that read the tree.
 STATIC_TESTS = \
+	%D%/credentials.sh \
 	%D%/doc_paths.sh \
 	%D%/house.sh \
 	%D%/manpages.sh \

@@ -48,6 +48,35 @@ as() {
     [[ $output == *"chmod 600"* ]]
 }
 
+# credentials_of UNIT: those that this unit loads from the directory credstore, as systemd leaves them to its service.
+credentials_of() {
+    local unit=${TERN_SOURCE:-$BATS_TEST_DIRNAME/../..}/contrib/systemd/$1.service.in name file
+    while IFS=: read -r name file; do
+        install -D -m 440 "credstore/$file" "credentials/$1/$name"
+    done < <(sed -n 's/^LoadCredential=//p' "$unit")
+    echo "$dir/credentials/$1"
+}
+
+@test "broker and worker find their keys among the credentials that their units load" {
+    port=$((20000 + $$ % 20000 + BATS_TEST_NUMBER))
+    mkdir credstore
+    tern-broker keygen --dir "$dir" --keys "$dir/peers.d"
+    tern keygen w1 --role worker
+    tern-broker authorize w1.pub --keys peers.d
+    mv broker.key credstore/tern-broker.key
+    mv broker.pub credstore/tern-broker.pub
+    mv w1.key credstore/tern-worker.key
+    CREDENTIALS_DIRECTORY=$(credentials_of tern-broker) start_broker \
+        --listen "$TERN_BROKER,tcp://127.0.0.1:$port" --keys "$dir/peers.d"
+    CREDENTIALS_DIRECTORY=$(credentials_of tern-worker@) start_worker w1 --broker "tcp://127.0.0.1:$port"
+    [ "$(tern run -- echo hello)" = hello ]
+    # What systemd did not put there is no credential: a key beside it that others can read is refused.
+    chmod 440 credstore/tern-worker.key
+    run -78 env CREDENTIALS_DIRECTORY="$(credentials_of tern-worker@)" tern-worker --broker "tcp://127.0.0.1:$port" \
+        --key credstore/tern-worker.key
+    [[ $output == *"chmod 600"* ]]
+}
+
 @test "a known key works and submits; an unknown one, a worker's, none, and another broker's are told what is wrong" {
     keyed_broker
     keyed_worker

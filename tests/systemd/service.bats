@@ -25,7 +25,7 @@ teardown() {
     fi
     systemctl stop 'tern-worker@*.service' tern-broker.service
     systemctl reset-failed
-    rm -rf "${conf:?}"/*.conf /etc/systemd/system/tern-* /var/lib/tern/*
+    rm -rf "${conf:?}"/*.conf "$conf/peers.d" /etc/credstore /etc/systemd/system/tern-* /var/lib/tern/*
     systemctl daemon-reload
 }
 
@@ -75,10 +75,18 @@ start_worker() {
     tern workers --json | grep -q '"name":"tern-test-1"'
 }
 
+# scores UNIT FIGURE: no worse than its manual page and doc/security.md say.
+scores() {
+    systemd-analyze security --no-pager --threshold="${2/./}" "$1" > security.log || { cat security.log; return 1; }
+    grep -q "^gives it $2" "$TERN_SOURCE/doc/${1%%[@.]*}.8"
+    grep -q "systemd-analyze security $1\` says $2" "$TERN_SOURCE/doc/security.md"
+}
+
 @test "the units are as closed as they are said to be" {
-    systemd-analyze security --no-pager --threshold=20 tern-broker.service > security.log || { cat security.log; false; }
+    cd "$BATS_TEST_TMPDIR"
+    scores tern-broker.service 1.4
     systemctl start tern-worker@1.service
-    systemd-analyze security --no-pager --threshold=30 tern-worker@1.service > security.log || { cat security.log; false; }
+    scores tern-worker@1.service 2.3
     # SQLite, ZeroMQ and the commands live within the filter of system calls.
     run -1 journalctl --no-pager -q --grep 'SECCOMP|audit'
 }
@@ -109,13 +117,36 @@ start_worker() {
     eventually 10 eval 'tern workers --json | grep -q "\"name\":\"common\"" && tern workers --json | grep -q "\"name\":\"special\""'
 }
 
+@test "keys are credentials: the broker listens on TCP with its own, and the worker joins with its own" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir -p -m 700 /etc/credstore
+    tern-broker keygen --dir .
+    tern keygen w1 --role worker
+    tern-broker authorize w1.pub
+    mv broker.key /etc/credstore/tern-broker.key
+    mv w1.key /etc/credstore/tern-worker.key
+    cp broker.pub /etc/credstore/tern-broker.pub
+    printf '[broker]\nlisten = ipc:///run/tern/broker.sock,tcp://127.0.0.1:7711\n' > "$conf/broker.conf"
+    printf '[worker]\nbroker = tcp://127.0.0.1:7711\n' > "$conf/worker.conf"
+    systemctl restart tern-broker.service
+    systemctl start tern-worker@1.service
+    eventually 20 status_says tern-worker@1 '^connected to tcp://127.0.0.1:7711'
+    [ "$(tern run --cwd / -- id -un)" = tern-worker ]
+    # As doc/security.md says: its jobs can read its key.
+    tern run --cwd / -- cat /run/credentials/tern-worker@1.service/worker.key | grep -q '^secret = '
+    tern-broker revoke w1
+    eventually 20 status_says tern-worker@1 '^waiting for the broker'
+    tern-broker authorize w1.pub
+    eventually 20 status_says tern-worker@1 '^connected to'
+}
+
 @test "a reload takes over what can change, and refuses a wrong configuration" {
     start_worker
     pid=$(property tern-broker MainPID)
     printf '[broker]\nretention = 1h\n' > "$conf/broker.conf"
     printf '[worker]\nqueues = other\n' > "$conf/worker.conf"
     systemctl reload tern-broker.service tern-worker@1.service
-    eventually 10 eval 'journalctl -q --no-pager -o cat -u tern-broker | grep -q "^reloaded retention"'
+    eventually 10 eval 'journalctl -q --no-pager -o cat -u tern-broker | grep -q "^reloaded .*retention"'
     eventually 10 eval 'tern workers --json | grep -q "\"queues\":\[\"other\"\]"'
     printf '[broker]\nretention = a while\n' > "$conf/broker.conf"
     systemctl reload tern-broker.service
