@@ -237,8 +237,9 @@ scores() {
     systemctl start tern-workers.target
     systemctl start tern-worker@1.service tern-worker@2.service
     systemctl stop tern-workers.target
-    is tern-worker@1 ActiveState inactive
-    is tern-worker@2 ActiveState inactive
+    # It waits for the target alone.
+    eventually 20 is tern-worker@1 ActiveState inactive
+    eventually 20 is tern-worker@2 ActiveState inactive
 }
 
 @test "a job that takes too much memory is ended alone" {
