@@ -2,6 +2,7 @@
 #include "client/address.h"
 
 #include "client/up.h"
+#include "proto/addresses.h"
 #include "proto/base/conf.h"
 #include "proto/base/nearest.h"
 #include "proto/socket.h"
@@ -27,7 +28,13 @@ static void keep(char **field, const char *text)
         *field = xstrdup(text);
 }
 
-/* tern.conf: [client] broker = ADDRESS, key = FILE, broker-key = FILE */
+static void add_home(struct address *a, const char *text)
+{
+    a->homes = grow_array(a->homes, &a->cap, a->n_homes + 1, sizeof *a->homes);
+    a->homes[a->n_homes++] = xstrdup(text);
+}
+
+/* tern.conf: [client] broker = ADDRESS, key = FILE, broker-key = FILE, home = QUEUE=ADDRESS */
 static int on_client_key(void *context, const char *section, const char *key, const char *value,
                          char **ret_error)
 {
@@ -36,6 +43,11 @@ static int on_client_key(void *context, const char *section, const char *key, co
         *ret_error = xasprintf("unknown section [%s]; it must be [client]", section);
         return -EINVAL;
     }
+    if (strcmp(key, "home") == 0) {
+        add_home(context, value);
+        return 0;
+    }
+    nearest_offer(&near, "home");
     for (size_t i = 0; i < ELEMENTS(places); i++) {
         nearest_offer(&near, places[i].key);
         if (strcmp(key, places[i].key) != 0)
@@ -90,7 +102,7 @@ int address_find(struct address *a, const char *config, char **ret_error)
 {
     for (size_t i = 0; i < ELEMENTS(places); i++)
         keep(field(a, i), getenv(places[i].variable));
-    bool all = a->broker && (address_ipc_path(a->broker) || (a->key && a->broker_key));
+    bool all = a->broker && !addresses_are_several(a->broker) && (address_ipc_path(a->broker) || (a->key && a->broker_key));
     if (!all && from_configuration(config, a, ret_error) < 0)
         return -EINVAL;
     take_credential(&a->key, "client.key", NULL);
@@ -105,4 +117,8 @@ void address_fini(struct address *a)
 {
     for (size_t i = 0; i < ELEMENTS(places); i++)
         free(TAKE(*field(a, i)));
+    for (size_t i = 0; i < a->n_homes; i++)
+        free(a->homes[i]);
+    free(TAKE(a->homes));
+    a->n_homes = a->cap = 0;
 }

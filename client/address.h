@@ -1,4 +1,4 @@
-/* address.h - where the broker is, when nobody said so: --broker, TERN_BROKER, the configuration,
+/* address.h - where the broker (or several) is, when nobody said so: --broker, TERN_BROKER, the configuration,
  * this user's own `tern up` if it runs, the default. */
 #ifndef TERN_ADDRESS_H
 #define TERN_ADDRESS_H
@@ -9,7 +9,9 @@
 
 /* Where, and with which keys; the keys may be NULL. */
 struct address {
-    char *broker, *key, *broker_key; /* owned */
+    char *broker, *key, *broker_key; /* owned; brokers.h reads the lists that they may be */
+    char **homes;                    /* owned: QUEUE=ADDRESS, as the configuration says */
+    size_t n_homes, cap;
 };
 
 /* What was said on the command line stays (each may be NULL); the rest is found: in the environment (TERN_BROKER, TERN_KEY,

@@ -1,15 +1,17 @@
 /* cli.c - what the commands of `tern` share. */
 #include "client/cli.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 
+#include "client/json.h"
 #include "client/selector.h"
 #include "proto/socket.h"
 
 const struct option_def cli_options[] = {
     { .name = "broker",
-      .value = "ADDRESS",
-      .help = "the broker's address (else TERN_BROKER, tern.conf, `tern up`)",
+      .value = "ADDRESS[,...]",
+      .help = "the broker's address, or several with commas (else TERN_BROKER, tern.conf, `tern up`)",
       .type = OPTION_TEXT,
       .offset = offsetof(struct cli, where.broker) },
     { .name = "key",
@@ -74,49 +76,28 @@ void cli_notice(const char *format, ...)
 
 int cli_broken(struct cli *cli, int result)
 {
-    return cli_fail(tern_exit_status(result), "%s", tern_client_error(cli->client));
+    int status = tern_exit_status(result);
+    const char *why = tern_client_error(cli->client);
+    return cli_has_several(cli) ? cli_fail(status, "broker %zu: %s", cli->place + 1, why) : cli_fail(status, "%s", why);
 }
 
 int cli_broken_job(struct cli *cli, int result, uint64_t id)
 {
     if (result == -ENOENT)
-        return cli_fail(STATUS_NOT_FOUND, "no such job: %llu", (unsigned long long)id);
+        return cli_fail(STATUS_NOT_FOUND, "no such job: %s", cli_id(cli, id).text);
     return cli_broken(cli, result);
+}
+
+int cli_no_jobs(struct cli *cli)
+{
+    return cli->all_of_several ? STATUS_NOT_FOUND : cli_fail(STATUS_NOT_FOUND, "no such jobs");
 }
 
 int cli_broken_jobs(struct cli *cli, int result, const struct selector *sel)
 {
-    return selector_is_one_job(sel) ? cli_broken_job(cli, result, sel->ranges[0].first)
-                                    : cli_broken(cli, result);
-}
-
-/* An address without keys is refused where it needs them, with what to do. */
-static int set_keys(struct cli *cli)
-{
-    const struct address *a = &cli->where;
-    if (!address_is_tcp(a->broker) || !a->key || !a->broker_key)
-        return 0;
-    return tern_client_set_keys(cli->client, a->key, a->broker_key);
-}
-
-int cli_connect(struct cli *cli)
-{
-    if (cli->client)
-        return 0;
-    char *error = NULL;
-    int r = address_find(&cli->where, cli->config, &error);
-    if (r < 0) {
-        cli_notice("%s", error);
-        free(error);
-        return STATUS_USAGE;
-    }
-    cli->client = tern_client_new();
-    tern_client_set_timeouts(cli->client, min_i64(5000, cli->broker_timeout_ms),
-                             cli->broker_timeout_ms);
-    r = set_keys(cli);
-    if (r >= 0)
-        r = tern_client_connect(cli->client, cli->where.broker);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    if (selector_is_one_job(sel))
+        return cli_broken_job(cli, result, sel->ranges[0].first);
+    return result == -ENOENT && cli->all_of_several ? STATUS_NOT_FOUND : cli_broken(cli, result);
 }
 
 #define NOTICES_ONCE 1000u
@@ -133,51 +114,26 @@ void cli_on_notice(void *context, const char *text)
 
 void cli_fini(struct cli *cli)
 {
-    tern_client_free(cli->client);
+    brokers_fini(&cli->brokers);
     strmap_fini(&cli->told);
     address_fini(&cli->where);
     options_fini(cli_options, cli);
 }
 
-static int take_newest(void *context, const struct tern_job_view *job)
+struct cli_id cli_id(const struct cli *cli, uint64_t id)
 {
-    *(uint64_t *)context = job->id;
-    return 1;
+    struct cli_id ret;
+    if (cli_has_several(cli))
+        snprintf(ret.text, sizeof ret.text, "%zu:%" PRIu64, cli->place + 1, id);
+    else
+        snprintf(ret.text, sizeof ret.text, "%" PRIu64, id);
+    return ret;
 }
 
-static int resolve_last(struct cli *cli, struct selector *sel)
+void cli_json_broker(const struct cli *cli, struct json *j)
 {
-    uint64_t id = 0;
-    struct tern_filter newest = { .own = true, .newest_first = true, .limit = 1 };
-    int r = tern_client_list(cli->client, &newest, take_newest, &id);
-    if (r < 0)
-        return cli_broken(cli, r);
-    if (!id)
-        return cli_fail(STATUS_NOT_FOUND, "last: you have submitted no job yet");
-    selector_add_range(sel, id, id);
-    return 0;
-}
-
-int cli_select(struct cli *cli, int n, char **args, struct selector *sel)
-{
-    char *error = NULL;
-    int r = n > 0 ? 0 : -EINVAL;
-    if (n == 0)
-        error = xstrdup("which job? Name an id, a range 5-9, a list 5,7,12-20, `last` or `all`");
-    for (int i = 0; r >= 0 && i < n; i++)
-        r = selector_add(sel, args[i], &error);
-    if (r < 0) {
-        cli_notice("%s", error);
-        free(error);
-        return STATUS_USAGE;
-    }
-    int status = cli_connect(cli);
-    if (status == 0 && sel->last)
-        status = resolve_last(cli, sel);
-    if (status == 0 && selector_compact(sel) < 0)
-        return cli_fail(STATUS_USAGE,
-                        "too many ranges of jobs at once: name fewer, or a wider range");
-    return status;
+    if (cli_has_several(cli))
+        json_count(j, "broker_number", cli->place + 1);
 }
 
 int cli_no_operands(int n, char **args)

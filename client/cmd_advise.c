@@ -7,12 +7,14 @@
 #include "client/table.h"
 
 struct advising {
-    bool json;
+    const struct cli *cli;
+    const char *handler; /* or NULL: all */
+    bool known;
     size_t n, n_wrong;
     char *last; /* owned: what is said of the last one that is not wrong */
 };
 
-static void print_json(const struct tern_advice *a)
+static void print_json(const struct cli *cli, const struct tern_advice *a)
 {
     struct json j;
     json_begin(&j);
@@ -37,6 +39,7 @@ static void print_json(const struct tern_advice *a)
     json_text(&j, "gain", a->gain);
     json_us(&j, "most_per_second_now", a->most_now);
     json_us(&j, "most_per_second_then", a->most_then);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
@@ -54,8 +57,8 @@ static int take(void *context, const struct tern_advice *a)
     bool wrong = strcmp(a->verdict, "wrong") == 0;
     g->n++;
     g->n_wrong += wrong;
-    if (g->json)
-        print_json(a);
+    if (g->cli->json)
+        print_json(g->cli, a);
     else if (wrong)
         print_wrong(a);
     if (!wrong) {
@@ -76,21 +79,29 @@ static void say_nothing(const struct advising *g, const char *handler)
         cli_notice("nothing to say: of %zu tags none is clearly wrong", g->n);
 }
 
+/* A handler that one broker does not know, another may. */
+static int ask(struct cli *cli, void *context)
+{
+    struct advising *g = context;
+    int r = tern_client_advise(cli->client, g->handler, take, g);
+    g->known = g->known || r >= 0;
+    return r < 0 && (r != -ENOENT || !cli_has_several(cli)) ? cli_broken(cli, r) : 0;
+}
+
 static int run(struct cli *cli, void *to, int n, char **args)
 {
     (void)to;
-    struct advising g = { .json = cli->json };
-    const char *handler = n > 0 ? args[0] : NULL;
+    struct advising g = { .cli = cli, .handler = n > 0 ? args[0] : NULL };
     int status = n ? cli_one_operand(n, args, "handler") : 0;
-    if (status == 0)
-        status = cli_connect(cli);
     if (status)
         return status;
-    int r = tern_client_advise(cli->client, handler, take, &g);
-    if (r >= 0 && !g.json && !g.n_wrong)
-        say_nothing(&g, handler);
+    status = cli_each_broker(cli, ask, &g);
+    if (status == 0 && !g.known)
+        status = cli_fail(STATUS_NOT_FOUND, "no broker knows the handler or program %s", g.handler);
+    else if (status == 0 && !cli->json && !g.n_wrong)
+        say_nothing(&g, g.handler);
     free(g.last);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    return status;
 }
 
 const struct command command_advise = {

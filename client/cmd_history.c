@@ -11,12 +11,12 @@
 static const char *const heads[] = { "TIME", "EVENT", ">TRY", "WORKER", "WHAT", NULL };
 
 struct history {
-    bool json;
+    const struct cli *cli;
     uint64_t id;
     struct table table;
 };
 
-static void print_json(uint64_t id, const struct tern_event *e)
+static void print_json(const struct cli *cli, uint64_t id, const struct tern_event *e)
 {
     struct json j;
     json_begin(&j);
@@ -26,6 +26,7 @@ static void print_json(uint64_t id, const struct tern_event *e)
     json_number(&j, "attempt", e->attempt);
     json_text(&j, "worker", e->worker);
     json_text(&j, "text", e->text);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
@@ -45,8 +46,8 @@ static void add_row(struct table *t, const struct tern_event *e)
 static int take(void *context, const struct tern_event *e)
 {
     struct history *h = context;
-    if (h->json)
-        print_json(h->id, e);
+    if (h->cli->json)
+        print_json(h->cli, h->id, e);
     else
         add_row(&h->table, e);
     return 0;
@@ -55,10 +56,10 @@ static int take(void *context, const struct tern_event *e)
 static int ask(struct cli *cli, void *options, uint64_t id)
 {
     (void)options;
-    struct history h = { .json = cli->json, .id = id };
+    struct history h = { .cli = cli, .id = id };
     table_begin(&h.table, heads);
     int r = tern_client_history(cli->client, id, take, &h);
-    if (r >= 0 && !h.json)
+    if (r >= 0 && !cli->json)
         table_end(&h.table);
     return r < 0 ? cli_broken_job(cli, r, id) : 0;
 }

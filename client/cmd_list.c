@@ -71,9 +71,11 @@ static const char *const heads[] = { ">ID",  "STATE", "TAG",  "POOL", "QUEUE",
                                      ">TRY", ">WALL", ">AGE", "JOB",  NULL };
 
 struct listing {
-    bool json, cut;
+    const struct cli *cli;
+    const struct list_options *o;
+    bool cut;
     struct table table;
-    uint64_t n, limit;
+    uint64_t n, n_all, limit; /* n: of the broker that is asked */
 };
 
 static char *work_of(const struct tern_job_view *job)
@@ -89,12 +91,12 @@ static char *work_of(const struct tern_job_view *job)
     return text;
 }
 
-static void add_row(struct table *t, const struct tern_job_view *job)
+static void add_row(struct table *t, const struct cli *cli, const struct tern_job_view *job)
 {
     cleanup(freep) char *wall = describe_us(job->wall_us);
     cleanup(freep) char *age = describe_age(job->submitted_ms);
     cleanup(freep) char *work = work_of(job);
-    table_addf(t, "%" PRIu64, job->id);
+    table_add(t, cli_id(cli, job->id).text);
     table_add(t, job->state);
     table_add(t, job->tag);
     table_add(t, job->pool);
@@ -114,48 +116,58 @@ static int take(void *context, const struct tern_job_view *job)
         return 1;
     }
     l->n++;
-    if (l->json)
-        show_json(job);
+    if (l->cli->json)
+        show_json(l->cli, job);
     else
-        add_row(&l->table, job);
+        add_row(&l->table, l->cli, job);
     return 0;
 }
 
-static int list(struct cli *cli, const struct list_options *o, const struct selector *sel)
+static int list_selected(struct cli *cli, void *context, const struct selector *sel)
 {
-    struct listing l = { .json = cli->json, .limit = (uint64_t)o->limit };
+    struct listing *l = context;
     struct tern_filter f = {
         .ranges = sel->ranges,
         .n_ranges = sel->n,
-        .states = (const char *const *)o->states.at,
-        .queue = o->queue,
+        .states = (const char *const *)l->o->states.at,
+        .queue = l->o->queue,
         .newest_first = true,
-        .limit = l.limit ? l.limit + 1 : 0,
+        .limit = l->limit ? l->limit + 1 : 0,
     };
-    table_begin(&l.table, heads);
-    int r = tern_client_list(cli->client, &f, take, &l);
-    if (l.n && !cli->json)
-        table_end(&l.table);
-    else
-        free(l.table.cells);
-    if (r < 0 && (r != -ENOENT || sel->n))
-        return cli_broken_jobs(cli, r, sel);
-    if (l.cut)
-        cli_notice("the newest %" PRIu64
-                   " are shown; there are more: --limit N, or --limit 0 for all",
-                   l.n);
-    if (!l.n && !cli->json)
-        cli_notice("no jobs%s", o->states.n || o->queue ? " like that" : " yet");
-    return 0;
+    l->n = 0;
+    int r = tern_client_list(cli->client, &f, take, l);
+    l->n_all += l->n;
+    return r < 0 && (r != -ENOENT || sel->n) ? cli_broken_jobs(cli, r, sel) : 0;
+}
+
+static int list_broker(struct cli *cli, void *context)
+{
+    struct selector every = { 0 };
+    return list_selected(cli, context, &every);
+}
+
+static void say_what_is_not_there(const struct listing *l)
+{
+    bool some = l->o->states.n || l->o->queue;
+    if (l->cut)
+        cli_notice("the newest %" PRIu64 "%s are shown; there are more: --limit N, or --limit 0 for all", l->limit,
+                   cli_has_several(l->cli) ? " of each broker" : "");
+    if (!l->n_all && !l->cli->json)
+        cli_notice("no jobs%s", some ? " like that" : " yet");
 }
 
 static int run(struct cli *cli, void *to, int n, char **args)
 {
-    struct selector sel = { 0 };
-    int status = n ? cli_select(cli, n, args, &sel) : cli_connect(cli);
+    const struct list_options *o = to;
+    struct listing l = { .cli = cli, .o = o, .limit = (uint64_t)o->limit };
+    table_begin(&l.table, heads);
+    int status = n ? cli_each_selected(cli, n, args, list_selected, &l) : cli_each_broker(cli, list_broker, &l);
+    if (l.n_all && !cli->json)
+        table_end(&l.table);
+    else
+        free(l.table.cells);
     if (status == 0)
-        status = list(cli, to, &sel);
-    selector_fini(&sel);
+        say_what_is_not_there(&l);
     return status;
 }
 

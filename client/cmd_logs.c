@@ -29,7 +29,7 @@ static const struct option_def options[] = {
     { 0 },
 };
 
-static void print_chunk(const struct tern_result *r, int stream, struct str bytes, uint64_t cut)
+static void print_chunk(const struct cli *cli, const struct tern_result *r, int stream, struct str bytes, uint64_t cut)
 {
     static const char *const streams[] = { "", "stdout", "stderr", "cut" };
     struct json j;
@@ -40,10 +40,11 @@ static void print_chunk(const struct tern_result *r, int stream, struct str byte
     json_bytes(&j, "text", stream != 3 && utf8_is_text(bytes) ? bytes : STR_UNSET);
     json_base64(&j, "base64", stream == 3 ? STR_UNSET : bytes);
     json_number(&j, "cut_bytes", stream == 3 ? (int64_t)cut : TERN_UNSET);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
-static void print_chunks(const struct tern_result *r, int only_stream)
+static void print_chunks(const struct cli *cli, const struct tern_result *r, int only_stream)
 {
     size_t position = 0, n;
     int stream;
@@ -51,7 +52,7 @@ static void print_chunks(const struct tern_result *r, int only_stream)
     uint64_t cut;
     while (tern_output_next(r, &position, &stream, &bytes, &n, &cut))
         if (!only_stream || stream == only_stream || stream == 3)
-            print_chunk(r, stream, (struct str){ bytes, n }, cut);
+            print_chunk(cli, r, stream, (struct str){ bytes, n }, cut);
 }
 
 static int fetch(struct cli *cli, void *to, uint64_t id)
@@ -61,16 +62,16 @@ static int fetch(struct cli *cli, void *to, uint64_t id)
     int r = tern_client_fetch_output(cli->client, id, (uint64_t)o->attempt, &result);
     if (r == -ENOENT && o->attempt)
         return cli_fail(STATUS_NOT_FOUND,
-                        "no such job, or no such attempt: %" PRIu64 ", attempt %" PRId64, id,
+                        "no such job, or no such attempt: %s, attempt %" PRId64, cli_id(cli, id).text,
                         o->attempt);
     if (r < 0)
         return cli_broken_job(cli, r, id);
     int only_stream = o->only_stderr ? 2 : 0, status = 0;
     if (!result.data && strcmp(result.state, "done") != 0 && !result.reason)
-        status = cli_fail(STATUS_REFUSED, "job %" PRIu64 " has no output yet: it is %s", id,
+        status = cli_fail(STATUS_REFUSED, "job %s has no output yet: it is %s", cli_id(cli, id).text,
                           result.state);
     else if (cli->json)
-        print_chunks(&result, only_stream);
+        print_chunks(cli, &result, only_stream);
     else
         show_output(&result, only_stream);
     tern_result_fini(&result);

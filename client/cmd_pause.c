@@ -6,7 +6,7 @@ static int run(struct cli *cli, void *to, int n, char **args)
     (void)to;
     int status = cli_one_operand(n, args, "queue");
     if (status == 0)
-        status = cli_connect(cli);
+        status = cli_use_home(cli, args[0]);
     if (status)
         return status;
     int r = tern_client_pause(cli->client, args[0], true);

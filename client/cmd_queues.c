@@ -7,17 +7,17 @@
 #include "client/json.h"
 #include "client/table.h"
 
-static const char *const heads[] = { "QUEUE",    ">BLOCKED", ">SCHEDULED", ">QUEUED",
+static const char *const heads[] = { ">BROKER",  "QUEUE",    ">BLOCKED", ">SCHEDULED", ">QUEUED",
                                      ">RUNNING", ">DONE",    ">DEAD",      ">CANCELLED",
                                      ">EXPIRED", ">OLDEST",  ">PER MIN",   NULL };
 
 struct listing {
-    bool json;
+    const struct cli *cli;
     size_t n;
     struct table table;
 };
 
-static void print_json(const struct tern_queue_view *q)
+static void print_json(const struct cli *cli, const struct tern_queue_view *q)
 {
     struct json j;
     json_begin(&j);
@@ -27,6 +27,7 @@ static void print_json(const struct tern_queue_view *q)
         json_count(&j, q->counts[i].state, q->counts[i].jobs);
     json_time(&j, "oldest_at", q->oldest_ms);
     json_count(&j, "finished_last_minute", q->finished_last_minute);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
@@ -34,11 +35,13 @@ static int take(void *context, const struct tern_queue_view *q)
 {
     struct listing *l = context;
     l->n++;
-    if (l->json) {
-        print_json(q);
+    if (l->cli->json) {
+        print_json(l->cli, q);
         return 0;
     }
     cleanup(freep) char *age = describe_age(q->oldest_ms);
+    if (cli_has_several(l->cli))
+        table_addf(&l->table, "%zu", l->cli->place + 1);
     table_addf(&l->table, "%s%s", q->name, q->paused ? " (paused)" : "");
     for (size_t i = 0; i < q->n_counts; i++)
         table_addf(&l->table, "%" PRIu64, q->counts[i].jobs);
@@ -47,22 +50,28 @@ static int take(void *context, const struct tern_queue_view *q)
     return 0;
 }
 
+static int ask(struct cli *cli, void *context)
+{
+    struct listing *l = context;
+    if (!l->table.heads)
+        table_begin(&l->table, cli_has_several(cli) ? heads : heads + 1);
+    int r = tern_client_queues(cli->client, take, l);
+    return r < 0 ? cli_broken(cli, r) : 0;
+}
+
 static int run(struct cli *cli, void *to, int n, char **args)
 {
     (void)to;
-    struct listing l = { .json = cli->json };
+    struct listing l = { .cli = cli };
     int status = cli_no_operands(n, args);
-    if (status == 0)
-        status = cli_connect(cli);
     if (status)
         return status;
-    table_begin(&l.table, heads);
-    int r = tern_client_queues(cli->client, take, &l);
-    if (l.n && !l.json)
+    status = cli_each_broker(cli, ask, &l);
+    if (l.n && !cli->json)
         table_end(&l.table);
-    else if (r >= 0 && !l.n && !l.json)
+    else if (status == 0 && !l.n && !cli->json)
         cli_notice("no queues yet: the first submit makes one");
-    return r < 0 ? cli_broken(cli, r) : 0;
+    return status;
 }
 
 const struct command command_queues = {

@@ -8,7 +8,7 @@
 #include "client/json.h"
 #include "proto/base/utf8.h"
 
-static void print_json(const struct tern_result *r)
+static void print_json(const struct cli *cli, const struct tern_result *r)
 {
     struct str data = { r->data, r->data_bytes };
     struct json j;
@@ -22,6 +22,7 @@ static void print_json(const struct tern_result *r)
     json_text(&j, "error", r->error);
     json_bytes(&j, "result", utf8_is_text(data) ? data : STR_UNSET);
     json_base64(&j, "result_base64", data);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
@@ -34,21 +35,20 @@ static bool is_terminal(const char *state)
     return false;
 }
 
-static int show(const struct tern_result *r, bool json)
+static int show(const struct cli *cli, const struct tern_result *r)
 {
     if (!is_terminal(r->state))
         return cli_fail(STATUS_REFUSED,
-                        "job %" PRIu64 " has not finished: it is %s (`tern wait %" PRIu64
-                        "` waits for it)",
-                        r->job, r->state, r->job);
-    if (json)
-        print_json(r);
+                        "job %s has not finished: it is %s (`tern wait %s` waits for it)",
+                        cli_id(cli, r->job).text, r->state, cli_id(cli, r->job).text);
+    if (cli->json)
+        print_json(cli, r);
     else if (r->data)
         fwrite(r->data, 1, r->data_bytes, stdout);
     if (strcmp(r->state, "done") == 0)
         return 0;
     cleanup(freep) char *how = describe_end(r->reason, r->exit_code, r->signal, r->error);
-    return cli_fail(STATUS_FAILED, "job %" PRIu64 " is %s%s%s", r->job, r->state, *how ? ": " : "",
+    return cli_fail(STATUS_FAILED, "job %s is %s%s%s", cli_id(cli, r->job).text, r->state, *how ? ": " : "",
                     how);
 }
 
@@ -59,7 +59,7 @@ static int fetch(struct cli *cli, void *options, uint64_t id)
     int r = tern_client_fetch_result(cli->client, id, &result);
     if (r < 0)
         return cli_broken_job(cli, r, id);
-    int status = show(&result, cli->json);
+    int status = show(cli, &result);
     tern_result_fini(&result);
     return status;
 }

@@ -46,7 +46,7 @@ static int cancel(struct cli *cli, uint64_t id, bool is_command, int signals, st
     struct tern_range job = { id, id };
     take_signal(signals);
     tern_client_set_interrupt(cli->client, -1);
-    cli_notice("cancelling job %" PRIu64 "; once more leaves it to itself", id);
+    cli_notice("cancelling job %s; once more leaves it to itself", cli_id(cli, id).text);
     int r = tern_client_cancel(cli->client, &job, 1, NULL, NULL, NULL);
     tern_client_set_interrupt(cli->client, signals);
     if (r >= 0)
@@ -74,7 +74,7 @@ static int status_of(const struct tern_result *r, bool is_command)
 }
 
 /* The command says itself why it failed; what it cannot say is said here. */
-static void explain(const struct tern_result *r, int status)
+static void explain(const struct cli *cli, const struct tern_result *r, int status)
 {
     bool exited = r->reason && strcmp(r->reason, "exit") == 0;
     if (status == 0 || (exited && status != 126 && status != 127))
@@ -84,10 +84,10 @@ static void explain(const struct tern_result *r, int status)
     if (exited && r->error)
         cli_notice("%s", r->error);
     else
-        cli_notice("job %" PRIu64 " is %s%s%s", r->job, r->state, *how ? ": " : "", how);
+        cli_notice("job %s is %s%s%s", cli_id(cli, r->job).text, r->state, *how ? ": " : "", how);
 }
 
-static int relay(const struct tern_result *result, bool is_command)
+static int relay(const struct cli *cli, const struct tern_result *result, bool is_command)
 {
     if (is_command)
         show_output(result, 0);
@@ -95,7 +95,7 @@ static int relay(const struct tern_result *result, bool is_command)
         fwrite(result->data, 1, result->data_bytes, stdout);
     fflush(stdout);
     int status = status_of(result, is_command);
-    explain(result, status);
+    explain(cli, result, status);
     return status;
 }
 
@@ -112,7 +112,7 @@ static int run_job(struct cli *cli, const struct tern_job_spec *spec, bool is_co
     }
     if (r < 0)
         return ours(cli_broken(cli, r));
-    int status = relay(&result, is_command);
+    int status = relay(cli, &result, is_command);
     tern_result_fini(&result);
     return status;
 }
@@ -125,7 +125,7 @@ static int load_and_run(struct cli *cli, struct job_options *o, bool is_command,
         free(error);
         return STATUS_USAGE;
     }
-    int status = cli_connect(cli);
+    int status = cli_use_home(cli, o->queue);
     if (status)
         return ours(status);
     struct tern_job_spec spec;

@@ -10,7 +10,7 @@
 #include "proto/base/parse.h"
 
 struct showing {
-    bool json;
+    const struct cli *cli;
     size_t n;
 };
 
@@ -26,7 +26,7 @@ static void field_taken(const char *name, char *text)
     free(text);
 }
 
-static void show_asked(const struct tern_job_view *j)
+static void show_asked(const struct cli *cli, const struct tern_job_view *j)
 {
     char text[FORMAT_BYTES];
     field_taken(j->command ? "command" : "handler", describe_work(j));
@@ -40,7 +40,7 @@ static void show_asked(const struct tern_job_view *j)
     table_field("timeout", j->timeout_ms > 0 ? format_duration(j->timeout_ms, text) : NULL);
     table_field("memory", j->memory_bytes > 0 ? format_size(j->memory_bytes, text) : NULL);
     if (j->parent)
-        field_number("parent", (int64_t)j->parent, "");
+        table_field("parent", cli_id(cli, j->parent).text);
 }
 
 static void show_course(const struct tern_job_view *j)
@@ -64,15 +64,15 @@ static void show_course(const struct tern_job_view *j)
     field_number("progress", j->progress, " %");
 }
 
-static void show_person(const struct tern_job_view *j)
+static void show_person(const struct cli *cli, const struct tern_job_view *j)
 {
     cleanup(freep) char *how = describe_end(j->reason, j->exit_code, j->signal, j->error);
-    field_taken("job", xasprintf("%" PRIu64, j->id));
+    table_field("job", cli_id(cli, j->id).text);
     table_field("state", j->state);
     if (j->cancel_asked && !j->terminal)
         table_field("", "it is being cancelled");
     table_field("ended", *how ? how : NULL);
-    show_asked(j);
+    show_asked(cli, j);
     show_course(j);
     field_taken("wall time", describe_us(j->wall_us));
     field_taken("CPU time", describe_us(j->cpu_us));
@@ -82,32 +82,32 @@ static void show_person(const struct tern_job_view *j)
 static int show(void *context, const struct tern_job_view *job)
 {
     struct showing *s = context;
-    if (s->json)
-        show_json(job);
+    if (s->cli->json)
+        show_json(s->cli, job);
     else {
         if (s->n)
             putchar('\n');
-        show_person(job);
+        show_person(s->cli, job);
     }
     s->n++;
     return 0;
 }
 
+static int show_selected(struct cli *cli, void *context, const struct selector *sel)
+{
+    struct showing *s = context;
+    size_t before = s->n;
+    struct tern_filter f = { .ranges = sel->ranges, .n_ranges = sel->n };
+    int r = tern_client_list(cli->client, &f, show, s);
+    int status = r < 0 ? cli_broken_jobs(cli, r, sel) : show_missing(cli, sel);
+    return r >= 0 && s->n == before && !status ? cli_no_jobs(cli) : status;
+}
+
 static int run(struct cli *cli, void *to, int n, char **args)
 {
     (void)to;
-    struct selector sel = { 0 };
-    struct showing s = { .json = cli->json };
-    int status = cli_select(cli, n, args, &sel);
-    if (status == 0) {
-        struct tern_filter f = { .ranges = sel.ranges, .n_ranges = sel.n };
-        int r = tern_client_list(cli->client, &f, show, &s);
-        status = r < 0 ? cli_broken_jobs(cli, r, &sel) : show_missing(cli, &sel);
-        if (r >= 0 && !s.n && !status)
-            status = cli_fail(STATUS_NOT_FOUND, "no such jobs");
-    }
-    selector_fini(&sel);
-    return status;
+    struct showing s = { .cli = cli };
+    return cli_each_selected(cli, n, args, show_selected, &s);
 }
 
 const struct command command_show = {

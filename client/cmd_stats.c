@@ -18,22 +18,27 @@ static int take_line(void *context, const char *name, int64_t value)
     return 0;
 }
 
-static int run(struct cli *cli, void *to, int n, char **args)
+static int ask(struct cli *cli, void *context)
 {
-    (void)to;
-    int status = cli_no_operands(n, args);
-    if (status == 0)
-        status = cli_connect(cli);
-    if (status)
-        return status;
     struct json j;
     json_begin(&j);
+    if (cli_has_several(cli) && !cli->json)
+        printf("%sbroker %zu, %s\n", cli->place ? "\n" : "", cli->place + 1, cli_address(cli));
+    (void)context;
     int r = tern_client_stats(cli->client, cli->json ? take_json : take_line, &j);
+    cli_json_broker(cli, &j);
     if (r >= 0 && cli->json)
         json_print(&j);
     else
         json_fini(&j);
     return r < 0 ? cli_broken(cli, r) : 0;
+}
+
+static int run(struct cli *cli, void *to, int n, char **args)
+{
+    (void)to;
+    int status = cli_no_operands(n, args);
+    return status ? status : cli_each_broker(cli, ask, NULL);
 }
 
 const struct command command_stats = {

@@ -2,14 +2,14 @@
  * done. */
 #include "client/commands.h"
 
-#include <inttypes.h>
-
 #include "client/selector.h"
 #include "client/show.h"
+#include "proto/base/clock.h"
 
 struct wait_options {
     bool any;
     int64_t timeout_ms;
+    int64_t until_ms; /* of the monotonic clock; not an option */
 };
 
 static const struct option_def options[] = {
@@ -27,44 +27,108 @@ static const struct option_def options[] = {
 
 static int show_each(void *context, const struct tern_job_view *job)
 {
-    (void)context;
-    show_json(job);
+    show_json(context, job);
     return 0;
 }
 
-static int print_jobs(struct cli *cli, const struct tern_range *ranges, size_t n)
+static int tell(struct cli *cli, const struct tern_range *ranges, size_t n)
 {
     struct tern_filter f = { .ranges = ranges, .n_ranges = n };
-    int r = tern_client_list(cli->client, &f, show_each, NULL);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    int r = cli->json ? tern_client_list(cli->client, &f, show_each, cli) : 0;
+    return r < 0 ? cli_broken(cli, r) : show_failures(cli, ranges, n);
 }
 
-static int wait_for(struct cli *cli, const struct wait_options *o, const struct selector *sel)
+static int64_t left_ms(const struct wait_options *o)
+{
+    return o->timeout_ms < 0 ? -1 : max_i64(0, o->until_ms - clock_now().mono_ms);
+}
+
+static int too_late(void) { return cli_fail(STATUS_TIMEOUT, "not all have ended in time"); }
+
+static int wait_for_all(struct cli *cli, void *o, const struct selector *sel)
+{
+    int r = tern_client_wait(cli->client, sel->ranges, sel->n, false, left_ms(o), NULL);
+    if (r == -ETIMEDOUT)
+        return too_late();
+    return r < 0 ? cli_broken_jobs(cli, r, sel) : tell(cli, sel->ranges, sel->n);
+}
+
+static int tell_one(struct cli *cli, uint64_t ended)
+{
+    struct tern_range one = { ended, ended };
+    if (!cli->json)
+        printf("%s\n", cli_id(cli, ended).text);
+    return tell(cli, &one, 1);
+}
+
+#define TURN_MS 200
+
+/* Of several brokers each is asked for a moment, in turn: a call waits for one of them. 0: none has ended yet. */
+static int ask_in_turn(struct cli *cli, const struct wait_options *o, const struct selection *sel, uint64_t *ret)
+{
+    for (size_t i = 0; i < sel->n; i++) {
+        int64_t left = left_ms(o), turn = left < 0 ? TURN_MS : min_i64(left, TURN_MS);
+        if (!sel->of[i].n)
+            continue;
+        int status = cli_use(cli, i);
+        if (status)
+            return status;
+        int r = tern_client_wait(cli->client, sel->of[i].ranges, sel->of[i].n, true, turn, ret);
+        if (r >= 0)
+            return 0;
+        if (r != -ETIMEDOUT && !(r == -ENOENT && sel->all))
+            return cli_broken_jobs(cli, r, &sel->of[i]);
+    }
+    return left_ms(o) == 0 ? too_late() : 0;
+}
+
+static int wait_for_any(struct cli *cli, const struct wait_options *o, const struct selection *sel)
 {
     uint64_t ended = 0;
-    int r = tern_client_wait(cli->client, sel->ranges, sel->n, o->any, o->timeout_ms, &ended);
+    int status = 0;
+    while (status == 0 && !ended)
+        status = ask_in_turn(cli, o, sel, &ended);
+    return status ? status : tell_one(cli, ended);
+}
+
+static int wait_for_any_of_one(struct cli *cli, void *o, const struct selector *sel)
+{
+    uint64_t ended = 0;
+    int r = tern_client_wait(cli->client, sel->ranges, sel->n, true, left_ms(o), &ended);
     if (r == -ETIMEDOUT)
-        return cli_fail(STATUS_TIMEOUT, "not all have ended in time");
-    if (r < 0)
-        return cli_broken_jobs(cli, r, sel);
-    struct tern_range one = { ended, ended };
-    const struct tern_range *ranges = o->any ? &one : sel->ranges;
-    size_t n = o->any ? 1 : sel->n;
-    if (o->any && !cli->json)
-        printf("%" PRIu64 "\n", ended);
-    int status = cli->json ? print_jobs(cli, ranges, n) : 0;
-    return status ? status : show_failures(cli, ranges, n);
+        return too_late();
+    return r < 0 ? cli_broken_jobs(cli, r, sel) : tell_one(cli, ended);
+}
+
+static int look_for_missing(struct cli *cli, void *context, const struct selector *sel)
+{
+    (void)context;
+    return show_missing(cli, sel);
+}
+
+static int wait_for(struct cli *cli, struct wait_options *o, const struct selection *sel)
+{
+    size_t brokers = selection_brokers(sel), n = 0;
+    int status = 0;
+    for (size_t i = 0; i < sel->n; i++)
+        n += sel->of[i].n;
+    if (n > 1)
+        status = cli_each_of(cli, sel, look_for_missing, NULL); /* rather now than after a long wait */
+    o->until_ms = clock_now().mono_ms + o->timeout_ms;
+    if (status)
+        return status;
+    if (o->any && brokers > 1)
+        return wait_for_any(cli, o, sel);
+    return cli_each_of(cli, sel, o->any ? wait_for_any_of_one : wait_for_all, o);
 }
 
 static int run(struct cli *cli, void *to, int n, char **args)
 {
-    struct selector sel = { 0 };
+    struct selection sel = { 0 };
     int status = cli_select(cli, n, args, &sel);
-    if (status == 0 && sel.n > 1)
-        status = show_missing(cli, &sel); /* rather now than after a long wait */
     if (status == 0)
         status = wait_for(cli, to, &sel);
-    selector_fini(&sel);
+    selection_fini(&sel);
     return status;
 }
 

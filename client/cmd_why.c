@@ -9,6 +9,7 @@
 #include "client/table.h"
 
 struct answer {
+    const struct cli *cli;
     bool json, begun;
     uint64_t id;
     struct json j;
@@ -22,7 +23,7 @@ static void begin(struct answer *a, const char *state)
         json_text(&a->j, "state", state);
         json_list(&a->j, "reasons");
     } else
-        printf("job %" PRIu64 " is %s%s%s\n", a->id, colour_of_state(state), state,
+        printf("job %s is %s%s%s\n", cli_id(a->cli, a->id).text, colour_of_state(state), state,
                *colour_of_state(state) ? colour_off() : "");
     a->begun = true;
 }
@@ -47,14 +48,15 @@ static int take(void *context, const struct tern_reason *reason)
 static int ask(struct cli *cli, void *options, uint64_t id)
 {
     (void)options;
-    struct answer a = { .json = cli->json, .id = id };
+    struct answer a = { .cli = cli, .json = cli->json, .id = id };
     int r = tern_client_why(cli->client, id, take, &a);
     if (a.json && a.begun) {
         json_list_end(&a.j);
+        cli_json_broker(cli, &a.j);
         json_print(&a.j);
     }
     if (r >= 0 && !a.begun)
-        cli_notice("job %" PRIu64 ": nothing stands in its way", id);
+        cli_notice("job %s: nothing stands in its way", cli_id(cli, id).text);
     return r < 0 ? cli_broken_job(cli, r, id) : 0;
 }
 

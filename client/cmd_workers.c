@@ -8,12 +8,12 @@
 #include "client/table.h"
 #include "proto/base/buf.h"
 
-static const char *const heads[] = { "WORKER", "HOST",     ">PID",  "VERSION", "POOL",
+static const char *const heads[] = { ">BROKER", "WORKER", "HOST",     ">PID",  "VERSION", "POOL",
                                      ">SLOTS", ">USED",    ">FREE", ">STUCK",  ">WAITING",
                                      "STATE",  ">HEARD",   "HAS",     "ISOLATION", "HANDLERS", NULL };
 
 struct listing {
-    bool json;
+    const struct cli *cli;
     size_t n;
     struct table table;
 };
@@ -52,7 +52,7 @@ static void add_amounts(struct json *j, const struct tern_worker_view *w)
     json_close(j);
 }
 
-static void print_json(const struct tern_worker_view *w)
+static void print_json(const struct cli *cli, const struct tern_worker_view *w)
 {
     struct json j;
     json_begin(&j);
@@ -72,6 +72,7 @@ static void print_json(const struct tern_worker_view *w)
     json_texts(&j, "notices", w->notices);
     json_texts(&j, "labels", w->labels);
     add_amounts(&j, w);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
@@ -99,11 +100,15 @@ static char *has(const struct tern_worker_view *w)
     return b.p;
 }
 
-static void add_row(struct table *t, const struct tern_worker_view *w, size_t i)
+static void add_row(struct table *t, const struct cli *cli, const struct tern_worker_view *w, size_t i)
 {
     cleanup(freep) char *handlers = i ? NULL : joined(w->handlers);
     cleanup(freep) char *holds = i ? NULL : has(w), *heard = i ? NULL : describe_us(w->heard_ago_ms * 1000);
     cleanup(freep) char *pid = i ? NULL : xasprintf("%" PRIu64, w->pid);
+    if (cli_has_several(cli) && i)
+        table_add(t, "");
+    else if (cli_has_several(cli))
+        table_addf(t, "%zu", cli->place + 1);
     table_add(t, i ? "" : w->name);
     table_add(t, i ? "" : w->host);
     table_add(t, pid ? pid : "");
@@ -125,32 +130,40 @@ static int take(void *context, const struct tern_worker_view *w)
 {
     struct listing *l = context;
     l->n++;
-    if (l->json)
-        print_json(w);
-    for (size_t i = 0; !l->json && i < w->n_pools; i++)
-        add_row(&l->table, w, i);
-    for (size_t i = 0; !l->json && w->notices[i]; i++)
+    if (l->cli->json)
+        print_json(l->cli, w);
+    for (size_t i = 0; !l->cli->json && i < w->n_pools; i++)
+        add_row(&l->table, l->cli, w, i);
+    for (size_t i = 0; !l->cli->json && w->notices[i]; i++)
         cli_notice("worker %s: %s", w->name, w->notices[i]);
     return 0;
+}
+
+/* One without a worker is told of: the jobs of its queues wait. */
+static int ask(struct cli *cli, void *context)
+{
+    struct listing *l = context;
+    size_t before = l->n;
+    if (!l->table.heads)
+        table_begin(&l->table, cli_has_several(cli) ? heads : heads + 1);
+    int r = tern_client_workers(cli->client, take, l);
+    if (r >= 0 && l->n == before && !cli->json)
+        cli_notice("no worker is connected%s%s: start one with `tern-worker --broker %s`",
+                   cli_has_several(cli) ? " to " : "", cli_has_several(cli) ? cli_address(cli) : "", cli_address(cli));
+    return r < 0 ? cli_broken(cli, r) : 0;
 }
 
 static int run(struct cli *cli, void *to, int n, char **args)
 {
     (void)to;
-    struct listing l = { .json = cli->json };
+    struct listing l = { .cli = cli };
     int status = cli_no_operands(n, args);
-    if (status == 0)
-        status = cli_connect(cli);
     if (status)
         return status;
-    table_begin(&l.table, heads);
-    int r = tern_client_workers(cli->client, take, &l);
-    if (l.n && !l.json)
+    status = cli_each_broker(cli, ask, &l);
+    if (l.n && !cli->json)
         table_end(&l.table);
-    else if (r >= 0 && !l.n && !l.json)
-        cli_notice("no worker is connected: start one with `tern-worker --broker %s`",
-                   cli->where.broker);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    return status;
 }
 
 const struct command command_workers = {

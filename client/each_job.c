@@ -19,12 +19,6 @@ static int take_id(void *context, const struct tern_job_view *job)
     return p->n == IDS_AT_ONCE;
 }
 
-static void keep_first(int *status, int one)
-{
-    if (*status == 0)
-        *status = one;
-}
-
 static int each_of_range(struct cli *cli, void *options, struct tern_range range, each_job_fn *fn)
 {
     int status = 0;
@@ -36,24 +30,33 @@ static int each_of_range(struct cli *cli, void *options, struct tern_range range
         if (r < 0 && !(r == -ENOENT && any))
             return cli_broken(cli, r);
         for (size_t i = 0; i < page.n; i++)
-            keep_first(&status, fn(cli, options, page.ids[i]));
+            cli_keep_first(&status, fn(cli, options, page.ids[i]));
         any = any || page.n;
         if (!page.n || page.n < IDS_AT_ONCE || page.ids[page.n - 1] >= range.last)
-            return any ? status : cli_fail(STATUS_NOT_FOUND, "no such jobs");
+            return any ? status : cli_no_jobs(cli);
         range.first = page.ids[page.n - 1] + 1;
     }
 }
 
+struct walk {
+    void *options;
+    each_job_fn *fn;
+};
+
+static int each_of_broker(struct cli *cli, void *context, const struct selector *sel)
+{
+    const struct walk *w = context;
+    int status = 0;
+    for (size_t i = 0; i < sel->n; i++) {
+        struct tern_range range = sel->ranges[i];
+        cli_keep_first(&status, range.first == range.last ? w->fn(cli, w->options, range.first)
+                                                          : each_of_range(cli, w->options, range, w->fn));
+    }
+    return status;
+}
+
 int each_job(struct cli *cli, void *options, int n, char **args, each_job_fn *fn)
 {
-    struct selector sel = { 0 };
-    int status = cli_select(cli, n, args, &sel);
-    bool found = status == 0;
-    for (size_t i = 0; found && i < sel.n; i++) {
-        struct tern_range range = sel.ranges[i];
-        keep_first(&status, range.first == range.last ? fn(cli, options, range.first)
-                                                      : each_of_range(cli, options, range, fn));
-    }
-    selector_fini(&sel);
-    return status;
+    struct walk w = { options, fn };
+    return cli_each_selected(cli, n, args, each_of_broker, &w);
 }

@@ -33,10 +33,13 @@ libcli_la_SOURCES = \
 	%D%/base64.h \
 	%D%/batch.c \
 	%D%/batch.h \
+	%D%/brokers.c \
+	%D%/brokers.h \
 	%D%/change.c \
 	%D%/change.h \
 	%D%/cli.c \
 	%D%/cli.h \
+	%D%/cli_brokers.c \
 	%D%/cmd_advise.c \
 	%D%/cmd_cancel.c \
 	%D%/cmd_down.c \
@@ -68,6 +71,8 @@ libcli_la_SOURCES = \
 	%D%/describe.h \
 	%D%/each_job.c \
 	%D%/each_job.h \
+	%D%/home.c \
+	%D%/home.h \
 	%D%/job_options.c \
 	%D%/job_options.h \
 	%D%/json.c \
@@ -79,6 +84,8 @@ libcli_la_SOURCES = \
 	%D%/show.h \
 	%D%/slurp.c \
 	%D%/slurp.h \
+	%D%/spread.c \
+	%D%/spread.h \
 	%D%/table.c \
 	%D%/table.h \
 	%D%/up.c \

@@ -23,7 +23,17 @@ static bool take_id(const char **p, uint64_t *ret)
     return *p > begin && v > 0;
 }
 
-static bool add_item(struct selector *s, const char **p)
+static bool ends(const char *p) { return *p == '\0' || *p == ','; }
+
+static bool take_word(const char **p, const char *word)
+{
+    size_t n = strlen(word);
+    bool is = strncmp(*p, word, n) == 0 && ends(*p + n);
+    *p += is ? n : 0;
+    return is;
+}
+
+static bool add_range(struct selector *s, const char **p)
 {
     uint64_t first, last;
     if (!take_id(p, &first))
@@ -35,40 +45,105 @@ static bool add_item(struct selector *s, const char **p)
             return false;
     }
     selector_add_range(s, first, last);
-    return **p == '\0' || **p == ',';
+    return ends(*p);
 }
 
-static int wrong(const char *text, char **ret_error)
+static int wrong_broker(const struct selection *s, const char *text, char **ret_error)
 {
-    if (isdigit((unsigned char)text[0]) && strchr(text, '.'))
-        *ret_error =
-            xasprintf("\"%s\": N.M is reserved for arrays, which this version does not have", text);
-    else if (strchr(text, ':'))
-        *ret_error = xasprintf(
-            "\"%s\": BROKER:N is reserved for several brokers, which this version does not have",
-            text);
-    else
-        *ret_error = xasprintf(
-            "\"%s\" names no jobs; name an id, a range 5-9, a list 5,7,12-20, `last` or `all`",
-            text);
+    *ret_error = s->n > 1 ? xasprintf("\"%s\": there are the brokers 1 to %zu", text, s->n)
+                          : xasprintf("\"%s\": BROKER:N is for several brokers, and one is configured", text);
     return -EINVAL;
 }
 
-int selector_add(struct selector *s, const char *text, char **ret_error)
+static int wrong(const struct selection *s, const char *text, char **ret_error)
 {
+    const char *digits = text + strspn(text, "0123456789");
+    if (digits > text && *digits == '.')
+        *ret_error =
+            xasprintf("\"%s\": N.M is reserved for arrays, which this version does not have", text);
+    else
+        *ret_error = xasprintf("\"%s\" names no jobs; name an id%s, a range 5-9, a list 5,7,12-20, `last` or `all`", text,
+                               s->n > 1 ? " as in 1:7" : "");
+    return -EINVAL;
+}
+
+/* `2:`, which holds until the end of the word. 0: there is none. */
+static int take_broker(const struct selection *s, const char **p, size_t *ret_place)
+{
+    uint64_t n;
+    const char *at = *p;
+    if (!take_id(&at, &n) || *at != ':')
+        return 0;
+    if (n > s->n)
+        return -ERANGE;
+    *ret_place = (size_t)n - 1;
+    *p = at + 1;
+    return 1;
+}
+
+static int add_item(struct selection *s, const char **p, size_t *place, bool *named)
+{
+    int r = take_broker(s, p, place);
+    if (r < 0)
+        return r;
+    *named = *named || r > 0 || s->n == 1;
+    struct selector *to = &s->of[*place];
+    if (take_word(p, "last"))
+        *(*named ? &to->last : &s->last) = true;
+    else if (r > 0 && take_word(p, "all"))
+        selector_add_range(to, 1, UINT64_MAX);
+    else if (!add_range(to, p))
+        return -EINVAL;
+    else if (!*named)
+        return -ENOENT;
+    return 0;
+}
+
+int selection_add(struct selection *s, const char *text, char **ret_error)
+{
+    size_t place = 0;
+    bool named = false;
     if (strcmp(text, "all") == 0) {
-        selector_add_range(s, 1, UINT64_MAX);
+        for (size_t i = 0; i < s->n; i++)
+            selector_add_range(&s->of[i], 1, UINT64_MAX);
+        s->all = true;
         return 0;
     }
     for (const char *p = text;; p++) {
-        if (strncmp(p, "last", 4) == 0 && (p[4] == '\0' || p[4] == ',')) {
-            s->last = true;
-            p += 4;
-        } else if (!add_item(s, &p))
-            return wrong(text, ret_error);
+        int r = add_item(s, &p, &place, &named);
+        if (r == -ERANGE)
+            return wrong_broker(s, text, ret_error);
+        if (r == -ENOENT) {
+            *ret_error = xasprintf("\"%s\": of which broker? Each counts its own jobs: say 1:%s, or another number up to %zu", text,
+                                   text, s->n);
+            return -EINVAL;
+        }
+        if (r < 0)
+            return wrong(s, text, ret_error);
         if (!*p)
             return 0;
     }
+}
+
+void selection_init(struct selection *s, size_t n_brokers)
+{
+    *s = (struct selection){ .of = xcalloc(n_brokers, sizeof *s->of), .n = n_brokers };
+}
+
+void selection_fini(struct selection *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        selector_fini(&s->of[i]);
+    free(s->of);
+    *s = (struct selection){ 0 };
+}
+
+size_t selection_brokers(const struct selection *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->of[i].n > 0;
+    return n;
 }
 
 static int by_first(const void *a, const void *b)

@@ -8,41 +8,48 @@
 #include "client/selector.h"
 #include "client/table.h"
 
-void show_json(const struct tern_job_view *job)
+void show_json(const struct cli *cli, const struct tern_job_view *job)
 {
     struct json j;
     json_begin(&j);
     json_job(&j, job);
+    cli_json_broker(cli, &j);
     json_print(&j);
 }
 
-void show_ending(const struct tern_job_view *job)
+void show_ending(const struct cli *cli, const struct tern_job_view *job)
 {
     cleanup(freep) char *how = describe_end(job->reason, job->exit_code, job->signal, job->error);
     cleanup(freep) char *text = printable(how);
     if (strcmp(text, job->state) == 0 || !*text)
-        cli_notice("job %" PRIu64 " is %s", job->id, job->state);
+        cli_notice("job %s is %s", cli_id(cli, job->id).text, job->state);
     else
-        cli_notice("job %" PRIu64 " is %s: %s", job->id, job->state, text);
+        cli_notice("job %s is %s: %s", cli_id(cli, job->id).text, job->state, text);
 }
+
+struct failures {
+    const struct cli *cli;
+    uint64_t n;
+};
 
 static int count_ending(void *context, const struct tern_job_view *job)
 {
-    ++*(uint64_t *)context;
-    show_ending(job);
+    struct failures *f = context;
+    f->n++;
+    show_ending(f->cli, job);
     return 0;
 }
 
 int show_failures(struct cli *cli, const struct tern_range *ranges, size_t n)
 {
     static const char *const states[] = { "dead", "cancelled", "expired", NULL };
-    uint64_t failed = 0;
+    struct failures failed = { .cli = cli };
     struct tern_filter f = { .ranges = ranges, .n_ranges = n, .states = states };
     int r = tern_client_list(cli->client, &f, count_ending, &failed);
     /* Not one is there that ended badly: that is good news. */
     if (r < 0 && r != -ENOENT)
         return cli_broken(cli, r);
-    return failed ? STATUS_FAILED : 0;
+    return failed.n ? STATUS_FAILED : 0;
 }
 
 void show_output(const struct tern_result *r, int only_stream)
@@ -89,12 +96,12 @@ static int note_seen(void *context, const struct tern_job_view *job)
     return 0;
 }
 
-static int say_missing(const struct selector *named)
+static int say_missing(const struct cli *cli, const struct selector *named)
 {
     int status = 0;
     for (size_t i = 0; i < named->n; i++)
         if (named->ranges[i].last)
-            status = cli_fail(STATUS_NOT_FOUND, "no such job: %" PRIu64, named->ranges[i].first);
+            status = cli_fail(STATUS_NOT_FOUND, "no such job: %s", cli_id(cli, named->ranges[i].first).text);
     return status;
 }
 
@@ -112,7 +119,7 @@ int show_missing(struct cli *cli, const struct selector *sel)
         memcpy(asked, named.ranges, named.n * sizeof *asked);
         struct tern_filter f = { .ranges = asked, .n_ranges = named.n };
         int r = tern_client_list(cli->client, &f, note_seen, &named);
-        status = r < 0 && r != -ENOENT ? cli_broken(cli, r) : say_missing(&named);
+        status = r < 0 && r != -ENOENT ? cli_broken(cli, r) : say_missing(cli, &named);
     }
     selector_fini(&named);
     return status;

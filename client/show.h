@@ -6,9 +6,9 @@
 #include "client/cli.h"
 
 /* One line of JSON with all that is known of the job. */
-void show_json(const struct tern_job_view *job);
+void show_json(const struct cli *cli, const struct tern_job_view *job);
 /* `job 7 is dead: exit status 3`, on standard error. */
-void show_ending(const struct tern_job_view *job);
+void show_ending(const struct cli *cli, const struct tern_job_view *job);
 /* After a wait: says of each job in the ranges that ended otherwise than done how it ended. 0, or
  * STATUS_FAILED. */
 int show_failures(struct cli *cli, const struct tern_range *ranges, size_t n);

@@ -8,6 +8,7 @@ dist_man_MANS += \
 	$(END)
 
 EXTRA_DIST += \
+	%D%/brokers.md \
 	%D%/performance.md \
 	%D%/reliability.md \
 	%D%/security.md \

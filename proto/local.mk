@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += libproto.la
 
 libproto_la_LIBADD = $(ZMQ_LIBS) $(MSGPACK_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS)
 libproto_la_SOURCES = \
+	%D%/addresses.c \
+	%D%/addresses.h \
 	%D%/base/base.c \
 	%D%/base/base.h \
 	%D%/base/buf.c \

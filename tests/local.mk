@@ -26,6 +26,7 @@ UNIT_TESTS = \
 	%D%/test_guard \
 	%D%/test_handler_http \
 	%D%/test_handlers \
+	%D%/test_home \
 	%D%/test_job \
 	%D%/test_leaving \
 	%D%/test_key \
@@ -58,6 +59,7 @@ UNIT_TESTS = \
 	%D%/test_sketch \
 	%D%/test_slot \
 	%D%/test_socket \
+	%D%/test_spread \
 	%D%/test_store \
 	%D%/test_store_disk \
 	%D%/test_store_open \
@@ -75,7 +77,9 @@ tests_test_cli_job_options_LDADD = $(CLI_LDADD)
 tests_test_cli_json_LDADD = $(CLI_LDADD)
 tests_test_cli_slurp_LDADD = $(CLI_LDADD)
 tests_test_client_LDADD = $(libtern_la_OBJECTS) libproto.la $(CMOCKA_LIBS) # what libtern does not export, too
+tests_test_home_LDADD = $(CLI_LDADD)
 tests_test_selector_LDADD = $(CLI_LDADD)
+tests_test_spread_LDADD = $(CLI_LDADD)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
@@ -214,6 +218,7 @@ FLOW_TESTS = \
 	%D%/flow/advise.bats \
 	%D%/flow/await.bats \
 	%D%/flow/basics.bats \
+	%D%/flow/brokers.bats \
 	%D%/flow/children.bats \
 	%D%/flow/durability.bats \
 	%D%/flow/examples.bats \

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "proto/addresses.h"
 #include "proto/base/parse.h"
 #include "proto/limits.h"
 #include "proto/name.h"
@@ -279,9 +280,21 @@ static int read_keys(struct worker_options *o, const char *own, const char *brok
     return r;
 }
 
+/* One broker: attempts are named by job and number, which two brokers give out alike, and each would fill the same slots. */
+static int check_is_one(const char *address, char **ret_error)
+{
+    if (!addresses_are_several(address))
+        return 0;
+    *ret_error = xasprintf("broker = %s: a worker serves one broker: start one tern-worker for each, as a service tern-worker@NAME with "
+                           "its own " TERN_SYSCONFDIR "/worker-NAME.conf", address);
+    return -EINVAL;
+}
+
 /* Of TCP: both keys, or the address is refused. */
 static int check_address(struct worker_options *o, int *ret_status, char **ret_error)
 {
+    if (check_is_one(o->broker, ret_error) < 0)
+        return -EINVAL;
     cleanup(freep) char *own = key_find_file(o->key, "worker.key", TERN_SYSCONFDIR "/worker.key");
     cleanup(freep) char *broker =
         key_find_file(o->broker_key, "broker.pub", TERN_SYSCONFDIR "/broker.pub");
