@@ -131,7 +131,11 @@ void zap_answer(void)
 #define WATCHED (ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | \
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 
-/* What became of the handshake; -EAGAIN: nothing yet. An event has two parts: its number with a value, and the address. */
+/* So many connections in turn that end amid the handshake are no accident: the other side has another key. */
+#define CUTS_THAT_TELL 3
+
+/* What became of a handshake; -EAGAIN: nothing yet; -ECONNRESET: its connection ended before it did, and libzmq makes another.
+ * An event has two parts: its number with a value, and the address. */
 static int read_event(void *events)
 {
     struct __attribute__((packed)) {
@@ -142,17 +146,23 @@ static int read_event(void *events)
     if (zmq_recv(events, &e, sizeof e, ZMQ_DONTWAIT) < 0)
         return -EAGAIN;
     zmq_recv(events, address, sizeof address, ZMQ_DONTWAIT);
-    return e.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? 0 : e.event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ? -EACCES : -EPROTO;
+    switch (e.event) {
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return 0;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return -EACCES;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return -EPROTO;
+    default: return -ECONNRESET;
+    }
 }
 
 static int watch(void *events, int64_t until_ms)
 {
+    int cuts = 0;
     for (int64_t left; (left = until_ms - clock_now().mono_ms) > 0;) {
         zmq_pollitem_t items[] = { { .socket = events, .events = ZMQ_POLLIN }, { .socket = door.zmq, .events = ZMQ_POLLIN } };
         zmq_poll(items, door.zmq ? 2 : 1, left);
         zap_answer();
         int r = read_event(events);
-        if (r != -EAGAIN)
+        if (r != -EAGAIN && (r != -ECONNRESET || ++cuts == CUTS_THAT_TELL))
             return r;
     }
     return -ETIMEDOUT;

@@ -85,12 +85,12 @@ static void leave_room(int64_t bytes)
 }
 
 /* The index of the log grows by a page for each 4096 of the log, and SQLite calls it an I/O error
- * when it cannot: these sizes end a disk just there, or near it. */
+ * when it cannot: one of these sizes ends a disk just there: the 32 KiB of a page. */
 static void a_disk_that_is_full_at_any_place_is_full_and_not_broken(void **state)
 {
     (void)state;
     bool index_could_not_grow = false;
-    for (int64_t room = 16580000; room < 16760000; room += 4096) {
+    for (int64_t room = 16300000; room < 16900000; room += 16384) {
         mount_small();
         open_store(NULL);
         leave_room(room);
