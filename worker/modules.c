@@ -58,7 +58,7 @@ struct modules {
     struct modules_options o;
     struct link in_use; /* owned versions, by name */
     struct link coming; /* owned versions, by name: of the directory as it was read */
-    size_t n_tried, n_loads;
+    size_t n_tried;
     bool busy, again;
     char *dir;    /* owned: what `again` is to read */
     bool named;
@@ -66,6 +66,10 @@ struct modules {
     struct str *notices; /* owned, and its texts */
     size_t n_notices;
 };
+
+/* Loaded into this process, for ever: threads and coroutines may be in them. */
+static struct module *loaded_here[MODULE_LOADS_MOST];
+static size_t n_loaded_here;
 
 _Static_assert(MODULES_MOST < PASS_MOST, "the table and the copies of all go to a child at once");
 
@@ -81,7 +85,6 @@ static struct version *version_new(struct modules *m, const char *name)
     return v;
 }
 
-/* What is loaded stays loaded: threads and coroutines may be in it. */
 static void version_free(struct version *v)
 {
     list_remove(&v->link);
@@ -342,16 +345,16 @@ static int load_here(struct modules *m, struct version *v, char **ret_error)
 {
     if (v->loaded || !belongs_here(m, v->module))
         return 0;
-    if (m->n_loads == MODULE_LOADS_MOST) {
+    if (n_loaded_here == MODULE_LOADS_MOST) {
         *ret_error = xasprintf("this worker has loaded %u modules since its start, and lets go of none: restart it",
                                MODULE_LOADS_MOST);
         return -EMFILE;
     }
     struct module *loaded;
-    m->n_loads++;
     int r = module_load(&loaded, v->name, v->copy, ret_error);
     if (r < 0)
         return r;
+    loaded_here[n_loaded_here++] = loaded;
     module_free(v->module);
     v->module = loaded;
     v->loaded = true;

@@ -17,7 +17,7 @@ need_python() {
     start_worker w1 --process 2 --runner "py=$python -m tern.runner '$TERN_SOURCE/tests/runner/cases.py'"
     cat > again << END
 kill -KILL \$(cat '$dir/pid')
-while kill -0 \$(cat '$dir/pid') 2> /dev/null && ! grep -q 'State:.Z' /proc/\$(cat '$dir/pid')/status; do :; done
+while grep -qs '^State:.[^ZX]' /proc/\$(cat '$dir/pid')/task/*/status; do :; done # its lock goes with its last thread
 setsid tern-broker --listen '$TERN_BROKER' --db '$dir/tern.db' --ballast 1M < /dev/null >> '$dir/broker.log' 2>&1 &
 echo \$! > '$dir/pid'
 END
