@@ -310,10 +310,12 @@ AM_TESTS_ENVIRONMENT = \
 	TERN_BUILD='$(abs_builddir)'; export TERN_BUILD; \
 	TERN_SOURCE='$(abs_srcdir)'; export TERN_SOURCE;
 
+# Those that take longest come first: nobody waits for one of them alone at the end.
 TESTS += $(STATIC_TESTS)
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
-TESTS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(FLOW_TESTS) $(SYSTEMD_TESTS) $(CHAOS_TESTS)
+PROGRAM_TESTS = $(CHAOS_TESTS) $(SIM_TESTS) $(FLOW_TESTS) $(SWEEP_TESTS) $(UNIT_TESTS) $(FUZZ_TESTS)
+TESTS += $(SYSTEMD_TESTS) $(PROGRAM_TESTS)
 else
 check-local:
 	@echo "make check needs cmocka, which configure did not find." >&2
@@ -323,6 +325,11 @@ endif
 
 # Flows start the programs, so these are built first even for make check TESTS=...
 $(FLOW_TESTS:.bats=.log) $(SYSTEMD_TESTS:.sh=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
+
+# Without what reads the tree alone, and what a sanitizer's programs cannot do.
+check-programs:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(PROGRAM_TESTS)"
+.PHONY: check-programs
 
 # What the thread sanitizer is for: the pools, the handlers that they run and what these await, and the reader.
 check-tsan:

@@ -108,7 +108,8 @@ int main(int argc, char **argv)
     disk_init();
     if (one)
         return run_one(number_from("SEED", 1));
-    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS_DEFAULT, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : number_from("TERN_SEEDS", SEEDS_DEFAULT);
+    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     uint64_t processes = number_from("PROCESSES", 1);
     return run_many(seeds, first, processes < 1 ? 1 : processes > PROCESSES_MAX ? PROCESSES_MAX : processes);
 }
