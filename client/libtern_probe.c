@@ -93,7 +93,7 @@ static int probe_keys(struct tern_client *c)
     if (r == -EACCES)
         return client_fail(c, r, "the broker at %s does not know this client's key: let it in there with `tern-broker authorize "
                                  "NAME.pub`", c->address);
-    if (keyed && (r == -EPROTO || r == -ECONNRESET))
+    if (r == -EPROTO)
         return client_fail(c, -EHOSTUNREACH, "what answers at %s does not have the key that --broker-key says: it is another broker, "
                                              "it has a new key, or it has none", c->address);
     return 0;

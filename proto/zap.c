@@ -131,7 +131,7 @@ void zap_answer(void)
 #define WATCHED (ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | \
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 
-/* So many connections in turn that end amid the handshake are no accident: the other side has another key. */
+/* So many connections in turn that end amid the handshake are no accident: the other side has another key, or wants one. */
 #define CUTS_THAT_TELL 3
 
 /* What became of a handshake; -EAGAIN: nothing yet; -ECONNRESET: its connection ended before it did, and libzmq makes another.
@@ -162,7 +162,9 @@ static int watch(void *events, int64_t until_ms)
         zmq_poll(items, door.zmq ? 2 : 1, left);
         zap_answer();
         int r = read_event(events);
-        if (r != -EAGAIN && (r != -ECONNRESET || ++cuts == CUTS_THAT_TELL))
+        if (r == -ECONNRESET && ++cuts == CUTS_THAT_TELL)
+            return -EPROTO;
+        if (r != -EAGAIN && r != -ECONNRESET)
             return r;
     }
     return -ETIMEDOUT;

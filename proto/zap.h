@@ -20,8 +20,8 @@ void zap_answer(void);
 #define ZAP_OPEN "tern"
 #define ZAP_KEYED "tern-keyed"
 
-/* What a connection to address comes to: 0 it is let in; -EACCES: the key is not known there; -EPROTO: one side has keys and the
- * other none; -ECONNRESET: there is, as a rule, another broker's key; -ETIMEDOUT. own: NULL for a stranger that has none at all. */
+/* What a connection to address comes to: 0 it is let in; -EACCES: the key is not known there; -EPROTO: there is another broker's
+ * key, or none; -ETIMEDOUT. own: NULL for a stranger that has none at all. */
 int zap_try(const char *address, const struct key_pair *own, const struct key *broker, int64_t timeout_ms);
 
 /* Tries the door of a listening socket of this process: a key that nobody knows, and none at all, must be refused. */

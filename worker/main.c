@@ -244,7 +244,7 @@ static void try_keys(const struct worker_options *o)
     if (r == -EACCES)
         log_warning("the broker at %s does not know this worker's key yet: let it in there with `tern-broker authorize NAME.pub`; "
                     "waiting for that", o->broker);
-    else if (r == -EPROTO || r == -ECONNRESET)
+    else if (r == -EPROTO)
         log_warning("what answers at %s does not have the key that --broker-key says: it is another broker, it has a new key, or it "
                     "has none; going on trying", o->broker);
     else if (r < 0)

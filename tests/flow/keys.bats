@@ -6,7 +6,7 @@ load helpers
 
 # A broker on its socket and on TCP, its key, and the keys ada (a client, with commands), w1 (a worker) and eve (nobody).
 keyed_broker() {
-    port=$((20000 + $$ % 20000 + BATS_TEST_NUMBER))
+    port=$((20000 + $$ % 12000 + BATS_TEST_NUMBER)) # below those that the kernel gives to connections
     tcp=tcp://127.0.0.1:$port
     tern-broker keygen --dir "$dir" --keys "$dir/peers.d"
     tern keygen w1 --role worker
@@ -58,7 +58,7 @@ credentials_of() {
 }
 
 @test "broker and worker find their keys among the credentials that their units load" {
-    port=$((20000 + $$ % 20000 + BATS_TEST_NUMBER))
+    port=$((20000 + $$ % 12000 + BATS_TEST_NUMBER)) # below those that the kernel gives to connections
     mkdir credstore
     tern-broker keygen --dir "$dir" --keys "$dir/peers.d"
     tern keygen w1 --role worker

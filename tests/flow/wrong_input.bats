@@ -265,12 +265,12 @@ broker_refuses() {
 }
 
 @test "a port in use is refused and named" {
-    tern-broker --insecure-loopback --listen tcp://127.0.0.1:37711 --db "$dir/one.db" > one.log 2>&1 3>&- &
+    tern-broker --insecure-loopback --listen tcp://127.0.0.1:27711 --db "$dir/one.db" > one.log 2>&1 3>&- &
     started+=("$!")
-    export TERN_BROKER=tcp://127.0.0.1:37711
+    export TERN_BROKER=tcp://127.0.0.1:27711
     eventually 20 grep -q 'listens on' one.log
-    run ! timeout 30 tern-broker --insecure-loopback --listen tcp://127.0.0.1:37711 --db "$dir/two.db"
-    [[ $output == *37711* ]]
+    run ! timeout 30 tern-broker --insecure-loopback --listen tcp://127.0.0.1:27711 --db "$dir/two.db"
+    [[ $output == *27711* ]]
 }
 
 @test "a directory that cannot hold a database is refused and named" {

@@ -1,5 +1,5 @@
-/* sim.c - runs worlds, one a seed: `tests/sim/sim [SEEDS [FIRST]]` in PROCESSES processes; SEED=n in the environment for one, with a
- * trace, FAULTS=n,n,... with these of its faults alone, JOB=n for what is about this job. */
+/* sim.c - runs worlds, one a seed: `tests/sim/sim [SEEDS [FIRST]]` in PROCESSES processes, TERN_SEEDS of them where no number is named;
+ * SEED=n in the environment for one, with a trace, FAULTS=n,n,... with these of its faults alone, JOB=n for what is about this job. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
