@@ -526,7 +526,8 @@ void pool_fill(struct pool *p, struct now now)
  * in a thread. A handler that watches the clock may be ahead of this pool. */
 static bool was_stopped(struct slot *s, const struct outcome *o, struct now now)
 {
-    if (s->state == SLOT_RUNNING && now.mono_ms >= s->stop_at_ms && o->reason == REASON_HANDLER_ERROR) {
+    bool late = o->reason == REASON_TIME_LIMIT || (o->reason == REASON_HANDLER_ERROR && now.mono_ms >= s->stop_at_ms);
+    if (s->state == SLOT_RUNNING && late) {
         s->stop_reason = REASON_TIME_LIMIT;
         return true;
     }
