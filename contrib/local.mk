@@ -93,10 +93,12 @@ EXTRA_DIST += \
 	%D%/install-deps \
 	%D%/python/pyproject.toml \
 	%D%/python/tern/__init__.py \
+	%D%/python/tern/asks.py \
 	%D%/python/tern/client.py \
 	%D%/python/tern/handlers.py \
 	%D%/python/tern/runner.py \
 	%D%/python/tern/session.py \
+	%D%/python/tern/spec.py \
 	%D%/python/tests/test_tern.py \
 	%D%/systemd/tern-backup.service.in \
 	%D%/systemd/tern-broker.service.in \

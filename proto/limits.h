@@ -18,6 +18,7 @@
 #define LIMIT_RANGES 1000u               /* ranges in one selector */
 #define LIMIT_PAGE 1000u                 /* jobs in one page of an answer */
 #define LIMIT_RUNNERS 16u                /* runners of one worker */
+#define LIMIT_RUNNER_ASKS 64u            /* what one of its runs asks at a time; more are refused */
 #define LIMIT_RUNNER_BYTES (4u << 20)    /* one message of a runner; a larger one ends it */
 #define LIMIT_HANDLERS 1000u             /* handlers that one worker declares */
 #define LIMIT_NOTICES 16u                /* what one worker says is wrong with it */

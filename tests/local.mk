@@ -231,6 +231,7 @@ FLOW_TESTS = \
 	%D%/flow/protocol.bats \
 	%D%/flow/python.bats \
 	%D%/flow/runner.bats \
+	%D%/flow/runner_asks.bats \
 	%D%/flow/wrong_input.bats \
 	$(END)
 
@@ -283,6 +284,7 @@ EXTRA_DIST += \
 	%D%/chaos/record.py \
 	%D%/chaos/run \
 	%D%/chaos/world.py \
+	%D%/flow/cases.bash \
 	%D%/flow/helpers.bash \
 	%D%/flow/run \
 	%D%/mutants \

@@ -115,6 +115,13 @@ static int bad_child(struct tern_job *job)
     return tern_await_child(job, id, NULL);
 }
 
+static int bad_text(struct tern_job *job)
+{
+    uint64_t id;
+    int r = tern_spawn(job, &(struct tern_child){ .handler = "leaf", .key = "\xff" }, &id);
+    return r == -EINVAL ? r : tern_fail(job, "%d", r);
+}
+
 static int fails(struct tern_job *job) { return tern_fail(job, "no"); }
 
 static int dies(struct tern_job *job)
@@ -143,6 +150,7 @@ static const struct tern_handler handlers[] = {
     { .name = "race", .blocking = race, .async = race },
     { .name = "waits", .blocking = waits, .async = waits },
     { .name = "bad-child", .blocking = bad_child, .async = bad_child },
+    { .name = "bad-text", .blocking = bad_text, .async = bad_text },
     { .name = "fails", .blocking = fails, .async = fails },
     { .name = "reports", .blocking = reports, .async = reports },
     { .name = "dies", .blocking = dies, .async = dies },
@@ -468,6 +476,16 @@ static void a_child_that_fails_is_an_end_and_a_text(void **state)
     rig_free(g);
 }
 
+static void a_child_with_bytes_that_are_no_text_is_refused(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "bad-text", "");
+    until_finished(g, 1);
+    cleanup(freep) char *text = xstrndup(outcome_of(g, 1)->error);
+    assert_string_equal(text, "a child's key must be UTF-8");
+    rig_free(g);
+}
+
 static void a_parked_parent_hears_of_cancel_time_limit_and_hand_back(void **state)
 {
     struct rig *g = rig_new(state, 1);
@@ -550,6 +568,7 @@ static void many_parents_of_short_children_all_end(void **state)
     C(one_that_reports_without_end_is_heard_now_and_then, pool)                                                     \
     C(any_of_several_is_enough, pool)                                                                               \
     C(a_child_that_fails_is_an_end_and_a_text, pool)                                                                \
+    C(a_child_with_bytes_that_are_no_text_is_refused, pool)                                                         \
     C(a_parked_parent_hears_of_cancel_time_limit_and_hand_back, pool)                                               \
     C(more_parents_than_eight_a_slot_are_refused, pool)                                                             \
     C(a_parent_that_dies_costs_itself_alone, pool)                                                                  \

@@ -1,12 +1,32 @@
 /* asks.c - asks and their answers as messages. */
 #include "worker/asks.h"
 
-uint64_t ask_req(const struct message *ask)
+uint64_t *ask_req_at(struct message *ask)
 {
-    return ask->type == MSG_SPAWN        ? ask->spawn.req
-           : ask->type == MSG_AWAIT      ? ask->await.req
-           : ask->type == MSG_CHECKPOINT ? ask->checkpoint.req
-                                         : ask->fetch.req;
+    return ask->type == MSG_SPAWN        ? &ask->spawn.req
+           : ask->type == MSG_AWAIT      ? &ask->await.req
+           : ask->type == MSG_CHECKPOINT ? &ask->checkpoint.req
+                                         : &ask->fetch.req;
+}
+
+uint64_t ask_req(const struct message *ask) { return *ask_req_at((struct message *)ask); }
+
+struct attempt_ref ask_of(const struct message *ask)
+{
+    switch (ask->type) {
+    case MSG_SPAWN:
+        return (struct attempt_ref){ ask->spawn.job, ask->spawn.attempt };
+    case MSG_AWAIT:
+        return (struct attempt_ref){ ask->await.job, ask->await.attempt };
+    case MSG_CHECKPOINT:
+        return (struct attempt_ref){ ask->checkpoint.job, ask->checkpoint.attempt };
+    case MSG_FETCH:
+        return (struct attempt_ref){ ask->fetch.parent, ask->fetch.parent_attempt };
+    default:
+        assert(ask->type == MSG_PROGRESS);
+        const struct msg_progress *p = &ask->progress;
+        return p->n_attempts ? (struct attempt_ref){ p->attempts->job, p->attempts->attempt } : (struct attempt_ref){ 0 };
+    }
 }
 
 uint64_t *answer_req_at(struct message *m)

@@ -20,6 +20,9 @@ static inline bool ask_is(const struct message *m)
     return m->type == MSG_SPAWN || m->type == MSG_AWAIT || m->type == MSG_FETCH || m->type == MSG_CHECKPOINT;
 }
 uint64_t ask_req(const struct message *ask);
+uint64_t *ask_req_at(struct message *ask);
+/* Whose it is; of PROGRESS as well. */
+struct attempt_ref ask_of(const struct message *ask);
 /* Is it about this attempt, and within the limits? What a child process says is read as hostile. */
 bool ask_is_sane(const struct message *ask, uint64_t job, uint64_t attempt);
 /* Fills in the answer that says that it was in vain; text is borrowed. */

@@ -13,7 +13,7 @@ void call_init(struct tern_job *j, const struct run_job *job, struct now now)
     *j = (struct tern_job){
         .job = job,
         .deadline_ms = deadline_of(job, now),
-        .percent = -1,
+        .progress = JOB_PROGRESS_UNSAID,
         .measured = { UNSET, UNSET, UNSET, UNSET },
     };
     buf_init(&j->result, LIMIT_RESULT_BYTES);

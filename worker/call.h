@@ -6,6 +6,7 @@
 #include "proto/base/clock.h"
 #include "proto/message.h"
 #include "worker/handler.h"
+#include "worker/job_progress.h"
 
 struct tern_job {
     const struct run_job *job;   /* borrowed */
@@ -16,11 +17,9 @@ struct tern_job {
     /* Asks the broker, and waits for the answer (asks.h): takes request, fills in ret_answer. -ECANCELED: it should stop. Of
      * the pool; NULL: nobody can be asked. */
     int (*ask)(struct tern_job *j, struct buf *request, struct buf *ret_answer);
-    /* Somebody wants to know that percent has changed. Of the pool, or NULL. */
+    /* Tells how far it is now. Of the pool; NULL: nobody wants to know. */
     void (*report)(struct tern_job *j);
-    int percent;                 /* how far it is, -1: not said; read by another thread: only through __atomic builtins */
-    unsigned n_reports;          /* so far, at most those that cost nothing; and when the last one behind them was */
-    int64_t reported_us;
+    struct job_progress progress;
     uint64_t n_asks, n_spawned;
     int ask_errno;               /* why one was in vain, */
     char *ask_error;             /* owned: and in words */

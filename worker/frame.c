@@ -160,6 +160,16 @@ int frames_put_record(struct frames *f, enum record_kind kind, const void *recor
     return put(f, encode_record, &(struct any_record){ kind, record });
 }
 
+void frames_put_frames(struct frames *f, struct frames *from)
+{
+    if (!frames_to_flush(from))
+        return;
+    int r = buf_add(&f->out, from->out.p + from->out_at, from->out.n - from->out_at);
+    assert(r >= 0); /* it has no limit */
+    buf_fini(&from->out);
+    from->out_at = 0;
+}
+
 int frames_put_run(struct frames *f, const struct run_job *job)
 {
     struct message m;

@@ -43,6 +43,8 @@ const struct outcome *frames_outcome_of_many(const struct message *m);
 int frames_put(struct frames *f, const struct message *m);
 /* A record on its own, as runners speak them. */
 int frames_put_record(struct frames *f, enum record_kind kind, const void *record);
+/* All that stands to be sent in `from`, which is empty then. */
+void frames_put_frames(struct frames *f, struct frames *from);
 int frames_put_run(struct frames *f, const struct run_job *job);
 int frames_put_stop(struct frames *f, uint64_t job, uint64_t attempt);
 /* Sends what can be sent; 0 when nothing is left, -EAGAIN when something is, -errno. */

@@ -1,5 +1,6 @@
 /* job_children.c - what a handler asks of its job's children: the functions of handler.h, the same in every pool. Each becomes an
  * ask (asks.h) that the pool carries to the link. */
+#include "proto/base/utf8.h"
 #include "worker/asks.h"
 #include "worker/job_ask.h"
 
@@ -19,10 +20,25 @@ struct spawning {
 static int64_t or_unset(int64_t v) { return v ? v : UNSET; }
 static struct str text_of(const char *text) { return text ? str_of(text) : STR_UNSET; }
 
+/* Which of its texts is none; NULL: all are good. */
+static const char *bad_text(const struct tern_child *c)
+{
+    const struct {
+        const char *name, *text;
+    } texts[] = { { "handler", c->handler }, { "key", c->key }, { "queue", c->queue }, { "name", c->name }, { "tag", c->tag } };
+    for (size_t i = 0; i < ELEMENTS(texts); i++)
+        if (texts[i].text && !utf8_is_text(str_of(texts[i].text)))
+            return texts[i].name;
+    return NULL;
+}
+
 static int fill(struct tern_job *j, struct spawning *s, size_t i, const struct tern_child *c)
 {
     struct job_spec *spec = &s->specs[i];
     int tag = c->tag ? tag_parse(str_of(c->tag)) : 0;
+    const char *bad = bad_text(c);
+    if (bad)
+        return job_in_vain(j, -EINVAL, "a child's %s must be UTF-8", bad);
     if (!c->handler)
         return job_in_vain(j, -EINVAL, "a child needs a handler");
     if (tag < 0)

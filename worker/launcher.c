@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "proto/base/log.h"
+#include "worker/asks.h"
 #include "worker/frame.h"
 #include "worker/pool_kind.h"
 #include "worker/runners.h"
@@ -161,6 +162,12 @@ void launcher_forget(struct launcher *l, struct slot *s)
     put_stop(l, s);
 }
 
+void launcher_answer(struct launcher *l, const struct message *answer)
+{
+    frames_put(&l->frames, answer);
+    flush(l);
+}
+
 /* ---- what it says ----------------------------------------------------------------------------- */
 
 /* The runner ends: what its keeper has been given since was not begun. */
@@ -180,6 +187,18 @@ static const struct outcome *outcome_of(const struct launcher *l, const struct m
     return l->role.runner ? frames_outcome_of_many(m) : frames_outcome(m);
 }
 
+/* One that has died waits for no answer. */
+static bool on_ask(struct launcher *l, const struct idmap *held, const struct message *m, struct now now)
+{
+    struct attempt_ref of = ask_of(m);
+    struct held_slot *h = l->role.runner ? find(held, of.job, of.attempt) : NULL;
+    if (!h || !ask_is_sane(m, of.job, of.attempt))
+        return false;
+    if (h->pool && l->live)
+        pool_slot_asked(h->pool, h->slot, m, now);
+    return true;
+}
+
 static bool on_frame(struct launcher *l, struct idmap *held, const struct message *m, struct now now)
 {
     if (m->type == MSG_STARTED)
@@ -188,6 +207,8 @@ static bool on_frame(struct launcher *l, struct idmap *held, const struct messag
         note_words(l, &m->error);
         return true;
     }
+    if (ask_is(m) || m->type == MSG_PROGRESS)
+        return on_ask(l, held, m, now);
     const struct outcome *o = outcome_of(l, m);
     struct held_slot *h = o ? find(held, o->job, o->attempt) : NULL;
     if (!h)

@@ -25,6 +25,8 @@ int launcher_begin(struct launcher *l, struct pool *p, struct slot *s, struct no
 /* Tells it to end: a command, TERM to its tree. */
 void launcher_tell_stop(struct launcher *l, struct slot *s);
 void launcher_kill(struct launcher *l, struct slot *s);
+/* Hands an answer to what runs there, which has asked. */
+void launcher_answer(struct launcher *l, const struct message *answer);
 /* Its pool goes away: the command is killed, and nobody is told. */
 void launcher_forget(struct launcher *l, struct slot *s);
 

@@ -47,10 +47,16 @@ libworker_la_SOURCES = \
 	%D%/job_log.c \
 	%D%/job_log.h \
 	%D%/job_progress.c \
+	%D%/job_progress.h \
 	%D%/job_text.c \
 	%D%/job_text.h \
 	%D%/keeper.c \
 	%D%/keeper.h \
+	%D%/keeper_asks.c \
+	%D%/keeper_asks.h \
+	%D%/keeper_lines.c \
+	%D%/keeper_runs.c \
+	%D%/keeper_state.h \
 	%D%/launcher.c \
 	%D%/launcher.h \
 	%D%/leaving.c \

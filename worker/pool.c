@@ -89,6 +89,18 @@ static int64_t gates_due(const struct pool *p)
     return due_ms;
 }
 
+void pool_gate_pass(struct pool *p, const struct run *r)
+{
+    if (r->runner)
+        gate_of(p, r)->used++;
+}
+
+void pool_gate_leave(struct pool *p, const struct run *r)
+{
+    if (r->runner)
+        gate_of(p, r)->used--;
+}
+
 void pool_gate_shut(struct pool *p, size_t runner) { p->gates[runner - 1].shut_until_ms = NEVER; }
 
 void pool_gate_open(struct pool *p, size_t runner, bool was_ready, struct now now)
@@ -251,8 +263,8 @@ static char *text_of_stop(const struct slot *s)
 static void to_idle(struct pool *p, struct slot *s)
 {
     struct run *r = s->run;
-    if (r->runner && s->state != SLOT_STUCK)
-        gate_of(p, r)->used--;
+    if (s->state != SLOT_STUCK && s->state != SLOT_PARKED)
+        pool_gate_leave(p, r);
     size_t *n = s->state == SLOT_STUCK ? &p->n_stuck : s->state == SLOT_PARKED ? &p->n_slots_parked : &p->n_busy;
     slot_move(s, SLOT_IDLE);
     pool_forget_parent(p, s);
@@ -302,8 +314,7 @@ static void to_busy(struct pool *p, struct slot *s, struct run *r, struct now no
     slot_due_set(&p->due, s, s->stop_at_ms);
     r->state = RUN_RUNNING;
     r->slot = s;
-    if (r->runner)
-        gate_of(p, r)->used++;
+    pool_gate_pass(p, r);
 }
 
 /* A shared runner is not killed for one of its runs. */
@@ -356,8 +367,7 @@ static void give_up(struct pool *p, struct slot *s, struct now now)
     list_add_tail(&p->stuck, &s->link);
     p->n_busy--;
     p->n_stuck++;
-    if (s->run->runner)
-        gate_of(p, s->run)->used--;
+    pool_gate_leave(p, s->run);
     replace(p, s);
     if (s->run->part)
         return; /* its end is told once it has come: it uses what is the job's */

@@ -100,6 +100,9 @@ void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, 
 void pool_slot_asked(struct pool *p, struct slot *s, const struct message *ask, struct now now);
 /* The kind says that what should run on the slot has not begun, and is to begin again elsewhere. */
 void pool_slot_again(struct pool *p, struct slot *s, struct now now);
+/* A run of a runner takes its room, and no longer does; of others nothing happens. One that was parked goes on in any case. */
+void pool_gate_pass(struct pool *p, const struct run *r);
+void pool_gate_leave(struct pool *p, const struct run *r);
 /* One of the runner's processes is about to end: nothing begins there. */
 void pool_gate_shut(struct pool *p, size_t runner);
 /* It has ended. Before it was ready: the next one is not started at once. */

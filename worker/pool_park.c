@@ -3,6 +3,7 @@
 #include "worker/pool_kind.h"
 
 #include "worker/asks.h"
+#include "worker/launcher.h"
 
 #define LOOP_PARENTS_MAX 8000 /* each has its stack */
 
@@ -23,6 +24,14 @@ static void resize(struct pool *p)
         p->ops->resize(p);
 }
 
+static void hand(struct pool *p, struct slot *s, const struct message *answer)
+{
+    if (s->launcher)
+        launcher_answer(s->launcher, answer);
+    else
+        p->ops->answer(p, s, answer);
+}
+
 /* ---- parking ---------------------------------------------------------------------------------- */
 
 /* A slot that stands by takes its place. What is ahead has waited longest. */
@@ -31,6 +40,7 @@ static void park(struct pool *p, struct slot *s)
     if (p->n_ahead)
         p->ops->recall(p);
     slot_move(s, SLOT_PARKED);
+    pool_gate_leave(p, s->run);
     list_remove(&s->link);
     list_add_tail(&p->slots_parked, &s->link);
     p->n_busy--;
@@ -47,6 +57,7 @@ static void park(struct pool *p, struct slot *s)
 void pool_unpark(struct pool *p, struct slot *s)
 {
     slot_move(s, SLOT_RUNNING);
+    pool_gate_pass(p, s->run);
     list_remove(&s->link);
     list_add_tail(&p->busy, &s->link);
     p->n_slots_parked--;
@@ -66,7 +77,7 @@ static void tell(struct pool *p, struct slot *s, struct str bytes)
     const char *why;
     if (message_decode(&m, bytes.p, bytes.n, &why) < 0)
         return; /* it was encoded here */
-    p->ops->answer(p, s, &m);
+    hand(p, s, &m);
     message_fini(&m);
 }
 
@@ -101,7 +112,7 @@ static void refuse(struct pool *p, struct slot *s, const struct message *ask, en
 {
     struct message m;
     ask_refuse(ask, code, text, &m);
-    p->ops->answer(p, s, &m);
+    hand(p, s, &m);
 }
 
 /* All its parents may come to wait at a time. */
@@ -160,7 +171,7 @@ void pool_answer(struct pool *p, uint64_t job, uint64_t attempt, const struct me
         return;
     s->n_awaits -= s->n_awaits && m->type == MSG_AWAITED;
     if (s->state == SLOT_RUNNING || s->n_awaits) {
-        p->ops->answer(p, s, m); /* on the loop a job may wait for several things: it is parked until the last of them */
+        hand(p, s, m); /* on the loop a job may wait for several things: it is parked until the last of them */
         return;
     }
     keep(p, s, m);

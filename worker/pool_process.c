@@ -379,7 +379,7 @@ static void kill_process(struct pool *p, struct slot *slot)
 
 static void answer(struct pool *p, struct slot *slot, const struct message *m)
 {
-    struct process *c = state_of(p)->of[pool_slot_index(p, slot)];
+    struct process *c = process_of(p, slot);
     if (!c)
         return;
     frames_put(&c->frames, m);
@@ -391,11 +391,12 @@ static void resize(struct pool *p)
 {
     if (p->n_slots_parked)
         return;
-    list_each(l, &p->spare) {
-        struct process *c = state_of(p)->of[pool_slot_index(p, list_entry(l, struct slot, link))];
-        if (c)
-            retire(c);
-    }
+    list_each(l, &p->spare)
+        for (size_t runner = 0; runner <= p->n_gates; runner++) {
+            struct process *c = *process_at(p, list_entry(l, struct slot, link), runner);
+            if (c)
+                retire(c);
+        }
 }
 
 /* ---- what it says ----------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # contrib/python: its own tests, against a real broker that is killed in between; and the examples.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2016,SC2154
 load helpers
 
 python=/usr/bin/python3
@@ -80,4 +80,19 @@ start_site() {
     id=$(tern submit --handler crawl --payload ftp://x)
     ended_as "$id" dead handler-error
     field "$id" error | grep 'is no http:// address'
+}
+
+@test "the handlers of README.md do what it says" {
+    need_python
+    sed -n '/^```python$/,/^```$/p' "$TERN_SOURCE/README.md" | grep -v '^```' | sed -n '/^# words.py/,$p' > words.py
+    start_broker
+    start_worker w1 --process 2 --runner "words=$python -m tern.runner words.py"
+    [ "$("$python" -c 'import tern; print(tern.Client().run("count", "one two three"))')" = "b'3'" ]
+    printf 'tell all the truth\nbut tell it slant\n' > poem.txt
+    tern submit --handler totals --payload @poem.txt --wait
+    [ "$(tern result 2)" = 8 ]
+    [ "$(tern show --json 3 | jq -r .parent)" = 2 ]
+    id=$(tern submit --handler first --payload 'any of these')
+    tern wait --timeout 20s "$id"
+    tern result "$id" | grep -E '^(any|of|these)$'
 }

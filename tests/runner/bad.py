@@ -1,5 +1,6 @@
 """A runner without any package, that does wrong what its first argument says. Without one it does right: handler `bad`, of all pools."""
 
+import collections
 import os
 import struct
 import sys
@@ -8,9 +9,13 @@ import time
 import msgpack
 
 
-def send(*fields):
+def frame(*fields):
     body = msgpack.packb(list(fields), use_bin_type=True)
-    os.write(1, struct.pack(">I", len(body)) + body)
+    return struct.pack(">I", len(body)) + body
+
+
+def send(*fields):
+    os.write(1, frame(*fields))
 
 
 def messages():
@@ -27,6 +32,16 @@ def handlers(how):
     if how == "names":
         return [["no spaces", "", 1, 1], ["echo", "", 1, 1], good, good, ["formless", "", 0, 1], ["tagless", "", 1, 9]]
     return [good]
+
+
+def write_all(data):
+    while data:
+        data = data[os.write(1, data):]
+
+
+def spawn(job, attempt, req):
+    """A child that starts in an hour."""
+    return frame(22, job, attempt, req, [[None, "bad", None, None, None, 3600000]], [f"k{req}"], 0)
 
 
 def answer(how, job, attempt):
@@ -58,6 +73,12 @@ def answer(how, job, attempt):
         send(17, job, attempt, b"right", None)
         send(19, job, attempt, "too late")
         send(20, job, attempt, 50)
+    elif how == "asks":
+        write_all(spawn(job + 1, attempt, 1) + frame(23, job, attempt, 2, [[5, 1]], 1) +
+                  b"".join(spawn(job, attempt, req) for req in range(3, 68)))
+    elif how == "deaf":
+        while True:
+            write_all(frame(23, job, attempt, 2, [[5, 1]], 1) * 2000)
     elif how == "text":
         send(18, job, attempt, "bell \a and\nline", 0, -5)
     else:
@@ -65,6 +86,7 @@ def answer(how, job, attempt):
 
 
 how = sys.argv[1] if len(sys.argv) > 1 else ""
+answers = collections.Counter()
 flag = sys.argv[2] if len(sys.argv) > 2 else None
 for what, *fields in messages():
     if what == 1:
@@ -80,3 +102,7 @@ for what, *fields in messages():
         if how == "room" and fields[1]:
             time.sleep(0.05)
         answer(how, fields[0], fields[1])
+    elif what == 4:
+        answers[fields[3]] += 1
+        if sum(answers.values()) == 66:
+            send(17, fields[0], fields[1], repr(sorted(answers.items())).encode(), None)

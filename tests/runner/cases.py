@@ -1,4 +1,4 @@
-"""The cases of tests/flow/runner.bats in Python; tests/runner/cases.c has the same. Each is there as a function and, with `.async`
+"""The cases of tests/flow/runner.bats and runner_asks.bats in Python; tests/runner/cases.c has the same. Each is there as a function and, with `.async`
 behind its name, as a coroutine."""
 
 import asyncio
@@ -72,6 +72,87 @@ def memory(job):
     while True:
         kept.append(b"x" * (1 << 20))
         time.sleep(0.001)
+
+
+# ---- what is asked of the broker ----
+
+
+@tern.handler(name="py.resume", thread_safe=True)
+def resume(job):
+    if job.checkpoint:
+        return job.checkpoint
+    job.keep("half of it")
+    raise tern.Failed("at half")
+
+
+@tern.handler(name="py.resume.async")
+async def resume_async(job):
+    if job.checkpoint:
+        return job.checkpoint
+    await job.keep("half of it")
+    raise tern.Failed("at half")
+
+
+@tern.handler(name="py.progress", thread_safe=True)
+def progress(job):
+    for i in range(43):
+        job.progress(i, "at the answer" if i == 42 else None)
+    wait(job)
+
+
+@tern.handler(name="py.progress.async")
+async def progress_async(job):
+    job.progress(42, "at the answer")
+    await asyncio.sleep(60)
+
+
+def children_of(job):
+    """The payload: their handler and tag."""
+    name, tag = job.payload.decode().split()
+    return [tern.child(name, str(i), tag=tag, key="the-second" if i == 2 else None) for i in (1, 2, 3)]
+
+
+@tern.handler(name="py.family", thread_safe=True)
+def family(job):
+    ids = job.spawn_many(children_of(job))
+    if job.attempt == 1:
+        raise tern.Failed("again")
+    assert job.wait_any(ids).state == "done"
+    assert [c.id for c in job.wait_children(ids)] == ids
+    return b"".join(job.child_result(i) for i in ids)
+
+
+@tern.handler(name="py.family.async")
+async def family_async(job):
+    ids = await job.spawn_many(children_of(job))
+    if job.attempt == 1:
+        raise tern.Failed("again")
+    assert (await job.wait_any(ids)).state == "done"
+    assert [c.id for c in await job.wait_children(ids)] == ids
+    return b"".join(await asyncio.gather(*(job.child_result(i) for i in ids)))
+
+
+@tern.handler(name="py.parent", thread_safe=True)
+def parent(job):
+    job.wait_children([job.spawn(job.payload.decode())])
+
+
+@tern.handler(name="py.parent.async")
+async def parent_async(job):
+    await job.wait_children([await job.spawn(job.payload.decode())])
+
+
+@tern.handler(name="py.refused", tag="cpu")
+def refused(job):
+    """Each is refused, and says why."""
+    said = []
+    for ask in (lambda: job.spawn("no such name"), lambda: job.wait_children(range(1, 20000)), lambda: job.child_result(job.id),
+                lambda: job.keep(b"x" * 65537), lambda: job.wait_children([job.id])):
+        try:
+            ask()
+        except (tern.Failed, ValueError) as e:
+            said.append(f"{type(e).__name__}: {e}")
+    return "\n".join(said)
 
 
 # ---- what only a program of its own can do ----

@@ -12,10 +12,11 @@ A handler is a function::
 ``tern.Client().run("double", b"21")``, runs it. The client needs pyzmq, which a runner does without.
 """
 
-from .handlers import Failed, FailedForGood, Handler, Job, handler
+from .asks import AskFailed, Child, ChildEnd, ChildFailed, Failed, FailedForGood, Stopped, child
+from .handlers import Handler, Job, handler
 
-__all__ = ["Busy", "Client", "Failed", "FailedForGood", "Handler", "Job", "JobFailed", "NoBroker", "Refused", "TernError",
-           "handler"]
+__all__ = ["AskFailed", "Busy", "Child", "ChildEnd", "ChildFailed", "Client", "Failed", "FailedForGood", "Handler", "Job",
+           "JobFailed", "NoBroker", "Refused", "Stopped", "TernError", "child", "handler"]
 
 
 def __getattr__(name: str):

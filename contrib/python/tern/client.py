@@ -17,21 +17,18 @@ import msgpack
 import zmq
 
 from .session import BEAT, BUSY, BYE, ERROR, HELLO_AGAIN, MESSAGE_BYTES, Session
+from .spec import SPEC_FIELDS, TAGS, ms, ranges_of, spec
 
 SUBMIT, WAIT, UNWAIT, CANCEL, RETRY, REMOVE, LIST, FETCH = 10, 12, 14, 15, 16, 17, 21, 23
 NOT_FOUND = 3
 SUBMIT_JOBS = 10000
 STATES = ("blocked", "scheduled", "queued", "running", "done", "dead", "cancelled", "expired")
 DONE = 4
-TAGS = ("auto", "cpu", "io", "slow-io")
 POOLS = ("process", "thread", "loop")
 REASONS = (None, "exit", "signal", "time-limit", "memory-limit", "handler-error", "cancelled", "expired", "worker-lost")
 JOB_FIELDS = ("id", "state", "queue", "handler", "command", "owner", "name", "tag", "pool", "priority", "attempt", "retries",
               "failures", "crashes", "worker", "submitted_at", "due_at", "started_at", "finished_at", "timeout_ms", "exit_code",
               "signal", "reason", "wall_ms", "cpu_ms", "max_rss_kb", "progress", "error", "parent")
-SPEC_FIELDS = ("queue", "handler", "program", "tag", "priority", "delay_ms", "at_ms", "timeout_ms", "retries",
-               "backoff_min_ms", "backoff_max_ms", "crash_limit", "expire_ms", "memory_bytes", "kill_grace_ms", "name",
-               "payload")
 
 
 class TernError(Exception):
@@ -73,25 +70,6 @@ def default_address() -> str:
     return f"ipc://{own}" if own and own.exists() else "ipc:///run/tern/broker.sock"
 
 
-def ms(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds * 1000)
-
-
-def spec(handler: str, payload: bytes | str = b"", *, queue: str = "default", tag: str | None = None,
-         priority: int | None = None, delay: float | None = None, at: datetime.datetime | None = None,
-         timeout: float | None = None, retries: int | None = None, backoff: tuple[float, float] | None = None,
-         crash_limit: int | None = None, expire: float | None = None, memory: int | None = None,
-         kill_grace: float | None = None, name: str | None = None) -> list:
-    """One job as SUBMIT wants it. Durations are in seconds, memory is in bytes; what is not given the handler declares."""
-    if tag is not None and tag not in TAGS:
-        raise ValueError(f"there is no tag {tag!r}; it must be one of {', '.join(TAGS)}")
-    least, most = backoff or (None, None)
-    data = payload.encode() if isinstance(payload, str) else bytes(payload)
-    return [queue, handler, None, None if tag is None else TAGS.index(tag), priority, ms(delay),
-            None if at is None else int(at.timestamp() * 1000), ms(timeout), retries, ms(least), ms(most), crash_limit,
-            ms(expire), memory, ms(kill_grace), name, data]
-
-
 def command(argv: Sequence[str], *, env: Sequence[str] = (), cwd: str | None = None, stdin: bytes | None = None,
             **options: Any) -> list:
     """A command as SUBMIT wants it: it runs in this process's directory unless told otherwise."""
@@ -101,19 +79,6 @@ def command(argv: Sequence[str], *, env: Sequence[str] = (), cwd: str | None = N
     if s[SPEC_FIELDS.index("retries")] is None:
         s[SPEC_FIELDS.index("retries")] = 0  # it may not be safe to repeat
     return s
-
-
-def ranges_of(jobs: int | Iterable[int]) -> list[list[int]]:
-    """Ids as ranges: neighbours together."""
-    if isinstance(jobs, range) and jobs.step == 1 and len(jobs):
-        return [[jobs[0], jobs[-1]]]
-    found: list[list[int]] = []
-    for job in sorted({jobs} if isinstance(jobs, int) else set(jobs)):
-        if found and found[-1][1] + 1 == job:
-            found[-1][1] = job
-        else:
-            found.append([job, job])
-    return found
 
 
 def view(fields: list) -> dict[str, Any]:

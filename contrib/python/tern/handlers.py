@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import inspect
 import re
 import threading
@@ -9,21 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Protocol
 
+from .asks import Asks, AsyncAsks
+
 TAGS = {"auto": 0, "cpu": 1, "io": 2, "slow-io": 3}
 BLOCKING, ASYNC = 1, 2
 RESULT_BYTES = 1 << 20
-
-
-class Failed(Exception):
-    """The job has failed for now: a retry may help."""
-
-    for_good = False
-
-
-class FailedForGood(Failed):
-    """The job has failed, and a retry would not help."""
-
-    for_good = True
 
 
 class Wire(Protocol):
@@ -32,6 +24,10 @@ class Wire(Protocol):
     def send(self, what: int, *fields: Any) -> None: ...
 
     def poll(self) -> None: ...
+
+    def wait(self, future: concurrent.futures.Future) -> Any: ...
+
+    def listening(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -103,19 +99,20 @@ def text(s: str) -> str:
     return s.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
-class Job:
-    """A job that runs. It belongs to the call that it was given to; its methods may be called from any thread."""
+class Job(Asks):
+    """A job that runs. It belongs to the call that it was given to. Its methods may be called from any thread, but for what it asks
+    of the broker (asks.py): that is for the one that runs the handler."""
 
     def __init__(self, wire: Wire, job: int, attempt: int, queue: str, timeout_ms: int | None, name: str | None,
-                 payload: bytes) -> None:
+                 payload: bytes, checkpoint: bytes | None = None) -> None:
+        super().__init__(wire)
         self.id = job
         self.attempt = attempt
         self.queue = queue
         self.name = name
         self.payload = payload
+        self.checkpoint = checkpoint
         self.deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
-        self._wire = wire
-        self._stop = threading.Event()
         self._line = ""
         self._lock = threading.Lock()
 
@@ -133,13 +130,10 @@ class Job:
         self._wire.send(LOG, self.id, self.attempt, text(line))
 
     def progress(self, percent: int, note: str | None = None) -> None:
-        """Says how far it is, from 0 to 100, and perhaps with what. (No worker hands it on yet.)"""
+        """Says how far it is, from 0 to 100: `tern show` tells it while the attempt runs. A note goes to the job's log."""
         self._wire.send(PROGRESS, self.id, self.attempt, max(0, min(100, int(percent))), note and text(note))
 
     # Of the runner:
-
-    def tell_stop(self) -> None:
-        self._stop.set()
 
     def write(self, s: str) -> None:
         """What was printed: handed on by whole lines."""
@@ -159,4 +153,23 @@ class Job:
             self.log(line)
 
 
-HELLO, RUN, STOP, READY, DONE, FAILED, LOG, PROGRESS = 1, 2, 3, 16, 17, 18, 19, 20
+class AsyncJob(AsyncAsks, Job):
+    """The same for an ``async def``: one that should stop is cancelled."""
+
+    _task: asyncio.Task | None = None
+
+    async def run(self, function: Callable[[Job], Any]) -> Any:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        if self._stop.is_set():
+            raise asyncio.CancelledError
+        with self._wire.listening():
+            return await function(self)
+
+    def tell_stop(self) -> None:
+        super().tell_stop()
+        if self._task:
+            self._in_loop(self._loop, self._task.cancel)
+
+
+HELLO, RUN, STOP, ANSWER, READY, DONE, FAILED, LOG, PROGRESS = 1, 2, 3, 4, 16, 17, 18, 19, 20

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import concurrent.futures
+import contextlib
 import contextvars
 import importlib
 import importlib.util
@@ -26,7 +28,8 @@ from typing import Any, Iterator
 
 import msgpack
 
-from .handlers import (DONE, FAILED, HELLO, LOG, READY, RESULT_BYTES, RUN, STOP, Failed, Handler, Job, handler, registry,
+from .asks import Failed, FailedForGood
+from .handlers import (ANSWER, DONE, FAILED, HELLO, READY, RESULT_BYTES, RUN, STOP, AsyncJob, Handler, Job, handler, registry,
                        text)
 
 __all__ = ["main", "handler"]
@@ -123,25 +126,25 @@ class Runner:
 
     def on_message(self, what: int, *fields: Any) -> None:
         if what == RUN:
-            self.take(*(fields + (None,) * 7)[:7])
+            self.take(*(fields + (None,) * 8)[:8])
         elif what == STOP and fields[:2] in self.jobs:
-            self.stop(self.jobs[fields[:2]])
+            self.jobs[fields[:2]].tell_stop()
+        elif what == ANSWER and fields[:2] in self.jobs:
+            self.jobs[fields[:2]].on_answer(*fields[2:])
 
     def take(self, number: int, attempt: int, queue_name: str, name: str, timeout_ms: int | None, label: str | None,
-             payload: bytes | None) -> None:
-        job = Job(self, number, attempt, queue_name, timeout_ms, label, payload or b"")
+             payload: bytes | None, checkpoint: bytes | None) -> None:
         h = registry.get(name)
         if h is None:
             self.send(FAILED, number, attempt, f"this runner has no handler {name}", 1)
             return
+        kind = AsyncJob if h.is_async else Job
+        job = kind(self, number, attempt, queue_name, timeout_ms, label, payload or b"", checkpoint)
         self.jobs[number, attempt] = job
         self.begin(job, h)
 
     def begin(self, job: Job, h: Handler) -> None:
         self.waiting.append((job, h))
-
-    def stop(self, job: Job) -> None:
-        job.tell_stop()
 
     # ---- for Job
 
@@ -150,6 +153,14 @@ class Runner:
 
     def poll(self) -> None:
         """Hears of a stop, where nobody else listens while a job runs."""
+
+    def wait(self, future: concurrent.futures.Future) -> Any:
+        """Waits for an answer."""
+        return future.result()
+
+    def listening(self) -> Any:
+        """While an async handler runs alone."""
+        return contextlib.nullcontext()
 
     # ---- out
 
@@ -171,14 +182,10 @@ def result_bytes(result: Any) -> bytes | None:
     if isinstance(result, str):
         result = result.encode()
     if result is not None and not isinstance(result, (bytes, bytearray, memoryview)):
-        raise FailedResult(f"the handler returned a {type(result).__name__}; it must be bytes, str or None")
+        raise FailedForGood(f"the handler returned a {type(result).__name__}; it must be bytes, str or None")
     if result is not None and len(result) > RESULT_BYTES:
-        raise FailedResult(f"its result has {len(result)} bytes; there may be {RESULT_BYTES}")
+        raise FailedForGood(f"its result has {len(result)} bytes; there may be {RESULT_BYTES}")
     return None if result is None else bytes(result)
-
-
-class FailedResult(Failed):
-    for_good = True
 
 
 def words_of(error: BaseException) -> str:
@@ -192,15 +199,15 @@ def words_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def call(job: Job, h: Handler, run_async: Any = asyncio.run) -> tuple[Any, BaseException | None]:
+def call(job: Job, h: Handler) -> tuple[Any, BaseException | None]:
     """Runs a handler here and now; an exception that it did not mean goes to its log."""
     token = current.set(job)
     try:
         if h.is_async:
-            return run_async(h.function(job)), None
+            return asyncio.run(job.run(h.function)), None
         return h.function(job), None
     except BaseException as error:  # the job's, whatever it is
-        if not isinstance(error, Failed):
+        if not isinstance(error, (Failed, asyncio.CancelledError)):
             job.log(traceback.format_exc().rstrip())
         return None, error
     finally:
@@ -209,8 +216,6 @@ def call(job: Job, h: Handler, run_async: Any = asyncio.run) -> tuple[Any, BaseE
 
 class ProcessRunner(Runner):
     """One job at a time, in the main thread of a process without other threads."""
-
-    cancel: Any = None  # what stops an async handler
 
     def run(self, early: list[list]) -> None:
         for message in early:
@@ -222,38 +227,32 @@ class ProcessRunner(Runner):
 
     def work(self, job: Job, h: Handler) -> None:
         children, from_us = children_of_this(), cpu_us()
-        result, error = call(job, h, self.run_async)
+        result, error = call(job, h)
         sys.stdout.flush()
         sys.stderr.flush()
         end_children(children)
         self.end(job, result, error, cpu_us() - from_us)
 
-    def run_async(self, coroutine: Any) -> Any:
-        """An async handler alone: cancelled as it would be among others."""
-
-        async def whole() -> Any:
-            loop, task = asyncio.get_running_loop(), asyncio.ensure_future(coroutine)
-            self.cancel = task.cancel
-            loop.add_reader(self.talk.input, self.hear)
-            try:
-                return await task
-            finally:
-                loop.remove_reader(self.talk.input)
-
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.talk.input, self.hear)
         try:
-            return asyncio.run(whole())
+            yield
         finally:
-            self.cancel = None
-
-    def stop(self, job: Job) -> None:
-        job.tell_stop()
-        if self.cancel:
-            self.cancel()
+            loop.remove_reader(self.talk.input)
 
     def poll(self) -> None:
-        if threading.current_thread() is threading.main_thread() and not self.cancel:
+        if threading.current_thread() is threading.main_thread():
             while self.talk.is_readable():
                 self.hear()
+
+    def wait(self, future: concurrent.futures.Future) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("a job of the process pool asks the broker in the thread that runs its handler")
+        while not future.done():
+            self.hear()
+        return future.result()
 
 
 class ThreadRunner(Runner):
@@ -295,7 +294,7 @@ class LoopRunner(Runner):
 
     def __init__(self, talk: Talk) -> None:
         super().__init__(talk)
-        self.tasks: dict[Job, asyncio.Task] = {}
+        self.tasks: set[asyncio.Task] = set()  # asyncio itself does not hold them
 
     def run(self, early: list[list]) -> None:
         asyncio.run(self.main(early))
@@ -315,23 +314,19 @@ class LoopRunner(Runner):
             os._exit(0 if isinstance(e, EOFError) else 1)
 
     def begin(self, job: Job, h: Handler) -> None:
-        self.tasks[job] = asyncio.ensure_future(self.serve(job, h))
-
-    def stop(self, job: Job) -> None:
-        job.tell_stop()
-        if job in self.tasks:
-            self.tasks[job].cancel()
+        task = asyncio.ensure_future(self.serve(job, h))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def serve(self, job: Job, h: Handler) -> None:
         current.set(job)  # of this task alone
         result, error = None, None
         try:
-            result = await h.function(job)
+            result = await job.run(h.function)
         except BaseException as e:  # the job's, whatever it is
             error = e
             if not isinstance(e, (Failed, asyncio.CancelledError)):
                 job.log(traceback.format_exc().rstrip())
-        self.tasks.pop(job, None)
         self.end(job, result, error, None)
 
 
