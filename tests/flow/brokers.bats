@@ -51,7 +51,7 @@ two_workers() {
     [ "$(both queues --json | wc -l)" -eq 40 ]
     both queues | head -n 1 | grep -q '^BROKER'
     [ "$(both workers --json | sed -n 's/.*"broker_number":\([0-9]\).*/\1/p' | tr '\n' ' ')" = "1 2 " ]
-    [ "$(both stats --json | value done | paste -sd+ | bc)" -eq 42 ]
+    [ "$(both stats --json | value 'done' | awk '{ n += $1 } END { print n }')" -eq 42 ]
     both stats | grep -q "^broker 2, $second"
     [ "$(both ping | wc -l)" -eq 2 ]
 }
@@ -66,7 +66,7 @@ two_workers() {
     [ "$(both logs 1:1)" = a ]
     [ "$(both show --json last | value broker_number)" = 2 ]
     both show 2:1 | grep -q '2:1'
-    both history 1:1 | grep -q done
+    both history 1:1 | grep -q 'done'
     [ "$(both wait --any 1:all 2:1 | wc -l)" -eq 1 ]
     run -2 both show 1
     [[ $output == *"of which broker?"* ]]
