@@ -160,13 +160,18 @@ static void write_grant(const struct grant *g, struct buf *b)
     add_limit(b, "bytes", g->bytes, usual.bytes);
 }
 
-/* The file of this key; else a free name for it: a peer may have more than one key, as while it changes them. Owned by the caller. */
-static char *choose_path(const char *directory, const struct grants *known, const struct grant *g, int *ret_others)
+static int count_other_keys(const struct grants *known, const struct grant *g)
 {
     const struct grant *other;
-    *ret_others = 0;
+    int n = 0;
     for (size_t i = 0; (other = strmap_next(&known->by_key, &i));)
-        *ret_others += strcmp(other->name, g->name) == 0 && !key_equal(&other->key, &g->key);
+        n += strcmp(other->name, g->name) == 0 && !key_equal(&other->key, &g->key);
+    return n;
+}
+
+/* The file of this key; else a free name for it: a peer may have more than one key, as while it changes them. Owned by the caller. */
+static char *choose_path(const char *directory, const struct grant *g)
+{
     for (int n = 1;; n++) {
         cleanup(freep) char *path =
             n == 1 ? xasprintf("%s/%s.conf", directory, g->name) : xasprintf("%s/%s.%d.conf", directory, g->name, n);
@@ -203,6 +208,15 @@ static int check_known(const struct grants *known, const struct grant *g)
     return fail(STATUS_REFUSED, "this key is known already, as %s: tern-broker revoke %s first", same->name, same->name);
 }
 
+/* A request may not name whoever has a key already: it would be the owner of that peer's jobs. */
+static int check_name_free(const struct grant *g, int others, bool said)
+{
+    if (!others || said)
+        return 0;
+    return fail(STATUS_REFUSED, "the name %s has another key: whoever has this one would be the owner of its jobs, too; say --name %s if it is "
+                "a second key of the same peer, or another name", g->name, g->name);
+}
+
 static void say_authorized(const struct grant *g, const char *path, int others)
 {
     printf("authorized %s, role %s, in %s; a running broker sees it at once\n", g->name, role_name(g->role), path);
@@ -213,9 +227,25 @@ static void say_authorized(const struct grant *g, const char *path, int others)
                others + 1);
 }
 
+static int add_grant(const char *directory, const struct grant *g, int others)
+{
+    cleanup(freep) char *path = choose_path(directory, g), *error = NULL;
+    struct buf b;
+    buf_init(&b, 64u << 10);
+    write_grant(g, &b);
+    cleanup(freep) char *text = xstrndup(buf_str(&b));
+    int r = replace_file(directory, path, text, &error);
+    buf_fini(&b);
+    if (r < 0)
+        return fail(STATUS_REFUSED, "%s", error);
+    say_authorized(g, path, others);
+    return 0;
+}
+
 static int authorize_peer(struct keys_options *o, struct grant *g, const char *operand)
 {
     cleanup(freep) char *error = NULL;
+    bool name_said = g->name;
     int status = take_operand(g, operand);
     if (!status && grant_check(g, &error) < 0)
         status = fail(STATUS_USAGE, "%s", error);
@@ -225,17 +255,10 @@ static int authorize_peer(struct keys_options *o, struct grant *g, const char *o
     if (!status && grants_load(&known, o->keys, &error) < 0)
         status = fail(STATUS_REFUSED, "%s", error);
     if (!status && !(status = check_known(known, g))) {
-        int others;
-        cleanup(freep) char *path = choose_path(o->keys, known, g, &others);
-        struct buf b;
-        buf_init(&b, 64u << 10);
-        write_grant(g, &b);
-        cleanup(freep) char *text = xstrndup(buf_str(&b));
-        if (replace_file(o->keys, path, text, &error) < 0)
-            status = fail(STATUS_REFUSED, "%s", error);
-        else
-            say_authorized(g, path, others);
-        buf_fini(&b);
+        int others = count_other_keys(known, g);
+        status = check_name_free(g, others, name_said || grants_find(known, g->digits));
+        if (!status)
+            status = add_grant(o->keys, g, others);
     }
     grants_free(known);
     return status;

@@ -116,7 +116,9 @@ credentials_of() {
     old=$(sed -n 's/^key = //p' ada.pub)
     mkdir new
     tern keygen ada --dir new
-    tern-broker authorize new/ada.pub --keys peers.d --exec
+    run -4 tern-broker authorize new/ada.pub --keys peers.d --exec
+    [[ $output == *"the name ada has another key"* ]]
+    tern-broker authorize new/ada.pub --keys peers.d --exec --name ada
     as ada ping
     tern-broker revoke "$old" --keys peers.d
     eventually 20 eval '! as ada ping'
