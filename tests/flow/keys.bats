@@ -126,6 +126,206 @@ credentials_of() {
     field_is "$id" state cancelled
 }
 
+# script NAME TEXT: speak-NAME.py, with what it takes to say anything at all to the broker with NAME's key.
+script() {
+    /usr/bin/python3 -c 'import msgpack, zmq' 2> /dev/null || skip "needs python3-zmq and python3-msgpack"
+    cat > "speak-$1.py" << 'END'
+import os, re, sys, time, msgpack, zmq
+from zmq.utils import z85
+HELLO, WELCOME, ERROR, SUBMIT, SUBMITTED, STARTED, RESULT, RECORDED = 1, 2, 6, 10, 11, 41, 42, 43
+s = zmq.Context().socket(zmq.DEALER)
+s.linger, s.rcvtimeo, s.immediate = 0, 20000, 1
+s.curve_publickey, s.curve_secretkey, s.curve_serverkey = [
+    z85.encode(bytes.fromhex(re.search(r"= ([0-9a-f]{64})", open(f).read())[1])) for f in sys.argv[2:]]
+s.connect(sys.argv[1])
+session = [0, 0]
+def tell(type, *fields): s.send(msgpack.packb([type, *session, *fields]))
+def hear(*types):
+    while True:
+        m = msgpack.unpackb(s.recv())
+        if m[0] in types:
+            return m
+def hello(role, name="thief"):
+    tell(HELLO, 1, 1, role, "test", [], os.urandom(16), "nowhere", 1, name, ["other"], [[0, 1], [1, 1]], [["echo", 3]], [], 0, 1)
+    m = hear(WELCOME, ERROR)
+    session[:] = m[1:3]
+    return m
+END
+    printf '%s\n' "$2" >> "speak-$1.py"
+}
+
+# speak NAME TEXT: says it.
+speak() {
+    script "$1" "$2"
+    timeout 60 /usr/bin/python3 "speak-$1.py" "$tcp" "$1.pub" "$1.key" broker.pub
+}
+
+@test "a worker ends nothing that another one holds" {
+    keyed_broker
+    keyed_worker
+    tern keygen w2 --role worker
+    tern-broker authorize w2.pub --keys peers.d
+    as ada submit -- sleep 100
+    eventually 20 field_is 1 state running
+    speak w2 '
+assert hello("worker")[0] == WELCOME
+tell(STARTED, [[1, 1]], 1)
+tell(RESULT, [[1, 1, 0, 0, 0, None, 0, 0, 0, 1, 1, 1, None, b"stolen"]], 2)
+assert hear(RECORDED)[3] == [[1, 1]] # it may forget what it made up'
+    field_is 1 state running
+    field_is 1 attempt 1
+    count_is refused_results 1
+    tern workers --json | grep '"name":"w1"' | grep -v '"heard_ago_ms":null'
+    as ada cancel 1
+    ended_as 1 cancelled cancelled
+}
+
+@test "each role has its own words: whatever a worker's key asks, what is an admin's, another's jobs, and messages of another role" {
+    keyed_broker
+    keyed_worker
+    local command
+    tern keygen bob
+    tern-broker authorize bob.pub --keys peers.d
+    as ada submit -- sleep 100
+    eventually 20 field_is 1 state running
+    run -77 as bob submit -- true
+    [[ $output == *"may not run commands"* ]]
+    # shellcheck disable=SC2086
+    for command in 'pause default' 'resume default' 'drain w1'; do
+        run -77 as ada $command
+    done
+    for command in show wait result logs why history cancel retry rm; do
+        run -3 as bob "$command" 1
+    done
+    [ -z "$(as bob list --json)" ]
+    # shellcheck disable=SC2086
+    for command in 'submit --handler echo' 'show 1' 'wait 1' 'result 1' 'logs 1' 'why 1' 'history 1' 'cancel 1' 'retry 1' 'rm 1' list \
+        queues workers stats advise ping 'pause default' 'resume default' 'drain w1'; do
+        run -77 as w1 $command
+        [[ $output == *"a worker's"* ]]
+    done
+    run -77 timeout 30 tern-worker --broker "$tcp" --key ada.key --broker-key broker.pub --name false
+    speak w1 '
+refused = hello("client")
+assert refused[0] == ERROR and refused[4] == 77, refused'
+    speak w1 '
+assert hello("worker")[0] == WELCOME
+tell(SUBMIT, 5, 1, [[None, "exec"]])
+refused = hear(ERROR, SUBMITTED)
+assert refused[0] == ERROR and refused[4] == 76 and "not for a worker" in refused[5], refused'
+    field_is 1 state running
+    count_is submitted 1
+}
+
+@test "a worker's key for one queue: another one is refused when asked for, and not handed out" {
+    keyed_broker
+    tern keygen mailer --role worker
+    tern-broker authorize mailer.pub --keys peers.d --queues mail
+    as ada submit --handler echo --payload secret
+    run -77 timeout 30 tern-worker --broker "$tcp" --key mailer.key --broker-key broker.pub --queues default
+    [[ $output == *queues* ]]
+    start_worker mailer --broker "$tcp" --key mailer.key --broker-key broker.pub
+    [ "$(as ada run --queue mail -- echo mine)" = mine ]
+    field_is 1 state queued
+}
+
+@test "a name that somebody claims is worth nothing: in HELLO, and in a key that is to be let in" {
+    keyed_broker
+    as ada submit -- true
+    tern keygen mallory
+    sed -i 's/^name = .*/name = ada/' mallory.pub
+    run -4 tern-broker authorize mallory.pub --keys peers.d
+    [[ $output == *"the name ada has another key"* ]]
+    run -77 as mallory ping
+    tern-broker authorize mallory.pub --keys peers.d --name mallory
+    speak mallory '
+assert hello("client", name="key:ada")[0] == WELCOME
+tell(SUBMIT, 5, 1, [[None, "echo"]])
+hear(SUBMITTED)'
+    field_is 2 owner key:mallory
+    run -3 as mallory cancel 1
+    field_is 1 owner key:ada
+    field_is 1 state queued
+}
+
+# flood NAME BYTES: SUBMITs of a job with such a payload, as fast as they can be sent, and never a look at whether there were too many.
+flood() {
+    script "$1" '
+payload = b"x" * '"$2"'
+assert hello("client")[0] == WELCOME
+seq, reasons = 0, set()
+while True:
+    for n in range(1, 65):
+        tell(SUBMIT, seq + n, seq + n, [["'"$1"'", "nobody-has-it"] + [None] * 14 + [payload]])
+    while s.poll(1):
+        m = msgpack.unpackb(s.recv())
+        if m[0] == SUBMITTED:
+            seq = max(seq, m[4])
+        elif m[0] == ERROR:
+            reason = str(m[4]) + " " + re.sub("submit [0-9]+ (of|is)", r"one \1", m[5])
+            if reason not in reasons:
+                print(reason, flush=True)
+            reasons.add(reason)
+            if m[4] == 77:
+                sys.exit()'
+    /usr/bin/python3 "speak-$1.py" "$tcp" "$1.pub" "$1.key" broker.pub > "flood-$1.log" 2>&1 3>&- &
+    started+=("$!")
+    floods+=("$!")
+}
+
+# jobs_of QUEUE
+jobs_of() { tern queues --json | grep '"name":"'"$1"'"' | value queued; }
+
+@test "a flood by three keys, one with a rate, one with bytes a second: both hold, others go on, and a revocation ends it" {
+    keyed_broker
+    keyed_worker
+    local floods=() n before began seconds
+    for n in rate bytes none; do
+        tern keygen "$n"
+    done
+    tern-broker authorize rate.pub --keys peers.d --rate 100
+    tern-broker authorize bytes.pub --keys peers.d --bytes 100000
+    tern-broker authorize none.pub --keys peers.d
+    before=$(rss_kb "$broker")
+    began=$SECONDS
+    flood rate 10
+    flood bytes 10000
+    flood none 10
+    for n in rate bytes; do
+        eventually 20 grep -q "75 busy: the key $n may submit 100.* a second" "flood-$n.log"
+    done
+    eventually 20 grep -q '75 busy: more than 16 submits' flood-none.log
+    for n in {1..20}; do
+        [ "$(timeout $((5 * slower)) tern --broker "$tcp" --key ada.key --broker-key broker.pub run -- echo through)" = through ]
+    done
+    for n in "${floods[@]}"; do
+        not gone "$n"
+    done
+    # A bucket is full at first.
+    seconds=$((SECONDS - began + 2))
+    [ "$(jobs_of rate)" -le $((100 * seconds)) ]
+    [ "$(jobs_of bytes)" -le $((10 * seconds)) ]
+    [ -n "$sanitized" ] || [ $(($(rss_kb "$broker") - before)) -lt 65536 ]
+    for n in rate bytes none; do
+        tern-broker revoke "$n" --keys peers.d
+    done
+    for n in "${floods[@]}"; do
+        eventually 20 gone "$n"
+    done
+    grep -q '77 this key is not known here' flood-none.log
+    as ada ping
+}
+
+@test "a client beyond its rate is told so: it waits for its turn, and gives up with 75 and the reason" {
+    keyed_broker
+    tern keygen once
+    tern-broker authorize once.pub --keys peers.d --rate 1
+    repeat 5 '{"handler":"nobody-has-it"}' | as once submit --batch - # is taken whole, and four seconds are owed
+    run -75 as once submit --broker-timeout 200ms --handler nobody-has-it
+    [[ $output == *"the key once may submit 1 jobs a second"* ]]
+    count_is queued 5
+}
+
 @test "a good key with bad intent costs its own connection: a chosen name, parts without end, a ping, bytes that are no handshake" {
     /usr/bin/python3 -c 'import zmq' 2> /dev/null || skip "needs python3-zmq"
     keyed_broker
