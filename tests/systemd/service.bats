@@ -119,7 +119,7 @@ scores() {
 
 @test "keys are credentials: the broker listens on TCP with its own, and the worker joins with its own" {
     cd "$BATS_TEST_TMPDIR"
-    mkdir -p -m 700 /etc/credstore
+    install -d -m 700 /etc/credstore
     tern-broker keygen --dir .
     tern keygen w1 --role worker
     tern-broker authorize w1.pub
