@@ -217,6 +217,7 @@ tests_chaos_job_LDADD = $(END)
 FLOW_TESTS = \
 	%D%/flow/advise.bats \
 	%D%/flow/await.bats \
+	%D%/flow/bad_handlers.bats \
 	%D%/flow/basics.bats \
 	%D%/flow/brokers.bats \
 	%D%/flow/children.bats \

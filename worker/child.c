@@ -18,6 +18,7 @@
 #include "worker/frame.h"
 #include "worker/handlers.h"
 #include "worker/modules_child.h"
+#include "worker/place.h"
 #include "worker/run.h"
 #include "worker/usage.h"
 
@@ -67,17 +68,24 @@ static void on_orphaned(int sig)
     _exit(EXIT_FAILURE);
 }
 
-static void reset_signals(void)
+/* Those that this process lives by. */
+static void set_signals(void)
 {
-    struct sigaction standard = { .sa_handler = SIG_DFL };
-    for (int sig = 1; sig <= SIGRTMAX; sig++)
-        sigaction(sig, &standard, NULL);
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
     sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
     sigaction(SIGTERM, &(struct sigaction){ .sa_sigaction = on_term, .sa_flags = SA_SIGINFO }, NULL);
     sigaction(CHILD_ORPHANED_SIGNAL, &(struct sigaction){ .sa_handler = on_orphaned }, NULL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void reset_signals(void)
+{
+    struct sigaction standard = { .sa_handler = SIG_DFL };
+    for (int sig = 1; sig <= SIGRTMAX; sig++)
+        sigaction(sig, &standard, NULL);
+    set_signals();
 }
 
 /* ---- leaving, sending ------------------------------------------------------------------------- */
@@ -316,6 +324,17 @@ static int (*function_of(struct str name))(struct tern_job *)
     return h ? h->blocking : NULL;
 }
 
+/* What a handler has done to its process is not for the next one, which begins in another one where it cannot be undone. */
+static void restore(struct child *c)
+{
+    place_restore();
+    set_signals();
+    if (modules_are_there())
+        return;
+    flush(c, true);
+    leave(EXIT_SUCCESS);
+}
+
 static void run_handler(struct child *c, const struct run_job *job)
 {
     struct now now = clock_now();
@@ -336,6 +355,8 @@ static void run_handler(struct child *c, const struct run_job *job)
     o.attempt = job->attempt;
     forget_peak(c, call.measured.max_rss_kb);
     send_outcome(c, &o);
+    if (!handler_is_built_in(function))
+        restore(c);
     send_in_time(c, from_us, from_us + call.measured.wall_us);
     call_fini(&call);
 }
@@ -485,6 +506,7 @@ _Noreturn void child_main(int fd, size_t capacity, int64_t nofile_soft)
     prctl(PR_SET_NAME, capacity > 1 ? "tern-launcher" : "tern-child");
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     reset_signals();
+    place_note();
     offer_to_oom_killer();
     if (capacity == 0)
         modules_probe(fd);

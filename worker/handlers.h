@@ -45,6 +45,12 @@ const struct handler_info *handlers_info(size_t *ret_n);
 /* `exec` is declared here but is no function: commands are run by command.c (child.c, launcher.c).
  * */
 extern const struct tern_handler handler_exec, handler_http, handler_sleep, handler_echo, handler_sha256;
+/* The blocking form of one of these: it leaves its thread or process as it was. */
+static inline bool handler_is_built_in(int (*blocking)(struct tern_job *))
+{
+    return blocking == handler_echo.blocking || blocking == handler_sleep.blocking || blocking == handler_sha256.blocking ||
+           blocking == handler_http.blocking;
+}
 static inline bool handler_is_exec(struct str name) { return str_is(name, "exec"); }
 
 #endif

@@ -103,6 +103,8 @@ libworker_la_SOURCES = \
 	%D%/pass.h \
 	%D%/part.c \
 	%D%/part.h \
+	%D%/place.c \
+	%D%/place.h \
 	%D%/pool.c \
 	%D%/pool.h \
 	%D%/pool_kind.h \

@@ -10,6 +10,7 @@
 #include "worker/loop_crash.h"
 #include "worker/loop_curl.h"
 #include "worker/loop_task.h"
+#include "worker/place.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -99,6 +100,7 @@ static void *loop_main(void *arg)
 {
     struct pool_loop *l = arg;
     loop_crash_open(&l->looper);
+    (void)place_take_own();
     int r = uv_run(&l->looper.uv, UV_RUN_DEFAULT);
     assert(r == 0);
     struct coroutine_arena *arena = TAKE(l->looper.arena);

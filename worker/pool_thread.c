@@ -12,6 +12,7 @@
 
 #include "worker/handlers.h"
 #include "worker/part.h"
+#include "worker/place.h"
 #include "worker/task.h"
 #include "worker/usage.h"
 
@@ -185,10 +186,13 @@ static void *thread_main(void *arg)
     struct task *t;
     pthread_mutex_lock(&s->lock);
     name_thread(s->n_started++);
+    bool own_place = place_take_own();
     while ((t = next_task(s)))
         while (t) {
             pthread_mutex_unlock(&s->lock);
             call(t);
+            if (own_place && !(t->handler && handler_is_built_in(t->handler->blocking)))
+                place_restore();
             pthread_mutex_lock(&s->lock);
             t = end_task(s, t);
         }
@@ -234,6 +238,7 @@ static int thread_pool_open(struct pool *p)
     pthread_mutex_init(&s->lock, NULL);
     list_init(&s->work);
     list_init(&s->ahead);
+    place_note();
     s->n_wanted = s->n_fit = p->options.slots;
     s->n_tasks = p->n_slots;
     s->tasks = xcalloc(s->n_tasks, sizeof(struct task *));
