@@ -22,6 +22,8 @@ libworker_la_SOURCES = \
 	%D%/coroutine.c \
 	%D%/coroutine.h \
 	%D%/coroutine_sanitizer.h \
+	%D%/crash.c \
+	%D%/crash.h \
 	%D%/frame.c \
 	%D%/frame.h \
 	%D%/handler_echo.c \
@@ -75,8 +77,6 @@ libworker_la_SOURCES = \
 	%D%/loop_await.h \
 	%D%/loop_blocked.c \
 	%D%/loop_blocked.h \
-	%D%/loop_crash.c \
-	%D%/loop_crash.h \
 	%D%/loop_curl.c \
 	%D%/loop_curl.h \
 	%D%/loop_http.c \

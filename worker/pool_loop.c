@@ -6,8 +6,8 @@
 #include "worker/pool_kind.h"
 
 #include "proto/base/log.h"
+#include "worker/crash.h"
 #include "worker/loop_ask.h"
-#include "worker/loop_crash.h"
 #include "worker/loop_curl.h"
 #include "worker/loop_task.h"
 #include "worker/place.h"
@@ -96,17 +96,29 @@ static void on_wake(uv_async_t *h)
         uv_async_send(h);
 }
 
+static const struct task *who_runs(const void *looper)
+{
+    const struct looper *k = looper;
+    return k->current ? &k->current->job->task : NULL;
+}
+
+static bool has_overflowed(const void *looper, const void *address)
+{
+    return coroutine_has_overflowed(((const struct looper *)looper)->current->coroutine, address);
+}
+
 static void *loop_main(void *arg)
 {
     struct pool_loop *l = arg;
-    loop_crash_open(&l->looper);
+    struct crash_place place = { who_runs, has_overflowed, &l->looper };
+    crash_open(&place);
     (void)place_take_own();
     int r = uv_run(&l->looper.uv, UV_RUN_DEFAULT);
     assert(r == 0);
     struct coroutine_arena *arena = TAKE(l->looper.arena);
     if (!l->looper.pinned)
         coroutine_arena_free(arena);
-    loop_crash_close();
+    crash_close();
     (void)!write(l->gone_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     return NULL;
 }

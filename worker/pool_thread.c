@@ -10,6 +10,7 @@
  * task that has ended. What no thread has gone on to can be recalled at any time. */
 #include "worker/pool_kind.h"
 
+#include "worker/crash.h"
 #include "worker/handlers.h"
 #include "worker/part.h"
 #include "worker/place.h"
@@ -22,6 +23,7 @@
 #include <time.h>
 
 #define THREAD_STACK_BYTES (1u << 20) /* of a handler: no large locals */
+#define STACK_EDGE_BYTES (64u << 10) /* a fault so near to its end is an overflow */
 #define CLOSE_WAIT_MS 1000
 
 /* Freed by the last to leave: the pool, or a thread that was abandoned. */
@@ -118,6 +120,33 @@ static void report(struct tern_job *j)
         mailbox_put(&s->ended, &a->mail);
 }
 
+static __thread const struct task *running;
+
+static const struct task *who_runs(const void *ctx)
+{
+    (void)ctx;
+    return running;
+}
+
+/* Below it lies the guard. */
+static const char *lowest_of_stack(void)
+{
+    pthread_attr_t attributes;
+    void *p = NULL;
+    size_t n;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstack(&attributes, &p, &n);
+        pthread_attr_destroy(&attributes);
+    }
+    return p;
+}
+
+static bool has_overflowed(const void *lowest, const void *address)
+{
+    uintptr_t at = (uintptr_t)address, low = (uintptr_t)lowest;
+    return at < low + STACK_EDGE_BYTES && at + STACK_EDGE_BYTES >= low;
+}
+
 static void call(struct task *t)
 {
     if (t->call.deadline_ms != NEVER)
@@ -125,7 +154,9 @@ static void call(struct task *t)
     struct usage before, after;
     usage_of_thread(&before);
     int64_t at_us = clock_mono_us();
+    running = t;
     t->r = t->handler ? t->handler->blocking(&t->call) : part_call(t->run->part, &t->call);
+    running = NULL;
     t->call.measured.wall_us = clock_mono_us() - at_us;
     usage_of_thread(&after);
     struct usage used = usage_between(&before, &after);
@@ -184,6 +215,8 @@ static void *thread_main(void *arg)
 {
     struct pool_thread *s = arg;
     struct task *t;
+    struct crash_place place = { who_runs, has_overflowed, lowest_of_stack() };
+    crash_open(&place);
     pthread_mutex_lock(&s->lock);
     name_thread(s->n_started++);
     bool own_place = place_take_own();
@@ -201,6 +234,7 @@ static void *thread_main(void *arg)
     pthread_mutex_unlock(&s->lock);
     if (last)
         free_all(s);
+    crash_close();
     return NULL;
 }
 

@@ -152,5 +152,5 @@ told_blocked() {
     local id
     id=$(tern submit --crash-limit 1 --handler hog --payload overflow)
     eventually 20 gone "$worker"
-    grep -F "event=loop-crashed job=$id attempt=1 handler=hog signal=11: its stack has overflowed" worker-w1.log
+    grep -F "event=handler-crashed job=$id attempt=1 handler=hog signal=11: its stack has overflowed" worker-w1.log
 }

@@ -69,7 +69,7 @@ END
     for name in bad late; do
         ${CC:-cc} -shared -fPIC -O1 -w -Iinclude $name.c -o mods/$name.so
     done
-    start_broker
+    start_broker --heartbeat 200ms --lost-after 1s
     start_worker w1 --modules "$dir/mods" --process 1 --thread 1
 }
 
@@ -122,4 +122,28 @@ result_of() {
     done
     [ "$(result_of bad.pid cpu)" = "$process" ]
     [ "$(readlink "/proc/$worker/cwd")" = "$(readlink -f "$dir")" ]
+}
+
+# ends_worker HANDLER TAG EVENT TEXT: and the log says so. Its id is $id.
+ends_worker() {
+    id=$(tern submit --handler "$1" --tag "$2")
+    eventually 20 gone "$worker"
+    grep -F "event=$3 job=$id attempt=1 handler=$1$4" worker-w1.log
+    start_worker w1 --modules "$dir/mods" --process 1 --thread 1
+}
+
+@test "in a thread and on the loop, one that exits or crashes is named before the worker ends of it, and then tried in a process" {
+    start_all
+    for tag in io slow-io; do
+        ends_worker bad.leave "$tag" handler-exited ': it called exit, and ends the worker'
+        ended_as "$id" dead exit
+        field_is "$id" exit_code 3
+        field_is "$id" pool process
+        field_is "$id" attempt 2
+    done
+    [ -z "$sanitized" ] || return 0 # which names it
+    for tag in io slow-io; do
+        ends_worker bad.overflow "$tag" handler-crashed ' signal=11: its stack has overflowed'
+        ended_as "$id" dead signal
+    done
 }
