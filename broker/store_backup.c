@@ -208,18 +208,22 @@ static int prepare(const char *copy, const struct restore_options *o, struct res
     return r;
 }
 
-/* With its log: the one would be taken for the new one's. */
+/* With what SQLite keeps beside it: it would be taken for the new one's, also where its database was taken away before. */
 static int set_aside(const char *database, char **ret_name, char **ret_error)
 {
-    static const char *const parts[] = { "-wal", "-shm", "" };
-    if (access(database, F_OK) < 0)
-        return 0;
-    *ret_name = xasprintf("%s.replaced-%lld", database, (long long)time(NULL));
+    static const char *const parts[] = { "-wal", "-shm", "-journal", "" };
+    cleanup(freep) char *name = xasprintf("%s.replaced-%lld", database, (long long)time(NULL));
+    bool any = false;
     for (size_t i = 0; i < ELEMENTS(parts); i++) {
-        cleanup(freep) char *from = xasprintf("%s%s", database, parts[i]), *to = xasprintf("%s%s", *ret_name, parts[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
+        cleanup(freep) char *from = xasprintf("%s%s", database, parts[i]), *to = xasprintf("%s%s", name, parts[i]);
+        if (rename(from, to) == 0)
+            any = true;
+        else if (errno != ENOENT)
             return fail_file(ret_error, "set aside", from);
     }
+    if (!any)
+        return 0;
+    *ret_name = TAKE(name);
     return sync_directory_of(database, ret_error);
 }
 
@@ -257,7 +261,7 @@ static int give_to_owner(const char *database, const char *temporary, int lock, 
     return 0;
 }
 
-int store_restore(const struct restore_options *o, struct restored *ret, char **ret_error)
+static int restore(const struct restore_options *o, struct restored *ret, char **ret_error)
 {
     cleanup(freep) char *temporary = NULL;
     cleanup(closep) int lock = -1;
@@ -280,4 +284,13 @@ int store_restore(const struct restore_options *o, struct restored *ret, char **
     if (r < 0 && temporary)
         unlink(temporary);
     return r;
+}
+
+/* Two names of one file are one lock, as for the broker; and the file is put where its log is. */
+int store_restore(const struct restore_options *o, struct restored *ret, char **ret_error)
+{
+    cleanup(freep) char *path = realpath(o->database, NULL);
+    struct restore_options at = *o;
+    at.database = path ? path : o->database;
+    return restore(&at, ret, ret_error);
 }

@@ -108,6 +108,43 @@ load_it() {
     [ "$(stat -c %a new.db)" = 600 ]
 }
 
+@test "the log of a database that was taken away is not read into the one put in its place" {
+    start_broker
+    tern submit --handler echo --payload x
+    tern-broker backup --db tern.db copy.db
+    for _ in {1..5}; do
+        tern submit --handler echo --payload y
+    done
+    kill_and_wait KILL "$broker"
+    [ -s tern.db-wal ]
+    rm tern.db
+    tern-broker restore --db tern.db copy.db
+    [ ! -e tern.db-wal ]
+    ls tern.db.replaced-*-wal
+    start_broker
+    count_is queued 1
+    [ "$(tern submit --handler echo --payload z)" -gt 10000000 ]
+}
+
+@test "a database that is served is not restored by another name of it either" {
+    mkdir disk
+    : > disk/tern.db
+    ln -s disk/tern.db tern.db
+    start_broker
+    tern submit --handler echo --payload x
+    tern-broker backup --db tern.db copy.db
+    for name in tern.db disk/tern.db; do
+        run tern-broker restore --db "$name" --replace copy.db
+        [ "$status" -eq 1 ]
+        [[ $output == *"serves the database"* ]]
+    done
+    kill_and_wait TERM "$broker"
+    tern-broker restore --db tern.db --replace copy.db
+    [ -L tern.db ]
+    start_broker
+    count_is queued 1
+}
+
 @test "a backup is put back from another disk" {
     start_broker
     id=$(tern submit --handler echo --payload x)
