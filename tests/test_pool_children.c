@@ -103,6 +103,16 @@ static int waits(struct tern_job *job)
     return r;
 }
 
+/* Likewise, and then takes its time. */
+static int lingers(struct tern_job *job)
+{
+    int r = waits(job);
+    nap(300);
+    return r;
+}
+
+static int quick(struct tern_job *job) { return tern_result(job, "1", 1); }
+
 static int bad_child(struct tern_job *job)
 {
     uint64_t id;
@@ -149,6 +159,8 @@ static const struct tern_handler handlers[] = {
     { .name = "long", .blocking = long_blocking, .async = long_async },
     { .name = "race", .blocking = race, .async = race },
     { .name = "waits", .blocking = waits, .async = waits },
+    { .name = "lingers", .blocking = lingers, .async = waits },
+    { .name = "quick", .blocking = quick, .async = quick },
     { .name = "bad-child", .blocking = bad_child, .async = bad_child },
     { .name = "bad-text", .blocking = bad_text, .async = bad_text },
     { .name = "fails", .blocking = fails, .async = fails },
@@ -168,8 +180,8 @@ static void init_handlers(void)
 
 /* ---- a pool, and the broker ------------------------------------------------------------------- */
 
-#define JOBS_MAX 4000
-#define FIRST_CHILD 1000
+#define JOBS_MAX 5000
+#define FIRST_CHILD 3000
 
 static struct zygote *zygote; /* one for all tests: started before any thread */
 static char *no_args[] = { NULL };
@@ -472,7 +484,7 @@ static void a_child_that_fails_is_an_end_and_a_text(void **state)
     const struct outcome *o = outcome_of(g, 1);
     assert_int_equal(o->ending, ENDING_FAILED);
     cleanup(freep) char *text = xstrndup(o->error);
-    assert_string_equal(text, "child 1000 is dead (handler-error)");
+    assert_string_equal(text, "child 3000 is dead (handler-error)");
     rig_free(g);
 }
 
@@ -504,6 +516,26 @@ static void a_parked_parent_hears_of_cancel_time_limit_and_hand_back(void **stat
     give_id(g, 4, "parent", "30"); /* all goes on */
     until_finished(g, 3 + 4);
     assert_done(g, 4, "3");
+    rig_free(g);
+}
+
+/* Short ones follow each other on the slots that there are, while it has none. */
+static void a_parked_parent_that_is_stopped_holds_up_no_short_ones(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "lingers", "");
+    until_parked(g, 1);
+    for (uint64_t i = 2; i <= 2000; i++)
+        give_id(g, i, "quick", "");
+    while (g->n_finished < 100)
+        turn(g);
+    pool_stop(g->pool, 1, 1, REASON_CANCELLED, 5000, clock_now());
+    until_finished(g, 2000);
+    assert_int_equal(outcome_of(g, 1)->ending, ENDING_CANCELLED);
+    for (uint64_t i = 2; i <= 2000; i++)
+        assert_done(g, i, "1");
+    struct pool_load load = pool_load(g->pool);
+    assert_true(load.slots == 1 && load.used == 0 && load.parked == 0);
     rig_free(g);
 }
 
@@ -570,6 +602,7 @@ static void many_parents_of_short_children_all_end(void **state)
     C(a_child_that_fails_is_an_end_and_a_text, pool)                                                                \
     C(a_child_with_bytes_that_are_no_text_is_refused, pool)                                                         \
     C(a_parked_parent_hears_of_cancel_time_limit_and_hand_back, pool)                                               \
+    C(a_parked_parent_that_is_stopped_holds_up_no_short_ones, pool)                                                 \
     C(more_parents_than_eight_a_slot_are_refused, pool)                                                             \
     C(a_parent_that_dies_costs_itself_alone, pool)                                                                  \
     C(a_pool_closes_while_parents_wait, pool)                                                                       \

@@ -260,11 +260,11 @@ static char *text_of_stop(const struct slot *s)
 
 /* ---- slots ------------------------------------------------------------------------------------ */
 
-static void to_idle(struct pool *p, struct slot *s)
+/* Idle, but in no list. */
+static void vacate(struct pool *p, struct slot *s)
 {
-    struct run *r = s->run;
     if (s->state != SLOT_STUCK && s->state != SLOT_PARKED)
-        pool_gate_leave(p, r);
+        pool_gate_leave(p, s->run);
     size_t *n = s->state == SLOT_STUCK ? &p->n_stuck : s->state == SLOT_PARKED ? &p->n_slots_parked : &p->n_busy;
     slot_move(s, SLOT_IDLE);
     pool_forget_parent(p, s);
@@ -273,6 +273,11 @@ static void to_idle(struct pool *p, struct slot *s)
     s->launcher = NULL;
     list_remove(&s->link);
     *n -= 1;
+}
+
+static void to_idle(struct pool *p, struct slot *s)
+{
+    vacate(p, s);
     if (p->n_idle + p->n_busy >= p->options.slots) {
         list_add_tail(&p->spare, &s->link);
         if (p->ops->resize)
@@ -293,12 +298,11 @@ static struct launcher *launcher_of(const struct pool *p, const struct run *r)
     return handler_is_exec(r->job.handler) ? p->options.launcher : NULL;
 }
 
-static void to_busy(struct pool *p, struct slot *s, struct run *r, struct now now)
+/* The slot is in no list. */
+static void occupy(struct pool *p, struct slot *s, struct run *r, struct now now)
 {
     slot_move(s, SLOT_RUNNING);
-    list_remove(&s->link);
     list_add_tail(&p->busy, &s->link);
-    p->n_idle--;
     p->n_busy++;
     s->run = r;
     s->started_us = now.mono_ms * 1000;
@@ -477,8 +481,9 @@ static bool refuse(struct pool *p, struct run *r, struct now now)
 
 static void begin(struct pool *p, struct run *r, struct now now)
 {
-    struct slot *s = list_entry(p->idle.next, struct slot, link);
-    to_busy(p, s, r, now);
+    struct slot *s = list_entry(list_pop(&p->idle), struct slot, link);
+    p->n_idle--;
+    occupy(p, s, r, now);
     tell_started(p, r);
     int e = s->launcher ? launcher_begin(s->launcher, p, s, now) : p->ops->begin(p, s, now);
     if (e >= 0)
@@ -546,7 +551,9 @@ static bool was_stopped(struct slot *s, const struct outcome *o, struct now now)
     return o->ending == ENDING_DONE ? s->stop_reason == REASON_TIME_LIMIT : o->reason != REASON_MEMORY_LIMIT;
 }
 
-static void end_run(struct pool *p, struct slot *s, const struct outcome *o, struct now now)
+/* leave: what becomes of the slot. */
+static void end_run(struct pool *p, struct slot *s, const struct outcome *o, void (*leave)(struct pool *, struct slot *),
+                    struct now now)
 {
     struct outcome told = *o;
     cleanup(freep) char *text = NULL;
@@ -558,7 +565,7 @@ static void end_run(struct pool *p, struct slot *s, const struct outcome *o, str
     if (told.wall_us == UNSET)
         told.wall_us = now.mono_ms * 1000 - s->started_us;
     struct run *r = s->run;
-    to_idle(p, s);
+    leave(p, s);
     finish(p, r, &told, now);
 }
 
@@ -570,7 +577,7 @@ void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, st
         to_idle(p, s);
         run_free(r);
     } else {
-        end_run(p, s, o, now);
+        end_run(p, s, o, to_idle, now);
     }
     pool_fill(p, now);
 }
@@ -597,12 +604,13 @@ void pool_slot_again(struct pool *p, struct slot *s, struct now now)
     pool_fill(p, now);
 }
 
+/* Also where there are more busy than slots, as one that was parked is to stop: next has begun. */
 void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now)
 {
-    end_run(p, s, o, now);
+    end_run(p, s, o, vacate, now);
     list_remove(&next->link);
     p->n_ahead--;
-    to_busy(p, s, next, now);
+    occupy(p, s, next, now);
     tell_started(p, next);
     if (next->stop_asked)
         stop(p, s, next->stop_reason, next->stop_grace_ms, now);
