@@ -94,6 +94,23 @@ one_is_done() { tern list --json --state 'done' | grep -q .; }
     tern show "$(head -n 1 ran)" | grep -E "^parent"
 }
 
+@test "a worker that has runners as well answers each parent in the process that asked" {
+    family
+    start_broker
+    start_worker w1 --modules "$dir/mods" --process 2 --runner false --runner true
+    touch go go2
+    ids=()
+    for _ in 1 2 3 4 5; do
+        ids+=("$(tern submit --handler head --tag cpu --payload "3 cpu")")
+    done
+    tern wait --timeout $((30 * slower))s "${ids[@]}"
+    are 20
+    [ "$(wc -l < ran)" = 15 ]
+    for id in $(cat ran); do
+        is "$id" attempt 1
+    done
+}
+
 @test "the worker is killed under a parent: it finds its children again, and those that were done do not run again" {
     family
     start_all
