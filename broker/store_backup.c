@@ -208,11 +208,23 @@ static int prepare(const char *copy, const struct restore_options *o, struct res
     return r;
 }
 
+/* That nothing is at: two restores may come in one second. */
+static char *choose_aside(const char *database)
+{
+    long long now = time(NULL);
+    char *name = xasprintf("%s.replaced-%lld", database, now);
+    for (int n = 2; access(name, F_OK) == 0; n++) {
+        free(name);
+        name = xasprintf("%s.replaced-%lld.%d", database, now, n);
+    }
+    return name;
+}
+
 /* With what SQLite keeps beside it: it would be taken for the new one's, also where its database was taken away before. */
 static int set_aside(const char *database, char **ret_name, char **ret_error)
 {
     static const char *const parts[] = { "-wal", "-shm", "-journal", "" };
-    cleanup(freep) char *name = xasprintf("%s.replaced-%lld", database, (long long)time(NULL));
+    cleanup(freep) char *name = choose_aside(database);
     bool any = false;
     for (size_t i = 0; i < ELEMENTS(parts); i++) {
         cleanup(freep) char *from = xasprintf("%s%s", database, parts[i]), *to = xasprintf("%s%s", name, parts[i]);

@@ -145,15 +145,24 @@ load_it() {
     count_is queued 1
 }
 
-@test "a backup is put back from another disk" {
+@test "a backup comes back from another file system, and no restore takes what an earlier one set aside" {
+    elsewhere=$(mktemp -d /dev/shm/tern.XXXXXX)
     start_broker
-    id=$(tern submit --handler echo --payload x)
-    away=$(mktemp -d /dev/shm/tern-flow.XXXXXX)
-    run tern-broker backup --db tern.db "$away/copy.db"
+    tern submit --handler echo --payload x
+    tern-broker backup --db tern.db "$elsewhere/copy.db"
+    tern submit --handler echo --payload since
     kill_and_wait TERM "$broker"
-    run tern-broker restore --db tern.db --replace "$away/copy.db"
-    rm -r "$away"
-    [ "$status" -eq 0 ]
+    for _ in 1 2 3; do
+        run tern-broker restore --db tern.db --replace "$elsewhere/copy.db"
+        [ "$status" -eq 0 ]
+    done
+    rm -r "$elsewhere"
+    set -- tern.db.replaced-*
+    [ "$#" -eq 3 ]
     start_broker
-    field_is "$id" state queued
+    [ "$(tern list --limit 0 --json | wc -l)" -eq 1 ]
+    kill_and_wait TERM "$broker"
+    mv "$1" tern.db
+    start_broker
+    [ "$(tern list --limit 0 --json | wc -l)" -eq 2 ]
 }
