@@ -268,7 +268,7 @@ static const char *why_not(const struct broker *b, const struct msg_hello *h, co
     return bad;
 }
 
-/* The peer of this connection, in a new session; -EBUSY. */
+/* The peer of this connection, in a new session; -EBUSY, and then it is no peer any more. */
 static int add_peer(struct broker *b, const char *routing_id, const struct sender *from, struct peer **ret, struct now now)
 {
     cleanup(freep) char *owner = owner_text(from);
@@ -279,6 +279,8 @@ static int add_peer(struct broker *b, const char *routing_id, const struct sende
     if (p)
         p->quota = NULL;
     int r = quota_enter(q, from->grant);
+    if (r < 0 && p)
+        broker_drop_peer(b, p);
     if (r >= 0 && (r = peers_add(&b->peers, routing_id, &p)) < 0)
         quota_leave(q);
     if (r < 0)

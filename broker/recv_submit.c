@@ -235,7 +235,7 @@ static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m
 {
     for (size_t i = 0; i < m->n_jobs; i++) {
         enum error_code code;
-        const char *bad = submit_check(b, p->quota ? p->grant : NULL, &m->jobs[i], &code);
+        const char *bad = submit_check(b, p->key[0] ? p->grant : NULL, &m->jobs[i], &code);
         if (!bad)
             continue;
         if (m->n_jobs == 1)

@@ -343,6 +343,25 @@ static void sessions_of_a_key_are_bounded(void **state)
     client_of(t, "cda-3", ADA);
 }
 
+static void who_is_one_too_many_at_its_next_hello_may_do_nothing(void **state)
+{
+    struct bench *t = *state;
+    struct grants *g = everybody(BOB);
+    grant_add(g, BOB, "ada", "client")->sessions = 1; /* a second key of hers */
+    know(t, g);
+    struct conn second = client_of(t, "ada-1", BOB);
+    client_of(t, "bda-2", ADA);
+    struct message m = bench_hello(&second, "client");
+    bench_tell(t, &second, &m);
+    bench_turn(t);
+    bench_expect_error(t, &second, CODE_BUSY, "too many");
+    struct job_spec s = bench_spec("exec");
+    bench_ask_submit(t, &second, ++second.seq, &s, 1);
+    bench_turn(t);
+    bench_expect(t, &second, MSG_HELLO_AGAIN);
+    assert_null(bench_next(t, &second, MSG_SUBMITTED));
+}
+
 static void a_rate_is_answered_with_busy_and_time_gives_it_back(void **state)
 {
     struct bench *t = *state;
@@ -402,6 +421,7 @@ int main(void)
         bench_test(what_a_revoked_worker_holds_that_is_away_is_queued_again_too),
         bench_test(whose_rights_change_begins_anew_and_nobody_else_notices),
         bench_test(sessions_of_a_key_are_bounded),
+        bench_test(who_is_one_too_many_at_its_next_hello_may_do_nothing),
         bench_test(a_rate_is_answered_with_busy_and_time_gives_it_back),
         bench_test(a_submit_larger_than_a_bucket_goes_through_when_it_is_full),
     };
