@@ -11,10 +11,10 @@ install_headers() {
     export PKG_CONFIG_PATH=$dir/prefix
 }
 
-# example NAME: as its first comment says.
+# example NAME [FILE]: as its first comment says.
 example() {
     mkdir -p src mods
-    cp "$TERN_SOURCE/contrib/examples/$1.c" src/
+    cp "${2:-$TERN_SOURCE/contrib/examples/$1.c}" "src/$1.c"
     # shellcheck disable=SC2046
     ${CC:-cc} -shared -fPIC -Wall -Wextra -Werror -O2 $(pkg-config --cflags tern) "src/$1.c" -o "mods/$1.so"
 }
@@ -37,6 +37,16 @@ example() {
     id=$(printf @/nowhere | tern submit --handler fnv --payload -)
     ended_as "$id" dead handler-error
     field_is "$id" attempt 1
+}
+
+@test "README's handler in C" {
+    install_headers
+    awk '/^```c$/ { inside = !n++; next } /^```$/ { inside = 0 } inside' "$TERN_SOURCE/README.md" > shout.c
+    grep -F shout.c shout.c
+    example shout "$dir/shout.c"
+    start_broker
+    start_worker w1 --modules "$dir/mods"
+    [ "$(tern result "$(tern submit --handler shout --payload hello --wait)")" = HELLO ]
 }
 
 @test "resume.c: an attempt goes on where the one before it was" {
