@@ -9,7 +9,8 @@
 void recv_query(struct broker *b, struct peer *p, const struct message *m, struct now now)
 {
     (void)now;
-    bool own = !p->admin || (m->type == MSG_LIST && m->list.own);
+    /* whose job a worker may FETCH, recv_fetch has judged: a child is its parent's owner's */
+    bool own = (!p->admin && !p->worker) || (m->type == MSG_LIST && m->list.own);
     if (m->type == MSG_LIST && (m->list.queue.n > LIMIT_NAME_BYTES || m->list.n_ranges > LIMIT_RANGES)) {
         broker_send_error(b, p, m->list.req, CODE_USAGE, "LIST: the queue's name or the list of ranges is too long");
         return;

@@ -235,6 +235,43 @@ static void nobody_ends_what_another_worker_holds(void **state)
     assert_state(t, id, STATE_DONE);
 }
 
+static int note_asker(void *ctx, const struct peer *p, uint64_t epoch, const struct message *m, struct str owner)
+{
+    (void)p, (void)epoch;
+    *(uint64_t *)ctx = m->fetch.job;
+    assert_null(owner.p); /* the child is its parent's owner's, not the worker's */
+    return 0;
+}
+
+static void a_worker_may_fetch_what_came_of_a_child_of_somebody_elses_job(void **state)
+{
+    struct bench *t = *state;
+    know(t, everybody(NULL));
+    uint64_t asked = 0;
+    t->broker->options.ask_reader = note_asker;
+    t->broker->options.ctx = &asked;
+    struct conn ada = client_of(t, "ada-1", ADA), w = worker_of(t, "wrk-1", W1, NULL);
+    uint64_t parent = bench_submit(t, &ada, "cpu");
+    struct run_job run = bench_run(t, &w);
+    assert_int_equal(run.job, parent);
+    struct job_spec child = bench_spec("nobody");
+    struct str key = str_of("#1");
+    struct message m;
+    message_init(&m, MSG_SPAWN);
+    m.spawn = (struct msg_spawn){ .req = 1, .job = run.job, .attempt = run.attempt, .jobs = &child, .n_jobs = 1, .keys = &key, .n_keys = 1 };
+    bench_tell(t, &w, &m);
+    bench_turn(t);
+    uint64_t id = bench_expect(t, &w, MSG_SPAWNED)->spawned.children[0].id;
+    message_init(&m, MSG_FETCH);
+    m.fetch.req = 2;
+    m.fetch.job = id;
+    m.fetch.parent = run.job;
+    m.fetch.parent_attempt = run.attempt;
+    bench_tell(t, &w, &m);
+    bench_turn(t);
+    assert_int_equal(asked, id);
+}
+
 static void nobody_comes_in_anothers_place(void **state)
 {
     struct bench *t = *state;
@@ -415,6 +452,7 @@ int main(void)
         bench_test(a_job_that_its_key_may_not_run_any_more_is_not_retried),
         bench_test(a_worker_is_handed_only_what_its_key_is_for),
         bench_test(nobody_ends_what_another_worker_holds),
+        bench_test(a_worker_may_fetch_what_came_of_a_child_of_somebody_elses_job),
         bench_test(nobody_comes_in_anothers_place),
         bench_test(a_revoked_client_can_send_nothing_more),
         bench_test(what_a_revoked_worker_held_is_queued_again_uncounted),
