@@ -133,12 +133,12 @@ static const char *lowest_of_stack(void)
 {
     pthread_attr_t attributes;
     void *p = NULL;
-    size_t n;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-        pthread_attr_getstack(&attributes, &p, &n);
-        pthread_attr_destroy(&attributes);
-    }
-    return p;
+    size_t n = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return NULL;
+    int r = pthread_attr_getstack(&attributes, &p, &n);
+    pthread_attr_destroy(&attributes);
+    return r == 0 ? p : NULL;
 }
 
 static bool has_overflowed(const void *lowest, const void *address)

@@ -10,6 +10,11 @@ A handler is a function::
 
 ``tern-worker --runner 'python3 -m tern.runner MODULE'`` offers it; ``tern submit --handler double --payload 21``, or
 ``tern.Client().run("double", b"21")``, runs it. The client needs pyzmq, which a runner does without.
+
+While it runs a handler may say ``job.progress(percent)`` and ``job.log(line)``, ask ``job.should_stop()``, leave something to its next
+attempt (``job.keep``, which that finds in ``job.checkpoint``), and have jobs of its own: ``job.spawn`` and ``job.spawn_many``,
+``job.wait_children`` and ``job.wait_any``, ``job.child_result``. In an ``async def`` these five and ``keep`` are awaited. To fail it
+raises ``tern.Failed`` (a retry may help) or ``tern.FailedForGood``.
 """
 
 from .asks import AskFailed, Child, ChildEnd, ChildFailed, Failed, FailedForGood, Stopped, child
