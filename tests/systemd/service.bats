@@ -294,6 +294,20 @@ none() { [ -z "$("$@")" ]; }
     tern cancel 1
 }
 
+@test "the backup's unit copies the database, whether a broker serves it or not, and to another place by a drop-in" {
+    tern submit -- true
+    systemctl start tern-backup.service
+    systemctl stop tern-broker.service
+    sleep 1 # a copy is named by its second
+    systemctl start tern-backup.service
+    [ "$(find /var/lib/tern/backup -name 'tern-*Z.db' -size +0 | wc -l)" -eq 2 ]
+    [ "$(stat -c %U /var/lib/tern/tern.db /var/lib/tern/backup | uniq)" = tern ]
+    install -d -o tern -m 700 /mnt/backup
+    drop_in tern-backup.service Environment=TO=/mnt/backup ReadWritePaths=/mnt/backup
+    systemctl start tern-backup.service
+    ls /mnt/backup/tern-*Z.db
+}
+
 @test "the journal has the fields of an event, and explains it" {
     start_worker
     id=$(tern submit --cwd / --tag cpu -- sh -c 'exit 3')
