@@ -29,6 +29,8 @@ libproto_la_SOURCES = \
 	%D%/base/service.h \
 	%D%/base/utf8.c \
 	%D%/base/utf8.h \
+	%D%/greeting.c \
+	%D%/greeting.h \
 	%D%/guard.c \
 	%D%/guard.h \
 	%D%/guard_box.c \

@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	%D%/test_compat \
 	%D%/test_coroutine \
 	%D%/test_grant \
+	%D%/test_greeting \
 	%D%/test_guard \
 	%D%/test_handler_http \
 	%D%/test_handlers \
