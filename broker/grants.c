@@ -48,11 +48,13 @@ static void add(struct grants *all, const char *path)
     free_grant(g);
 }
 
-static int is_key_file(const struct dirent *d)
+bool grants_is_key_file(const char *name)
 {
-    size_t n = strlen(d->d_name);
-    return d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".conf") == 0;
+    size_t n = strlen(name);
+    return name[0] != '.' && n > 5 && strcmp(name + n - 5, ".conf") == 0;
 }
+
+static int is_key_file(const struct dirent *d) { return grants_is_key_file(d->d_name); }
 
 int grants_load(struct grants **ret, const char *directory, char **ret_error)
 {

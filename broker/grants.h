@@ -17,6 +17,8 @@ struct grants *grants_free(struct grants *g);
 /* NULL: nobody knows this key (any more). */
 const struct grant *grants_find(const struct grants *g, const char *digits);
 
+/* By its name: NAME.conf, not hidden. */
+bool grants_is_key_file(const char *name);
 /* One file. */
 int grant_load(struct grant *g, const char *path, char **ret_error);
 

@@ -274,8 +274,7 @@ static int each_file(const char *directory, each_fn *each, void *ctx)
     if (!d)
         return fail(STATUS_REFUSED, "%s: %s", directory, strerror(errno));
     for (struct dirent *e; (e = readdir(d));) {
-        size_t n = strlen(e->d_name);
-        if (e->d_name[0] == '.' || n <= 5 || strcmp(e->d_name + n - 5, ".conf") != 0)
+        if (!grants_is_key_file(e->d_name))
             continue;
         cleanup(freep) char *path = xasprintf("%s/%s", directory, e->d_name), *error = NULL;
         struct grant g;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ static bool stop_asked(struct broker_loop *l)
 /* ---- keys ------------------------------------------------------------------------------------------- */
 
 #define STRANGERS_LOGGED_EVERY_MS 60000
+#define KEYS_MOVED_MS 500
 
 bool broker_loop_admit(void *ctx, const struct key *key, const char *address)
 {
@@ -82,12 +84,27 @@ int broker_loop_load_keys(struct broker_loop *l, char **ret_error)
     return 0;
 }
 
+/* Editors move a file away, and then write it anew: that it is gone counts only when it stays so. */
+static void see_key_changed(struct broker_loop *l, const struct inotify_event *e)
+{
+    if (e->len && !grants_is_key_file(e->name))
+        return;
+    if (e->mask & IN_MOVED_FROM)
+        l->keys_due_ms = clock_now().mono_ms + KEYS_MOVED_MS;
+    else
+        l->keys_asked = true;
+}
+
 /* What has changed in the directory is seen at once; HUP is for where the kernel does not tell (NFS). */
 static void see_keys_changed(struct broker_loop *l)
 {
-    char events[4096];
-    while (read(l->keys_changed, events, sizeof events) > 0)
-        l->keys_asked = true;
+    _Alignas(struct inotify_event) char events[4096];
+    for (ssize_t n; (n = read(l->keys_changed, events, sizeof events)) > 0;)
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *e = (const void *)(events + at);
+            see_key_changed(l, e);
+            at += (ssize_t)(sizeof *e + e->len);
+        }
 }
 
 /* A directory that cannot be read says nothing: who was known stays known. */
@@ -95,6 +112,7 @@ static void reload_keys(struct broker_loop *l)
 {
     cleanup(freep) char *error = NULL;
     l->keys_asked = false;
+    l->keys_due_ms = NEVER;
     if (broker_loop_load_keys(l, &error) < 0)
         log_error("%s; the keys are as they were", error);
 }
@@ -266,12 +284,12 @@ static bool look_at_workers(struct broker_loop *l)
 static int turn(struct broker_loop *l, int64_t *ret_due)
 {
     struct now now = clock_now();
-    if (l->keys_asked)
+    if (l->keys_asked || now.mono_ms >= l->keys_due_ms)
         reload_keys(l);
     bool more = recv_batch(l, now);
     send_answers(l);
     l->late = (l->late || socket_unsent_all() > LIMIT_UNREAD_BYTES) && look_at_workers(l);
-    *ret_due = broker_tick(l->broker, now);
+    *ret_due = min_i64(broker_tick(l->broker, now), l->keys_due_ms);
     if (l->late)
         *ret_due = min_i64(*ret_due, now.mono_ms + LATE_AGAIN_MS);
     int r = broker_end_turn(l->broker, send_one, l, now);
@@ -317,6 +335,7 @@ static int run(struct broker_loop *l)
 int broker_loop_run(struct broker_loop *l)
 {
     l->runs = true;
+    l->keys_due_ms = NEVER;
     service_init(&l->service);
     int r = run(l);
     service_fini(&l->service);

@@ -20,6 +20,7 @@ struct broker_loop {
     const char *keys;      /* borrowed: the directory of public keys; NULL: no address has keys */
     int keys_changed;      /* inotify of it; -1: none */
     bool keys_asked;       /* asked for: the keys are read anew in the next turn */
+    int64_t keys_due_ms;   /* or then: a file was moved away; else NEVER */
     bool open_tcp;         /* --insecure-loopback: who comes without a key is an admin */
     uint64_t strangers;    /* that were refused at the door */
     int64_t stranger_logged_mono_ms;

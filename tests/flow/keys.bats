@@ -109,6 +109,26 @@ credentials_of() {
     tern ping
 }
 
+@test "a key's file that an editor moves away and writes anew costs nobody a job; one that stays away is revoked" {
+    keyed_broker
+    keyed_worker
+    local id
+    mkfifo go
+    id=$(as ada submit -- sh -c "read -r line < $dir/go")
+    eventually 20 field_is "$id" state running
+    mv peers.d/w1.conf peers.d/w1.conf~
+    sleep 0.1 # it syncs
+    cp peers.d/w1.conf~ peers.d/w1.conf
+    rm peers.d/w1.conf~
+    echo > go
+    tern wait --timeout 20s "$id"
+    field_is "$id" attempt 1
+    field_is "$id" state 'done'
+    not grep -q 'revoked: cut off' broker.log
+    mv peers.d/w1.conf peers.d/w1.conf.off
+    eventually 20 grep -q 'revoked: cut off' broker.log
+}
+
 @test "an old key is gone after rotation, and the new one is the same owner" {
     keyed_broker
     local id old
