@@ -343,7 +343,7 @@ jobs_of() { tern queues --json | grep '"name":"'"$1"'"' | value queued; }
     tern keygen once
     tern-broker authorize once.pub --keys peers.d --rate 1
     repeat 5 '{"handler":"nobody-has-it"}' | as once submit --batch - # is taken whole, and four seconds are owed
-    run -75 as once submit --broker-timeout 200ms --handler nobody-has-it
+    run -75 as once submit --broker-timeout 1500ms --handler nobody-has-it
     [[ $output == *"the key once may submit 1 jobs a second"* ]]
     count_is queued 5
 }
