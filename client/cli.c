@@ -6,6 +6,7 @@
 
 #include "client/json.h"
 #include "client/selector.h"
+#include "client/table.h"
 #include "proto/socket.h"
 
 const struct option_def cli_options[] = {
@@ -48,13 +49,17 @@ const struct option_def cli_options[] = {
     { 0 },
 };
 
+/* What is said may come from anybody: a worker's notice, a job's error. None of it steers the terminal. */
 static void say(const char *format, va_list ap) printf_like(1, 0);
 static void say(const char *format, va_list ap)
 {
+    char *text = NULL;
+    if (vasprintf(&text, format, ap) < 0)
+        text = NULL;
+    cleanup(freep) char *clean = printable(text);
+    free(text);
     fflush(stdout);
-    fputs("tern: ", stderr);
-    vfprintf(stderr, format, ap);
-    fputc('\n', stderr);
+    fprintf(stderr, "tern: %s\n", clean);
 }
 
 int cli_fail(int status, const char *format, ...)

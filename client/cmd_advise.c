@@ -72,10 +72,9 @@ static void say_nothing(const struct advising *g, const char *handler)
 {
     if (!g->n)
         cli_notice("nothing to say: no run of %s has ended yet", handler ? handler : "any handler");
-    else if (g->n == 1 && g->last) {
-        cleanup(freep) char *text = printable(g->last);
-        cli_notice("nothing to say of %s", text);
-    } else
+    else if (g->n == 1 && g->last)
+        cli_notice("nothing to say of %s", g->last);
+    else
         cli_notice("nothing to say: of %zu tags none is clearly wrong", g->n);
 }
 

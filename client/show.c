@@ -6,7 +6,6 @@
 #include "client/describe.h"
 #include "client/json.h"
 #include "client/selector.h"
-#include "client/table.h"
 
 void show_json(const struct cli *cli, const struct tern_job_view *job)
 {
@@ -20,11 +19,10 @@ void show_json(const struct cli *cli, const struct tern_job_view *job)
 void show_ending(const struct cli *cli, const struct tern_job_view *job)
 {
     cleanup(freep) char *how = describe_end(job->reason, job->exit_code, job->signal, job->error);
-    cleanup(freep) char *text = printable(how);
-    if (strcmp(text, job->state) == 0 || !*text)
+    if (strcmp(how, job->state) == 0 || !*how)
         cli_notice("job %s is %s", cli_id(cli, job->id).text, job->state);
     else
-        cli_notice("job %s is %s: %s", cli_id(cli, job->id).text, job->state, text);
+        cli_notice("job %s is %s: %s", cli_id(cli, job->id).text, job->state, how);
 }
 
 struct failures {

@@ -33,12 +33,17 @@ const char *colour_of_state(const char *state)
 
 const char *colour_off(void) { return coloured() ? "\033[0m" : ""; }
 
+/* Controls are one byte, or two of which the first is 0xc2 (U+0080 to U+009F). */
 char *printable(const char *text)
 {
-    char *copy = xstrdup(text ? text : "-");
-    for (char *p = copy; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
+    char *copy = xstrdup(text ? text : "-"), *to = copy;
+    for (const char *p = copy; *p; p++) {
+        unsigned char c = (unsigned char)p[0], next = (unsigned char)p[1];
+        bool two = c == 0xc2 && next >= 0x80 && next < 0xa0;
+        *to++ = two || c < ' ' || c == 0x7f ? '?' : *p;
+        p += two;
+    }
+    *to = '\0';
     return copy;
 }
 

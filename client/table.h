@@ -30,7 +30,7 @@ void table_field(const char *name, const char *value);
 /* For text in front of which colour stands: "" where standard output is no terminal. */
 const char *colour_of_state(const char *state);
 const char *colour_off(void);
-/* Control bytes become `?`. Owned by the caller. */
+/* Control characters become `?`. Owned by the caller. */
 char *printable(const char *text);
 
 #endif

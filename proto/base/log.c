@@ -160,10 +160,14 @@ void log_at(enum log_level level, const char *format, ...)
     int m = vsnprintf(text, room, format, ap);
     va_end(ap);
     size_t n = m < 0 ? 0 : min_size((size_t)m, room - 1);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
     text[n] = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
+        if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F */
+            text[i] = text[i + 1] = '?';
+        else if (c < ' ' || c == 0x7f)
+            text[i] = '?';
+    }
     if (to_journal && send_entry(level, text, n) >= 0)
         return;
     char *start = put_prefix(text, level);

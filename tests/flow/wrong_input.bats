@@ -388,6 +388,18 @@ throw() {
     count_is 'done' 1001
 }
 
+@test "what others say steers nobody's terminal: control characters of a job's error are shown as ?" {
+    start_both
+    id=$(tern submit --name $'\e]0;x\a' -- $'\e[31m\xc2\x9bnope')
+    tern wait --timeout 20s "$id" || true
+    for command in wait result show history list; do
+        run tern "$command" "$id"
+        [[ $output == *nope* ]]
+        [[ $output != *[$'\e\a']* ]]
+        [[ $output != *$'\xc2\x9b'* ]]
+    done
+}
+
 @test "a command that does not exist fails with 127, as a shell would" {
     start_both
     run -127 tern run -- no-such-command-anywhere
