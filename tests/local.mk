@@ -94,6 +94,8 @@ tests_sim_sim_SOURCES = \
 	%D%/sim/disk.h \
 	%D%/sim/fault.c \
 	%D%/sim/fault.h \
+	%D%/sim/kept.c \
+	%D%/sim/kept.h \
 	%D%/sim/net.c \
 	%D%/sim/net.h \
 	%D%/sim/platter.c \

@@ -2,6 +2,7 @@
 #include "tests/sim/record.h"
 
 #include "proto/base/map.h"
+#include "tests/sim/kept.h"
 
 #define ATTEMPTS_A_JOB 100000u
 #define CHILDREN_A_JOB 16u
@@ -87,6 +88,8 @@ static void promise(struct world *w, uint64_t id)
     n->terminal = state_is_terminal(j.state);
     n->attempt = j.attempt;
     n->failures = j.failures;
+    if (n->terminal)
+        n->ended_attempt = j.attempt;
 }
 
 static uint64_t key_of(uint64_t job, uint64_t attempt) { return job * ATTEMPTS_A_JOB + attempt; }
@@ -141,6 +144,7 @@ void record_promised(struct world *w, const struct message *m)
         for (size_t i = 0; i < m->run.n_jobs; i++) {
             promise(w, m->run.jobs[i].job);
             hand_out(w, m->run.jobs[i].job, m->run.jobs[i].attempt);
+            kept_handed(w, &m->run.jobs[i]);
         }
         break;
     case MSG_RECORDED:

@@ -8,6 +8,11 @@
 enum fate { FATE_DONE, FATE_FAILS, FATE_FAILS_FOR_GOOD };
 enum fate fate_of(uint64_t seed, uint64_t job, uint64_t attempt);
 
+/* A checkpoint: of this attempt the n-th. {0}: none. */
+struct mark {
+    uint64_t attempt, n;
+};
+
 /* What is known of a job beside the database. */
 struct noted {
     bool acknowledged;
@@ -19,12 +24,17 @@ struct noted {
     bool terminal;
     enum job_state state;
     uint64_t attempt, failures;
+    uint64_t ended_attempt;   /* the last with which it is known to have ended, once */
+    uint64_t last_handed_out; /* attempt */
+    struct mark kept;         /* the last checkpoint that was acknowledged */
 };
 
 struct noted_attempt {
     uint64_t job, attempt;
     const void *worker;  /* that runs it now; NULL when it has ended or its worker is gone */
     bool handed_out, started, ended_by_itself;
+    struct mark handed;  /* the checkpoint that came with it */
+    uint64_t n_left;     /* checkpoints that it has said */
 };
 
 struct record *record_new(void);

@@ -88,6 +88,8 @@ static void count(struct world *w)
     w->report->seeds++;
     w->report->jobs += record_n_acknowledged(w);
     w->report->attempts += record_n_attempts(w);
+    w->report->kept += w->kept;
+    w->report->kept_late += w->kept_late;
     for (int kind = 0; kind < N_FAULTS; kind++)
         w->report->faults[kind] += w->faults.drawn[kind];
 }

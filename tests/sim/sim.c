@@ -62,10 +62,13 @@ static void print_totals(const struct report *reports, size_t n)
         sum.seeds += reports[i].seeds;
         sum.jobs += reports[i].jobs;
         sum.attempts += reports[i].attempts;
+        sum.kept += reports[i].kept;
+        sum.kept_late += reports[i].kept_late;
         for (int kind = 0; kind < N_FAULTS; kind++)
             sum.faults[kind] += reports[i].faults[kind];
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " jobs acknowledged, %" PRIu64 " attempts\n", sum.seeds, sum.jobs, sum.attempts);
+    printf("%" PRIu64 " checkpoints acknowledged, %" PRIu64 " refused that came late\n", sum.kept, sum.kept_late);
     for (int kind = 0; kind < N_FAULTS; kind++)
         printf("%10" PRIu64 " x %s\n", sum.faults[kind], fault_text(kind));
 }

@@ -3,9 +3,10 @@
 
 #include <stdio.h>
 
-#include "tests/sim/record.h"
+#include "tests/sim/kept.h"
 
 #define CHILDREN_MAX 3u
+#define CHECKPOINTS_MAX 3u
 
 struct running {
     struct link link;
@@ -175,13 +176,45 @@ static void on_awaited(struct sim_pools *all, struct sim_pool *p, struct running
     list_add_tail(&p->ready, &r->link);
 }
 
+/* ---- checkpoints: some leave one as soon as they have begun, and others as each is acknowledged ------- */
+
+static void ask_checkpoint(struct sim_pools *all, const struct run *r)
+{
+    struct noted_attempt *a = record_attempt(all->world, r->job.job, r->job.attempt);
+    char text[KEPT_BODY_BYTES];
+    struct message m;
+    if (r->job.job % 4 > 1 || a->n_left == CHECKPOINTS_MAX)
+        return;
+    message_init(&m, MSG_CHECKPOINT);
+    m.checkpoint.req = ++a->n_left;
+    m.checkpoint.job = r->job.job;
+    m.checkpoint.attempt = r->job.attempt;
+    m.checkpoint.body = kept_body(text, r->job.job, (struct mark){ r->job.attempt, a->n_left });
+    link_on_asked(all->link, r, &m, all->world->now);
+}
+
+static void on_checkpointed(struct sim_pools *all, const struct running *r, const struct msg_checkpointed *c)
+{
+    const struct run_job *job = &r->run->job;
+    if (c->code)
+        kept_refused(all->world, job->job, job->attempt, (enum error_code)c->code);
+    else
+        kept_acknowledged(all->world, job->job, (struct mark){ job->attempt, c->req });
+    if (!r->told)
+        ask_checkpoint(all, r->run);
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------- */
+
 static void answer(void *ctx, enum pool_kind k, uint64_t job, uint64_t attempt, const struct message *m, struct now now)
 {
     (void)now;
     struct sim_pools *all = ctx;
     struct sim_pool *p = pool_of(ctx, k);
     struct running *r = find(p, job, attempt);
-    if (r && !r->told && m->type == MSG_SPAWNED && r->does == SPAWNS)
+    if (r && m->type == MSG_CHECKPOINTED)
+        on_checkpointed(all, r, &m->checkpointed);
+    else if (r && !r->told && m->type == MSG_SPAWNED && r->does == SPAWNS)
         on_spawned(all, p, r, &m->spawned);
     else if (r && !r->told && m->type == MSG_AWAITED && r->does == AWAITS)
         on_awaited(all, p, r, &m->awaited);
@@ -240,6 +273,8 @@ static void begin(struct sim_pools *all, struct sim_pool *p)
         record_started(all->world, all, r->run->job.job, r->run->job.attempt);
         link_on_started(all->link, r->run);
         report(all, r->run);
+        ask_checkpoint(all, r->run);
+        all->begun[all->n_begun++ % BEGUN_REMEMBERED] = (struct attempt_ref){ r->run->job.job, r->run->job.attempt };
         if (is_parent(&r->run->job) && p->n_parents < LIMIT_PARKED * SLOTS) {
             p->n_parents++;
             ask_spawn(all, r);

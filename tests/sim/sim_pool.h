@@ -4,6 +4,7 @@
 
 #include "tests/sim/world.h"
 
+#define BEGUN_REMEMBERED 16
 #define MIN_RUN_MS 1 /* of the quick handler: what prefetch is counted from */
 
 struct sim_pool {
@@ -18,6 +19,8 @@ struct sim_pools {
     struct world *world;      /* borrowed */
     struct worker_link *link; /* borrowed: who is told */
     struct sim_pool of[N_POOLS];
+    struct attempt_ref begun[BEGUN_REMEMBERED]; /* the last, whatever became of them */
+    size_t n_begun;
 };
 
 void sim_pools_init(struct sim_pools *p, struct world *w);

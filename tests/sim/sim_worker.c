@@ -2,10 +2,11 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
-#include "tests/sim/record.h"
+#include "tests/sim/kept.h"
 #include "tests/sim/sim_pool.h"
 #include "tests/sim/world.h"
 
+#define LATE_REQ (UINT64_C(1) << 62) /* beside the link's own numbers */
 #define GONE_MS 100 /* a worker that was drained is started again */
 
 struct sim_worker {
@@ -86,6 +87,8 @@ static void recv_one(struct world *w, struct sim_worker *s, const struct letter 
     int r = message_decode(&m, l->bytes, l->n, &why);
     world_check(w, 0, r >= 0, "the broker sent a bad message: %s", why);
     world_trace_message(w, "broker", s->name, &m);
+    if (m.type == MSG_CHECKPOINTED && m.checkpointed.req == LATE_REQ)
+        kept_late(w, (enum error_code)m.checkpointed.code);
     link_recv(s->link, &m, w->now);
     message_fini(&m);
 }
@@ -100,6 +103,29 @@ static void send_one(struct world *w, struct sim_worker *s, struct str bytes)
     }
     if (net_send_to_broker(w, s->node, bytes) < 0)
         link_on_unsent(s->link, w->now);
+}
+
+/* A handler that it should have stopped leaves a checkpoint when its job has gone on elsewhere. The link would not say it. */
+static void say_late(struct world *w, struct sim_worker *s)
+{
+    struct link_view v = link_view(s->link);
+    struct attempt_ref a = s->pools.begun[rng_below(&s->rng, BEGUN_REMEMBERED)];
+    char text[KEPT_BODY_BYTES];
+    struct message m;
+    struct buf b;
+    if (!v.connected || record_job(w, a.job)->last_handed_out <= a.attempt)
+        return;
+    message_init(&m, MSG_CHECKPOINT);
+    m.epoch = v.epoch;
+    m.session = v.session;
+    m.checkpoint.req = LATE_REQ;
+    m.checkpoint.job = a.job;
+    m.checkpoint.attempt = a.attempt;
+    m.checkpoint.body = kept_body(text, a.job, (struct mark){ a.attempt, UINT64_MAX });
+    buf_init(&b, LIMIT_MESSAGE_BYTES);
+    message_encode(&b, &m);
+    send_one(w, s, buf_str(&b));
+    buf_fini(&b);
 }
 
 struct holder {
@@ -136,6 +162,8 @@ static void exchange(struct world *w, struct sim_worker *s)
     s->wake_ms = link_flush(s->link, w->now);
     for (struct buf b; link_take_message(s->link, &b); buf_fini(&b))
         send_one(w, s, buf_str(&b));
+    if (rng_below(&s->rng, 10) == 0)
+        say_late(w, s);
     if (link_take_reopen(s->link))
         net_cut(w, s->node, 0);
 }

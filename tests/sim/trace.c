@@ -50,6 +50,9 @@ static size_t refs_of(const struct message *m, struct attempt_ref *ret, size_t m
     case MSG_SPAWN:
         ret[n++] = (struct attempt_ref){ m->spawn.job, m->spawn.attempt };
         break;
+    case MSG_CHECKPOINT:
+        ret[n++] = (struct attempt_ref){ m->checkpoint.job, m->checkpoint.attempt };
+        break;
     case MSG_AWAIT:
         ret[n++] = (struct attempt_ref){ m->await.job, m->await.attempt };
         break;

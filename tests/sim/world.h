@@ -34,7 +34,7 @@ struct report {
     uint64_t about;   /* the job that it failed by; 0: none */
     char text[512];
     struct fault_list happened;
-    uint64_t seeds, jobs, attempts, faults[N_FAULTS];
+    uint64_t seeds, jobs, attempts, kept, kept_late, faults[N_FAULTS];
 };
 
 struct world {
@@ -53,6 +53,7 @@ struct world {
     struct sim_worker *workers[N_WORKERS];
     struct sim_client *clients[N_CLIENTS];
     struct record *record;
+    uint64_t kept, kept_late;   /* checkpoints: acknowledged; and refused, of an attempt that was followed by another */
     bool trace;
     uint64_t trace_job;         /* only what is about it; 0: all */
 };
