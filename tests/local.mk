@@ -345,7 +345,7 @@ check-tsan:
 	    %D%/test_await*|%D%/test_coroutine*|%D%/test_handler*|%D%/test_link*|%D%/test_pool*|%D%/test_reader*|%D%/test_ring) list="$$list $$t";; \
 	  esac; \
 	done; \
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list"
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$list" check_PROGRAMS="$$list"
 .PHONY: check-tsan
 
 # The simulation alone, for longer, on every core: make sim SEEDS=100000; SEED=n tests/sim/sim for one with a trace.
