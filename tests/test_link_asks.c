@@ -383,6 +383,24 @@ static void one_end_may_be_enough(void **state)
     assert_true(g->answer.awaited.n_ended == 1 && g->answer.awaited.ended[0].id == 20);
 }
 
+static void what_nobody_waits_for_any_more_is_forgotten(void **state)
+{
+    struct rig *g = *state;
+    struct message m;
+    ask_await(g, 3);
+    turn(g, MSG_AWAIT);
+    message_init(&m, MSG_UNWAIT);
+    m.unwait.req = 79; /* which it never asked */
+    link_on_asked(g->link, g->run, &m, g->now);
+    assert_int_equal(g->n_answers, 0);
+    m.unwait.req = 78;
+    link_on_asked(g->link, g->run, &m, g->now);
+    assert_int_equal(g->n_answers, 1); /* by which its pool knows */
+    assert_true(g->answer.awaited.req == 78 && g->answer.awaited.code == CODE_REFUSED);
+    begin_anew(g, true);
+    assert_int_equal(turn(g, MSG_AWAIT), 0);
+}
+
 static void a_fetch_without_its_answer_is_repeated_and_an_error_is_one(void **state)
 {
     struct rig *g = *state;
@@ -442,6 +460,7 @@ int main(void)
         CASE(busy_is_asked_again_a_little_later),
         CASE(ends_are_gathered_over_sessions_until_there_are_enough),
         CASE(one_end_may_be_enough),
+        CASE(what_nobody_waits_for_any_more_is_forgotten),
         CASE(a_fetch_without_its_answer_is_repeated_and_an_error_is_one),
         CASE(what_an_attempt_asked_ends_with_it),
         CASE(an_older_broker_is_asked_nothing),

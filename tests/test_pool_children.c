@@ -113,6 +113,24 @@ static int lingers(struct tern_job *job)
 
 static int quick(struct tern_job *job) { return tern_result(job, "1", 1); }
 
+static int waits_in_task(struct tern_job *job, void *id) { return tern_await_child(job, *(uint64_t *)id, NULL); }
+
+/* Looks up from waiting again and again. */
+static int tires(struct tern_job *job)
+{
+    uint64_t id;
+    int r = tern_spawn(job, &(struct tern_child){ .handler = "never" }, &id);
+    for (int i = 0; i < 50 && r >= 0; i++) {
+        struct tern_task *task;
+        r = tern_start(job, &task, waits_in_task, &id);
+        if (r >= 0)
+            r = tern_await_ms(job, 1);
+        if (r >= 0 && tern_end(job, task) != -ECANCELED)
+            r = tern_fail(job, "it has ended");
+    }
+    return r < 0 ? r : tern_await_ms(job, 200);
+}
+
 static int bad_child(struct tern_job *job)
 {
     uint64_t id;
@@ -160,6 +178,7 @@ static const struct tern_handler handlers[] = {
     { .name = "race", .blocking = race, .async = race },
     { .name = "waits", .blocking = waits, .async = waits },
     { .name = "lingers", .blocking = lingers, .async = waits },
+    { .name = "tires", .blocking = quick, .async = tires },
     { .name = "quick", .blocking = quick, .async = quick },
     { .name = "bad-child", .blocking = bad_child, .async = bad_child },
     { .name = "bad-text", .blocking = bad_text, .async = bad_text },
@@ -308,6 +327,22 @@ static void on_await(struct rig *g, const struct msg_await *m)
     list_add_tail(&g->awaited, &a->link);
 }
 
+static void on_unwait(struct rig *g, const struct run *r, uint64_t req)
+{
+    list_each_safe(l, &g->awaited) {
+        struct awaited *a = list_entry(l, struct awaited, link);
+        struct message m;
+        if (a->job != r->job.job || a->req != req)
+            continue;
+        list_remove(l);
+        free(a);
+        message_init(&m, MSG_AWAITED);
+        m.awaited.req = req;
+        m.awaited.code = CODE_REFUSED;
+        pool_answer(g->pool, r->job.job, 1, &m, clock_now());
+    }
+}
+
 static void on_fetch(struct rig *g, const struct msg_fetch *f)
 {
     struct message m;
@@ -330,13 +365,15 @@ static void on_progress(struct rig *g, const struct msg_progress *p)
 static void on_asked(void *ctx, struct run *r, const struct message *m, struct now now)
 {
     struct rig *g = ctx;
-    (void)r, (void)now;
+    (void)now;
     if (m->type == MSG_SPAWN)
         on_spawn(g, &m->spawn);
     else if (m->type == MSG_AWAIT)
         on_await(g, &m->await);
     else if (m->type == MSG_PROGRESS)
         on_progress(g, &m->progress);
+    else if (m->type == MSG_UNWAIT)
+        on_unwait(g, r, m->unwait.req);
     else
         on_fetch(g, &m->fetch);
 }
@@ -476,6 +513,18 @@ static void any_of_several_is_enough(void **state)
     rig_free(g);
 }
 
+static void one_that_waits_no_more_is_not_parked(void **state)
+{
+    struct rig *g = rig_new(state, 1);
+    give_id(g, 1, "tires", "");
+    until_finished(g, 1);
+    assert_int_equal(outcome_of(g, 1)->ending, ENDING_DONE);
+    assert_true(list_empty(&g->awaited));
+    if (g->kind == POOL_LOOP)
+        assert_int_equal(g->most_parked, 1);
+    rig_free(g);
+}
+
 static void a_child_that_fails_is_an_end_and_a_text(void **state)
 {
     struct rig *g = rig_new(state, 1);
@@ -599,6 +648,7 @@ static void many_parents_of_short_children_all_end(void **state)
     C(how_far_a_job_is_is_reported_when_it_changes, pool)                                                           \
     C(one_that_reports_without_end_is_heard_now_and_then, pool)                                                     \
     C(any_of_several_is_enough, pool)                                                                               \
+    C(one_that_waits_no_more_is_not_parked, pool)                                                                   \
     C(a_child_that_fails_is_an_end_and_a_text, pool)                                                                \
     C(a_child_with_bytes_that_are_no_text_is_refused, pool)                                                         \
     C(a_parked_parent_hears_of_cancel_time_limit_and_hand_back, pool)                                               \

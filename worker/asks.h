@@ -7,6 +7,7 @@
  *     AWAIT                 number: how many of them must have ended before it is answered
  *     AWAITED               ended: all that have
  *     FETCHED               state 0: there is no such child, or error says why not
+ *     UNWAIT                req: nobody waits for the answer to this ask any more; it is answered as refused
  *
  * A handler that was told to stop asks no more, and waits for no answer. */
 #ifndef TERN_ASKS_H

@@ -89,6 +89,25 @@ static void answer(struct worker_link *l, struct ask *a, struct message *m, stru
     ask_free(l, a);
 }
 
+static void refuse(struct worker_link *l, struct ask *a, enum error_code code, const char *text, struct now now)
+{
+    struct message m, nothing;
+    message_init(&nothing, a->type);
+    ask_refuse(&nothing, code, text, &m);
+    answer(l, a, &m, now);
+}
+
+static void give_up(struct worker_link *l, struct holding *h, uint64_t own_req, struct now now)
+{
+    list_each_safe(i, &h->asks) {
+        struct ask *a = list_entry(i, struct ask, of);
+        if (a->own_req != own_req)
+            continue;
+        refuse(l, a, CODE_REFUSED, "nobody waits for it any more", now);
+        return;
+    }
+}
+
 void link_on_asked(struct worker_link *l, const struct run *r, const struct message *m, struct now now)
 {
     struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);
@@ -96,6 +115,10 @@ void link_on_asked(struct worker_link *l, const struct run *r, const struct mess
         return;
     if (m->type == MSG_PROGRESS) {
         link_note_progress(l, h, m->progress.attempts[0].percent);
+        return;
+    }
+    if (m->type == MSG_UNWAIT) {
+        give_up(l, h, m->unwait.req, now);
         return;
     }
     if (l->state != LINK_IN || l->may_ask) {
@@ -169,14 +192,6 @@ static void say_fetch(struct worker_link *l, const struct ask *a)
     m.fetch.parent = a->h->job;
     m.fetch.parent_attempt = a->h->attempt;
     link_send(l, &m);
-}
-
-static void refuse(struct worker_link *l, struct ask *a, enum error_code code, const char *text, struct now now)
-{
-    struct message m, nothing;
-    message_init(&nothing, a->type);
-    ask_refuse(&nothing, code, text, &m);
-    answer(l, a, &m, now);
 }
 
 static void say(struct worker_link *l, struct ask *a, struct now now)

@@ -24,6 +24,18 @@ static uint64_t req_of(const struct buf *bytes)
     return req;
 }
 
+/* A job may give up so many as it likes, and none is kept. */
+static void give_up(struct loop_task *t, uint64_t req)
+{
+    struct message m;
+    struct buf bytes;
+    message_init(&m, MSG_UNWAIT);
+    m.unwait.req = req;
+    buf_init(&bytes, LIMIT_MESSAGE_BYTES);
+    message_encode(&bytes, &m);
+    mailbox_put(&t->looper->ended, &task_ask_new(&t->task, &bytes)->mail);
+}
+
 int loop_ask(struct tern_job *j, struct buf *request, struct buf *ret)
 {
     struct loop_task *t = container_of(j, struct loop_task, task.call);
@@ -40,6 +52,8 @@ int loop_ask(struct tern_job *j, struct buf *request, struct buf *ret)
     list_remove(&a.link);
     if (a.done)
         *ret = a.answer;
+    else
+        give_up(t, a.req);
     return a.done ? 0 : r;
 }
 

@@ -129,7 +129,7 @@ void pool_slot_asked(struct pool *p, struct slot *s, const struct message *ask, 
 {
     if (s->state != SLOT_RUNNING && s->state != SLOT_PARKED)
         return; /* it was told to stop, and does not wait for an answer */
-    if (ask->type == MSG_PROGRESS) {
+    if (ask->type == MSG_PROGRESS || ask->type == MSG_UNWAIT) {
         if (p->options.on_asked && !s->run->part)
             p->options.on_asked(p->options.ctx, s->run, ask, now);
         return;

@@ -83,7 +83,7 @@ void task_ask_post(struct task_ask *a, struct pool *p, struct now now)
         return;
     }
     int r = message_decode(&m, a->request.p, a->request.n, &why);
-    if (r >= 0 && ask_is_sane(&m, job->job, job->attempt))
+    if (r >= 0 && (m.type == MSG_UNWAIT || ask_is_sane(&m, job->job, job->attempt)))
         pool_slot_asked(p, a->task->slot, &m, now);
     if (r >= 0)
         message_fini(&m);
