@@ -118,3 +118,12 @@ in_their_pools() {
     says "$id" 'asks, and does not read what it is answered'
     [ -n "$sanitized" ] || [ $(($(peak_kb "$worker") - before)) -lt 20000 ]
 }
+
+@test "one that looks up from waiting again and again asks once" {
+    start_cases
+    for tag in cpu slow-io; do
+        id=$(tern submit --handler py.impatient.async --tag "$tag")
+        ended_as "$id" 'done' null
+        [ "$(tern result "$id")" -gt 64 ]
+    done
+}

@@ -142,6 +142,20 @@ async def parent_async(job):
     await job.wait_children([await job.spawn(job.payload.decode())])
 
 
+@tern.handler(name="py.impatient.async")
+async def impatient_async(job):
+    """Looks up from waiting more often than a run may ask at a time."""
+    ids = [await job.spawn("py.nap.async", "1", tag="slow-io")]
+    n_early = 0
+    for _ in range(100):
+        try:
+            await asyncio.wait_for(job.wait_children(ids), 0.002)
+        except asyncio.TimeoutError:
+            n_early += 1
+    await job.wait_children(ids)
+    return str(n_early)
+
+
 @tern.handler(name="py.refused", tag="cpu")
 def refused(job):
     """Each is refused, and says why."""

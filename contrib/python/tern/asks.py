@@ -133,6 +133,7 @@ class Asks:
         self._asking = threading.Lock()  # of what follows
         self._asked: dict[int, Any] = {}
         self._n_asked = self._n_spawned = 0
+        self._awaited: dict[str, asyncio.Future] = {}  # of AsyncAsks: AWAITs without an answer
 
     # ---- what there is to ask
 
@@ -267,9 +268,21 @@ class AsyncAsks(Asks):
                 what, *fields = asks.send(answer)
             except StopIteration as e:
                 return pick(e.value)
-            future = asyncio.get_running_loop().create_future()
-            self._ask(future, what, fields)
-            answer = await future
+            answer = await (self._ends(fields) if what == AWAIT else self._asking_for(what, fields))
+
+    def _asking_for(self, what: int, fields: list) -> asyncio.Future:
+        future = asyncio.get_running_loop().create_future()
+        self._ask(future, what, fields)
+        return future
+
+    def _ends(self, fields: list) -> asyncio.Future:
+        """Who waits with a timeout, and then again for the same, does not ask again: the broker tells only once."""
+        key = repr(fields)
+        future = self._awaited.get(key)
+        if future is None:
+            future = self._awaited[key] = self._asking_for(AWAIT, fields)
+            future.add_done_callback(lambda f: self._awaited.pop(key) is f and f.exception())
+        return asyncio.shield(future)
 
     def _settle(self, future: Any, outcome: Answer | Stopped | AskFailed) -> None:
         self._in_loop(future.get_loop(), super()._settle, future, outcome)

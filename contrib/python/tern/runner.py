@@ -67,10 +67,10 @@ class Talk:
                 frame = frame[os.write(self.output, frame):]
 
     def read(self) -> Iterator[list]:
-        """Reads once, which may wait; the messages that are whole now. EOFError: the worker is gone."""
+        """Reads once, which may wait; the messages that are whole now."""
         some = os.read(self.input, 1 << 18)
         if not some:
-            raise EOFError
+            os._exit(0)  # the worker is gone, and nobody waits for what goes on here
         self.bytes += some
         at = 0
         while len(self.bytes) - at >= 4:
@@ -310,8 +310,8 @@ class LoopRunner(Runner):
     def on_readable(self) -> None:
         try:
             self.hear()
-        except (EOFError, SystemExit) as e:
-            os._exit(0 if isinstance(e, EOFError) else 1)
+        except SystemExit:
+            os._exit(1)
 
     def begin(self, job: Job, h: Handler) -> None:
         task = asyncio.ensure_future(self.serve(job, h))
@@ -399,10 +399,7 @@ def main(modules: list[str]) -> None:
         sys.stdout, sys.stderr = JobStream(sys.stderr), JobStream(sys.stderr)
     else:
         sys.stdout.reconfigure(line_buffering=True)
-    try:
-        {THREAD: ThreadRunner, LOOP: LoopRunner}.get(pool, ProcessRunner)(talk).run(early)
-    except EOFError:
-        os._exit(0)  # the worker is gone: threads and what else is open end with this
+    {THREAD: ThreadRunner, LOOP: LoopRunner}.get(pool, ProcessRunner)(talk).run(early)
 
 
 if __name__ == "__main__":
