@@ -56,8 +56,13 @@ static bool is_in(const char *list, struct str name)
     return false;
 }
 
+/* Whoever empties a list means none, and not all. */
 static int check_list(const char *list, const char *option, const char *what, char **ret_error)
 {
+    if (list && !*list) {
+        *ret_error = xasprintf("%s: the list is empty; leave %s out for all of them", option, option);
+        return -EINVAL;
+    }
     for (const char *at = list; at && *at; at += *at == ',') {
         struct str one = { at, strcspn(at, ",") };
         const char *bad = name_check(one, what);
@@ -75,6 +80,8 @@ static int check_list(const char *list, const char *option, const char *what, ch
 static int check_identity(struct grant *g, char **ret_error)
 {
     const char *bad = g->name ? name_check(str_of(g->name), "peer") : "there is no name";
+    if (!bad && g->name[0] == '.')
+        bad = "a peer's name must not begin with a dot: the file of its key would be a hidden one, which is not read";
     int role = g->role_text ? role_parse(g->role_text) : -EINVAL;
     if (bad)
         *ret_error = xasprintf("%s", bad);

@@ -117,6 +117,9 @@ static void a_wrong_file_says_where_and_what(void **state)
     expect_refused("[peer]\nname = ada\nrole = client\n", "64 hexadecimal");
     expect_refused("[peer]\nname = ada\nrole = client\nkey = abc\n", "64 hexadecimal");
     expect_refused(ADA "queues = mail,\xff\n", "queues");
+    expect_refused(ADA "queues =\n", "queues: the list is empty"); /* none, and not all */
+    expect_refused(ADA "handlers =\n", "handlers: the list is empty");
+    expect_refused("[peer]\nname = .ada\nrole = client\nkey = " KEY_A "\n", "hidden");
     expect_refused(ADA "shell = yes\n", "a.conf:5");
     expect_refused(ADA "open-jobs = 5\n", "open-jobs"); /* what is not held to is not taken */
     expect_refused("[grant]\nname = ada\n", "[peer]");

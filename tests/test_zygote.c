@@ -576,6 +576,27 @@ static void a_launcher_that_dies_is_replaced(void **state)
     rig_close(g);
 }
 
+/* What is behind begins on a new launcher as soon as an outcome of the old one is heard. */
+static void what_a_launcher_dies_of_is_lost_and_not_begun_again(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1, 0);
+    give_script(g->thread, job_of(1, "exec"), "sleep 5");
+    for (uint64_t id = 2; id <= 100; id++)
+        give_script(g->thread, job_of(id, "exec"), "sleep 0.5");
+    for (uint64_t id = 101; id <= 110; id++)
+        give_script(g->thread, job_of(id, "exec"), "exit 0");
+    turns(g, 300);
+    nap(1000);
+    kill(child_named("tern-launcher"), SIGKILL);
+    nap(200);
+    finish(g, 110);
+    assert_int_equal(outcome_of(g, 1)->ending, ENDING_LOST);
+    for (uint64_t id = 101; id <= 110; id++)
+        assert_int_equal(outcome_of(g, id)->ending, ENDING_DONE);
+    rig_close(g);
+}
+
 static void deaths_at_random_lose_no_job(void **state)
 {
     (void)state;
@@ -697,6 +718,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_zygote_that_dies_is_replaced),
         cmocka_unit_test(a_child_that_is_killed_costs_one_attempt),
         cmocka_unit_test(a_launcher_that_dies_is_replaced),
+        cmocka_unit_test(what_a_launcher_dies_of_is_lost_and_not_begun_again),
         cmocka_unit_test(deaths_at_random_lose_no_job),
         cmocka_unit_test(when_the_worker_dies_all_that_it_started_ends),
         cmocka_unit_test(children_are_recycled_and_nothing_leaks),

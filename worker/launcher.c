@@ -303,6 +303,7 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     struct frames frames = l->frames;
     struct message m;
     (void)e;
+    bool ready = l->ready;
     l->held = (struct idmap){ 0 };
     l->live = false;
     frames_init(&l->frames, -1);
@@ -311,6 +312,7 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     while (frames_read(&frames, false) > 0)
         ;
     while (frames_next(&frames, &m) > 0) {
+        ready |= m.type == MSG_STARTED;
         on_frame(l, &held, &m, now);
         message_fini(&m);
     }
@@ -318,11 +320,11 @@ static void on_ended(void *ctx, const struct child_ended *e, struct now now)
     if (!words)
         log_error("event=launcher-died runs=%zu", held.n);
     if (l->pool)
-        pool_gate_open(l->pool, l->role.runner, l->ready || e->lost, now);
-    if (l->ready && !words)
+        pool_gate_open(l->pool, l->role.runner, ready || e->lost, now);
+    if (ready && !words)
         lose(&held, "the process that ran it, with others, has died", now);
     else
-        begin_again(&held, l->ready ? NULL : words, now);
+        begin_again(&held, ready ? NULL : words, now);
     idmap_fini(&held);
     frames_fini(&frames);
 }
