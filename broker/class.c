@@ -29,11 +29,10 @@ struct queue *classes_queue(struct classes *c, struct str name)
     return q;
 }
 
-static struct class *add(struct classes *c, uint32_t id, const struct class_key *k)
+static void fill(struct classes *c, struct class *class, const struct class_key *k)
 {
-    struct class *class = xcalloc(1, sizeof *class);
-    class->id = id;
     class->queue = classes_queue(c, k->queue);
+    class->queue->n_classes++;
     class->handler = xstrndup(k->handler);
     class->program = xstrndup(k->program);
     class->tag = k->tag;
@@ -42,14 +41,37 @@ static struct class *add(struct classes *c, uint32_t id, const struct class_key 
     class->isolated = k->isolated;
     class->measure = measures_intern(&c->measures, k->handler, k->program);
     needs_init(&class->needs, k->needs, c->shared);
+    cleanup(freep) char *key = key_text(k);
+    strmap_put(&c->by_key, str_of(key), class);
+}
+
+static struct class *add(struct classes *c, uint32_t id, const struct class_key *k)
+{
+    struct class *class = xcalloc(1, sizeof *class);
+    class->id = id;
     size_t before = c->cap;
     c->all = grow_array(c->all, &c->cap, id, sizeof(struct class *));
     memset(c->all + before, 0, (c->cap - before) * sizeof(struct class *));
     c->all[id - 1] = class;
     c->n = c->n > id ? c->n : id;
-    cleanup(freep) char *key = key_text(k);
-    strmap_put(&c->by_key, str_of(key), class);
+    fill(c, class, k);
     return class;
+}
+
+static void empty(struct class *class)
+{
+    free(class->handler);
+    free(class->program);
+    needs_fini(&class->needs);
+    free(class->heads);
+    free(class->eligible);
+    *class = (struct class){ .id = class->id };
+}
+
+static void free_queue(struct queue *q)
+{
+    free(q->name);
+    free(q);
 }
 
 static void load_class(void *ctx, const struct class_row *row)
@@ -81,18 +103,12 @@ void classes_fini(struct classes *c)
         struct class *class = c->all[i];
         if (!class)
             continue;
-        free(class->handler);
-        free(class->program);
-        needs_fini(&class->needs);
-        free(class->heads);
-        free(class->eligible);
+        empty(class);
         free(class);
     }
     struct queue *q;
-    for (size_t i = 0; (q = strmap_next(&c->queues, &i));) {
-        free(q->name);
-        free(q);
-    }
+    for (size_t i = 0; (q = strmap_next(&c->queues, &i));)
+        free_queue(q);
     free(c->all);
     measures_fini(&c->measures);
     strmap_fini(&c->queues);
@@ -117,27 +133,87 @@ static struct class *find(struct classes *c, const struct class_key *key)
     return found;
 }
 
+void classes_begin_request(struct classes *c) { c->request++; }
+
+static bool is_spare(const struct classes *c, const struct class *of)
+{
+    uint64_t n = of ? of->n_leased : 1;
+    for (int i = 0; i < N_STATES && !n; i++)
+        n += of->jobs[i];
+    return !n && of->asked_at != c->request;
+}
+
+/* One that has no job. Looks on where it found the last; a request that finds none looks once. */
+static struct class *find_spare(struct classes *c)
+{
+    for (size_t i = 0; i < c->n && c->none_spare_at != c->request; i++) {
+        c->spare_from = (c->spare_from + 1) % c->n;
+        if (is_spare(c, c->all[c->spare_from]))
+            return c->all[c->spare_from];
+    }
+    c->none_spare_at = c->request;
+    return NULL;
+}
+
+static void take_out(struct classes *c, struct class *class)
+{
+    struct class_key old = class_key(class);
+    cleanup(freep) char *text = key_text(&old);
+    strmap_remove(&c->by_key, str_of(text));
+    struct queue *q = class->queue;
+    if (--q->n_classes == 0 && !q->paused) {
+        strmap_remove(&c->queues, str_of(q->name));
+        free_queue(q);
+    }
+    empty(class);
+}
+
+static struct class_row row_of(uint32_t id, const struct class_key *k)
+{
+    return (struct class_row){ .id = id, .queue = k->queue, .handler = k->handler, .program = k->program, .tag = k->tag,
+                               .tag_unset = k->tag_unset, .suspect = k->suspect, .isolated = k->isolated, .needs = k->needs };
+}
+
+static int make(struct classes *c, struct store *s, const struct class_key *key, struct class **ret)
+{
+    struct class_row row = row_of(0, key);
+    int r = store_add_class(s, &row, &row.id);
+    if (r >= 0)
+        *ret = add(c, row.id, key);
+    return r;
+}
+
+static int make_of(struct classes *c, struct store *s, struct class *spare, const struct class_key *key, struct class **ret)
+{
+    struct class_row row = row_of(spare->id, key);
+    int r = store_change_class(s, &row);
+    if (r < 0)
+        return r;
+    take_out(c, spare);
+    fill(c, spare, key);
+    *ret = spare;
+    return 0;
+}
+
 int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret)
 {
+    bool full = c->n >= (key->program.p || key->needs.n ? LIMIT_CLASSES : 2 * LIMIT_CLASSES);
     *ret = find(c, key);
-    if (*ret)
-        return 0;
-    if (c->n >= LIMIT_CLASSES && key->program.p) {
+    struct class *spare = *ret || !full ? NULL : find_spare(c);
+    int r = 0;
+    if (!*ret && spare)
+        r = make_of(c, s, spare, key, ret);
+    else if (!*ret && !full)
+        r = make(c, s, key, ret);
+    else if (!*ret && key->program.p) {
         struct class_key shared = *key;
         shared.program = STR_UNSET;
         return classes_intern(c, s, &shared, ret);
-    }
-    if (c->n >= (key->needs.n ? LIMIT_CLASSES : 2 * LIMIT_CLASSES))
-        return -E2BIG;
-    struct class_row row = { .queue = key->queue, .handler = key->handler, .program = key->program, .tag = key->tag,
-                             .tag_unset = key->tag_unset, .suspect = key->suspect, .isolated = key->isolated,
-                             .needs = key->needs };
-    uint32_t id;
-    int r = store_add_class(s, &row, &id);
-    if (r < 0)
-        return r;
-    *ret = add(c, id, key);
-    return 0;
+    } else if (!*ret)
+        r = -E2BIG;
+    if (r >= 0)
+        (*ret)->asked_at = c->request;
+    return r;
 }
 
 struct class_key class_key(const struct class *c)

@@ -9,6 +9,7 @@
 struct queue {
     char *name;            /* owned */
     bool paused;
+    size_t n_classes;      /* of it */
     uint64_t finished[60]; /* jobs finished in each of the last 60 seconds */
     int64_t finished_s;    /* the second (wall clock) of the newest of them */
 };
@@ -33,6 +34,7 @@ struct class {
     bool isolated;        /* jobs with a limit that only a process can keep: `auto` chooses no other pool for them */
     uint64_t jobs[N_STATES];
     uint64_t n_leased;    /* RUNNING now, by the leases */
+    uint64_t asked_at;    /* the request for which it was last looked up */
 
     /* The look-ahead: the best of what waits, best first. Those that were cancelled meanwhile may still be in it. */
     struct head *heads;   /* owned; NULL or CLASS_HEADS of them */
@@ -57,6 +59,8 @@ struct classes {
     size_t n, cap;
     struct measures measures;
     struct class *last;     /* the one that was interned last: mostly the next one too */
+    uint64_t request, none_spare_at; /* this one; that in which no class was without a job */
+    size_t spare_from;      /* where the last of those was */
 };
 
 /* Reads classes, queues and counters. shared: borrowed, may be NULL. */
@@ -69,8 +73,10 @@ struct class_key {
     bool tag_unset, suspect, isolated;
     struct str needs; /* as needs_read takes them; unset: none */
 };
-/* Finds or makes. Past LIMIT_CLASSES a command's program is left out of its class, and nothing new is needed; -E2BIG when even that
- * does not help. */
+/* One message of jobs begins: the classes that are interned for it are not taken for others before it is through. */
+void classes_begin_request(struct classes *c);
+/* Finds or makes. Past LIMIT_CLASSES one that has no job (any more) becomes the new one; where there is none, a command's program is
+ * left out of its class, and nothing new is needed; -E2BIG when even that does not help. */
 int classes_intern(struct classes *c, struct store *s, const struct class_key *key, struct class **ret);
 /* The same class, but for suspects. */
 int classes_suspect_of(struct classes *c, struct store *s, struct class *of, struct class **ret);

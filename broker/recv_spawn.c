@@ -134,6 +134,7 @@ static void add(struct broker *b, struct peer *p, struct lease *l, const struct 
 {
     cleanup(freep) struct new_job *jobs = xcalloc(s->n_jobs, sizeof *jobs);
     cleanup(freep) struct child_ref *children = xcalloc(s->n_jobs, sizeof *children);
+    classes_begin_request(&b->classes);
     for (size_t i = 0; i < s->n_jobs; i++) {
         int r = plan(b, l, &s->jobs[i], &jobs[i], now);
         if (r == -E2BIG)

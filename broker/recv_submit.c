@@ -250,11 +250,13 @@ static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m
 static void add(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
 {
     cleanup(freep) struct new_job *jobs = xcalloc(m->n_jobs, sizeof *jobs);
+    classes_begin_request(&b->classes);
     for (size_t i = 0; i < m->n_jobs; i++) {
         int r = submit_plan(b, &m->jobs[i], &jobs[i], now);
         if (r == -E2BIG)
             broker_send_error(b, p, m->req, CODE_REFUSED,
-                              "too many different queues, handlers and needs: at most %u, use fewer", 2 * LIMIT_CLASSES);
+                              "too many different queues, handlers and needs among the jobs that there are: at most %u, use fewer",
+                              2 * LIMIT_CLASSES);
         if (r == -E2BIG || broker_failed(b, r))
             return;
     }

@@ -54,6 +54,8 @@ struct class_row {
 int store_each_class(struct store *s, void (*each)(void *ctx, const struct class_row *c), void *ctx);
 /* A new one; *ret_id counts up from 1. */
 int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id);
+/* The class c->id, which has no job, is another one from now on. */
+int store_change_class(struct store *s, const struct class_row *c);
 
 int store_each_paused(struct store *s, void (*each)(void *ctx, struct str queue), void *ctx);
 int store_set_paused(struct store *s, struct str queue, bool paused);

@@ -95,12 +95,8 @@ int store_each_class(struct store *s, void (*each)(void *ctx, const struct class
     return r;
 }
 
-int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id)
+static void bind_class(sqlite3_stmt *q, const struct class_row *c)
 {
-    int r = store_write(s);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *q = sql(s, SQL_CLASS_ADD);
     bind_text(q, 1, c->queue);
     bind_text(q, 2, c->handler);
     bind_text(q, 3, c->program);
@@ -109,11 +105,31 @@ int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id
     bind_int(q, 6, c->suspect);
     bind_int(q, 7, c->isolated);
     bind_text(q, 8, c->needs.n ? c->needs : STR_UNSET);
+}
+
+int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id)
+{
+    int r = store_write(s);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *q = sql(s, SQL_CLASS_ADD);
+    bind_class(q, c);
     int64_t id = sql_number(s, q, 0);
     if (s->failed)
         return s->failed;
     *ret_id = (uint32_t)id;
     return 0;
+}
+
+int store_change_class(struct store *s, const struct class_row *c)
+{
+    int r = store_write(s);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *q = sql(s, SQL_CLASS_CHANGE);
+    bind_class(q, c);
+    bind_int(q, 9, c->id);
+    return sql_run(s, q);
 }
 
 /* ---- queues ---------------------------------------------------------------------------------------- */

@@ -34,6 +34,9 @@
     X(CLASS_ADD, COLD,                                                                             \
       "INSERT INTO class (id, queue, handler, program, tag, tag_unset, suspect, isolated, needs) "                      \
       "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM class), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")                     \
+    X(CLASS_CHANGE, COLD,                                                                          \
+      "UPDATE class SET queue = ?, handler = ?, program = ?, tag = ?, tag_unset = ?, suspect = ?, isolated = ?, needs = ? " \
+      "WHERE id = ?")                                                                              \
     X(MEASURES, COLD,                                                                              \
       "SELECT handler, program, tag, pool, runs, last_at, recent, wall_us, cpu_us, ready_us, sketches, last_run "       \
       "FROM measure ORDER BY last_at DESC")                                                        \

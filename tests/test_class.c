@@ -49,6 +49,12 @@ int store_add_class(struct store *s, const struct class_row *c, uint32_t *ret_id
     return s->fails;
 }
 
+int store_change_class(struct store *s, const struct class_row *c)
+{
+    assert_true(c->id && c->id <= s->n_classes && c->queue.p && c->handler.p);
+    return s->fails;
+}
+
 int store_each_class(struct store *s, void (*each)(void *ctx, const struct class_row *c), void *ctx)
 {
     for (size_t i = 0; i < s->n_rows; i++)
@@ -197,6 +203,61 @@ static void past_twice_the_limit_there_are_no_more(void **state)
     struct class_key k = key_of("q", "one more", NULL);
     assert_true(classes_intern(&c, s, &k, &class) < 0);
     assert_int_equal(intern(&c, s, key_of("q", "handler5", NULL))->id, 6);
+    classes_fini(&c);
+}
+
+static struct class *intern_need(struct classes *c, struct store *s, const char *queue, int n)
+{
+    char needs[32];
+    snprintf(needs, sizeof needs, "need%d", n);
+    struct class_key k = key_of(queue, "h", NULL);
+    k.needs = str_of(needs);
+    struct class *class = NULL;
+    int r = classes_intern(c, s, &k, &class);
+    assert_true(r == 0 || r == -E2BIG);
+    return class;
+}
+
+static void past_the_limit_what_has_no_job_gives_its_place_away(void **state)
+{
+    struct store *s = *state;
+    struct classes c = { 0 };
+    int n = (int)LIMIT_CLASSES;
+    struct class *busy = intern_need(&c, s, "q", 0);
+    busy->jobs[STATE_DONE] = 1;
+    classes_begin_request(&c);
+    for (int i = 1; i < n; i++)
+        intern_need(&c, s, i == 1 ? "once" : "q", i);
+    assert_null(intern_need(&c, s, "q", n)); /* none of this message's own */
+    classes_begin_request(&c);
+    for (int i = n; i < 2 * n - 1; i++)
+        assert_ptr_not_equal(intern_need(&c, s, "q", i), busy);
+    assert_int_equal(c.n, n);
+    assert_int_equal(c.by_key.n, n);
+    assert_null(classes_find_queue(&c, str_of("once")));
+    assert_null(intern_need(&c, s, "q", 2 * n));
+    assert_ptr_equal(intern_need(&c, s, "q", 0), busy);
+    struct class *again = intern_need(&c, s, "q", 2 * n - 2);
+    assert_string_equal(again->needs.text, "need19998");
+    assert_ptr_equal(classes_get(&c, again->id), again);
+    classes_fini(&c);
+}
+
+static void a_place_that_the_store_does_not_give_away_is_kept(void **state)
+{
+    struct store *s = *state;
+    struct classes c = { 0 };
+    for (int i = 0; i < (int)LIMIT_CLASSES; i++)
+        intern_need(&c, s, "q", i);
+    classes_begin_request(&c);
+    struct class_key k = key_of("q", "h", NULL);
+    k.needs = str_of("more");
+    struct class *class = NULL;
+    s->fails = -EIO;
+    assert_int_equal(classes_intern(&c, s, &k, &class), -EIO);
+    s->fails = 0;
+    assert_int_equal(c.by_key.n, LIMIT_CLASSES);
+    assert_int_equal(intern_need(&c, s, "q", 1)->id, 2);
     classes_fini(&c);
 }
 
@@ -509,6 +570,8 @@ int main(void)
         WITH_STORE(equal_keys_are_one_class_and_every_part_tells_apart),
         WITH_STORE(past_the_limit_commands_share_a_class),
         WITH_STORE(past_twice_the_limit_there_are_no_more),
+        WITH_STORE(past_the_limit_what_has_no_job_gives_its_place_away),
+        WITH_STORE(a_place_that_the_store_does_not_give_away_is_kept),
         WITH_STORE(a_class_that_the_store_does_not_take_is_not_there),
         WITH_STORE(suspects_have_a_class_beside_their_own),
         WITH_STORE(what_was_stored_is_there_after_a_start),
