@@ -261,6 +261,18 @@ static int check_target(const struct restore_options *o, char **ret_error)
     return -EEXIST;
 }
 
+/* What is in the log would be missing. */
+static int check_source(const struct restore_options *o, char **ret_error)
+{
+    struct stat st;
+    cleanup(freep) char *log = xasprintf("%s-wal", o->file);
+    if (stat(log, &st) < 0 || st.st_size == 0)
+        return 0;
+    *ret_error = xasprintf("%s is no backup: what was written to it last is in %s. Make a backup of it: tern-broker backup --db %s FILE", o->file,
+                           log, o->file);
+    return -EINVAL;
+}
+
 /* Root restores for the broker's user, to whom the directory belongs. */
 static int give_to_owner(const char *database, const char *temporary, int lock, char **ret_error)
 {
@@ -281,6 +293,8 @@ static int restore(const struct restore_options *o, struct restored *ret, char *
     int r = store_lock(o->database, &lock, ret_error);
     if (r >= 0)
         r = check_target(o, ret_error);
+    if (r >= 0)
+        r = check_source(o, ret_error);
     if (r >= 0)
         r = make_temporary(o->database, &temporary, ret_error);
     if (r >= 0)

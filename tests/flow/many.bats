@@ -108,6 +108,21 @@ load_it() {
     [ "$(stat -c %a new.db)" = 600 ]
 }
 
+@test "a database with its log is no backup: backup makes one of it, served or not" {
+    start_broker
+    tern submit --handler echo --payload x
+    run tern-broker restore --db new.db tern.db
+    [ "$status" -eq 1 ]
+    [[ $output == *"tern-broker backup --db tern.db"* ]]
+    kill_and_wait KILL "$broker"
+    run tern-broker restore --db new.db tern.db
+    [ "$status" -eq 1 ]
+    [ ! -e new.db ]
+    tern-broker backup --db tern.db copy.db
+    tern-broker restore --db new.db copy.db > said
+    grep -q 'new.db: 1 jobs' said
+}
+
 @test "the log of a database that was taken away is not read into the one put in its place" {
     start_broker
     tern submit --handler echo --payload x
