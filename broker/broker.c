@@ -67,17 +67,22 @@ void broker_drop_peer(struct broker *b, struct peer *p)
     peers_remove(&b->peers, p);
 }
 
+void broker_forget_worker(struct broker *b, struct worker *w)
+{
+    if (w->peer)
+        broker_drop_peer(b, w->peer);
+    strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
+    worker_free(w);
+    b->worker_changes++;
+}
+
 void broker_part_worker(struct broker *b, struct worker *w, const char *why, struct now now)
 {
     list_each_safe(link, &w->leases)
         if (!b->failed)
             lease_hand_back(b, list_entry(link, struct lease, link), why, now);
-    if (b->failed)
-        return;
-    if (w->peer)
-        broker_drop_peer(b, w->peer);
-    strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
-    worker_free(w);
+    if (!b->failed)
+        broker_forget_worker(b, w);
 }
 
 /* ---- keys come and go ------------------------------------------------------------------------------ */

@@ -123,6 +123,8 @@ void broker_send_error(struct broker *b, struct peer *p, uint64_t req, enum erro
     printf_like(5, 6);
 /* Tells a connection that its session is none (any more). */
 void broker_say_hello_again(struct broker *b, const char *routing_id, const char *text);
+/* A worker that holds nothing any more, with its connection, if it has one. */
+void broker_forget_worker(struct broker *b, struct worker *w);
 /* A worker that will not be heard of again in this session: what it holds goes back to the queue, uncounted, and it is forgotten,
  * with its connection, if it has one. */
 void broker_part_worker(struct broker *b, struct worker *w, const char *why, struct now now);

@@ -233,10 +233,8 @@ static void part_from_worker(struct broker *b, struct peer *p, struct str instan
     w->peer = NULL;
     p->worker = NULL;
     b->worker_changes++;
-    if (str_equal(old, instance) || !list_empty(&w->leases))
-        return;
-    strmap_remove(&b->workers, old);
-    worker_free(w);
+    if (!str_equal(old, instance) && list_empty(&w->leases))
+        broker_forget_worker(b, w);
 }
 
 /* ---- who may come in -------------------------------------------------------------------------------- */

@@ -74,13 +74,8 @@ static void forgive_own_silence(struct broker *b, struct now now)
 static void lose_worker(struct broker *b, struct worker *w, struct now now)
 {
     lease_lose_worker(b, w, "it was not heard of for too long", now);
-    if (b->failed)
-        return;
-    if (w->peer)
-        broker_drop_peer(b, w->peer);
-    strmap_remove(&b->workers, (struct str){ (const char *)w->instance, sizeof w->instance });
-    worker_free(w);
-    b->worker_changes++;
+    if (!b->failed)
+        broker_forget_worker(b, w);
 }
 
 static int64_t judge_workers(struct broker *b, struct now now)
