@@ -236,6 +236,7 @@ FLOW_TESTS = \
 	%D%/flow/python.bats \
 	%D%/flow/runner.bats \
 	%D%/flow/runner_asks.bats \
+	%D%/flow/runner_wrong.bats \
 	%D%/flow/two_machines.bats \
 	%D%/flow/wrong_input.bats \
 	$(END)

@@ -3,20 +3,25 @@
 
 python=/usr/bin/python3
 
-need_python() {
-    "$python" -c 'import msgpack, zmq' 2> /dev/null || skip "needs python3-zmq and python3-msgpack"
+# Once for the whole file: the cases in C.
+setup_file() {
     : "${TERN_SOURCE:=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)}"
-    export PYTHONPATH=$TERN_SOURCE/contrib/python PYTHONDONTWRITEBYTECODE=1
+    export TERN_SOURCE PYTHONPATH=$TERN_SOURCE/contrib/python PYTHONDONTWRITEBYTECODE=1 cases=$BATS_FILE_TMPDIR
+    "$python" -c 'import msgpack, zmq' 2> /dev/null && touch "$cases/python"
+    mkdir -p "$cases/mods" "$cases/include"
+    ln -sfn "$TERN_SOURCE/worker" "$cases/include/tern"
+    ${CC:-cc} -shared -fPIC -O1 -w -I"$cases/include" "$TERN_SOURCE/tests/runner/cases.c" -o "$cases/mods/cases.so"
+}
+
+need_python() {
+    [ -e "$cases/python" ] || skip "needs python3-zmq and python3-msgpack"
 }
 
 # start_cases [OPTION...]: a worker that has all cases in both languages.
 start_cases() {
     need_python
-    mkdir -p mods include
-    ln -sfn "$TERN_SOURCE/worker" include/tern
-    ${CC:-cc} -shared -fPIC -O1 -w -Iinclude "$TERN_SOURCE/tests/runner/cases.c" -o mods/cases.so
     start_broker
-    start_worker w1 --process 2 --thread 4 --loop 100 --modules "$dir/mods" \
+    start_worker w1 --process 2 --thread 4 --loop 100 --modules "$cases/mods" \
         --runner "py=$python -m tern.runner '$TERN_SOURCE/tests/runner/cases.py'" "$@"
 }
 
@@ -36,14 +41,13 @@ name_of() {
     case "$1 $2" in "py slow-io" | coroutine*) echo "py.$3.async" ;; *) echo "$1.$3" ;; esac
 }
 
-# case LANGUAGE TAG NAME STATE REASON [OPTION...]: runs it; its id is $id.
+# case_of LANGUAGE TAG NAME STATE REASON [OPTION...]: runs it; its id is $id.
 case_of() {
     local language=$1 tag=$2 name state=$4 reason=$5
     name=$(name_of "$1" "$2" "$3")
     shift 5
     id=$(tern submit --handler "$name" --tag "$tag" "$@")
-    ended_as "$id" "$state" "$reason"
-    field_is "$id" pool "$(pool_of "$tag")"
+    ended_as "$id" "$state" "$reason" pool "$(pool_of "$tag")"
 }
 
 says() {
@@ -54,14 +58,18 @@ log_has() {
     tern logs "$1" 2>&1 | grep -F -- "$2"
 }
 
-# all STATE REASON NAME [OPTION...]: in both languages and all pools, each time then $check.
+# all STATE REASON NAME [OPTION...]: in both languages and all pools, at the same time; then $check of each.
 all() {
-    local state=$1 reason=$2 name=$3 language tag
+    local state=$1 reason=$2 name=$3 language tag submitted=()
     shift 3
     for language in c py; do
         for tag in cpu io slow-io; do
-            case_of "$language" "$tag" "$name" "$state" "$reason" "$@"
-            "$check"
+            submitted+=("$(pool_of "$tag") $(tern submit --handler "$(name_of "$language" "$tag" "$name")" --tag "$tag" "$@")")
         done
+    done
+    for id in "${submitted[@]}"; do
+        ended_as "${id#* }" "$state" "$reason" pool "${id% *}"
+        id=${id#* }
+        "$check"
     done
 }

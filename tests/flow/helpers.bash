@@ -172,7 +172,7 @@ kill_and_wait() {
 
 # value KEY: of the one line of JSON on standard input; texts without their quotes.
 value() {
-    sed -n 's/.*[{,]"'"$1"'":\("\([^"\\]\|\\.\)*"\|\[[^]]*\]\|[^,}]*\).*/\1/p' | sed 's/^"\(.*\)"$/\1/'
+    sed -nE 's/.*[{,]"'"$1"'":("([^"\\]|\\.)*"|\[[^]]*\]|[^,}]*).*/\1/; T; s/^"(.*)"$/\1/; p'
 }
 
 # field JOB KEY
@@ -180,22 +180,29 @@ field() {
     tern show --json "$1" | value "$2"
 }
 
-# field_is JOB KEY VALUE
+# field_is JOB KEY VALUE [KEY VALUE...]: all of them, at one look.
 field_is() {
-    local is
-    is=$(field "$1" "$2")
-    [ "$is" = "$3" ] || {
-        echo "job $1: $2 is $is, not $3" >&2
-        return 1
-    }
+    local job=$1 json is
+    shift
+    json=$(tern show --json "$job")
+    while [ $# -gt 0 ]; do
+        is=$(value "$1" <<< "$json")
+        [ "$is" = "$2" ] || {
+            echo "job $job: $1 is $is, not $2" >&2
+            return 1
+        }
+        shift 2
+    done
 }
 
-# ended JOB STATE REASON: waits for it, and tells what it was otherwise.
+# ended_as JOB STATE REASON [KEY VALUE...]: waits for it, and tells what it was otherwise.
 ended_as() {
-    tern wait --timeout $((60 * slower))s "$1" > "$dir/.wait" 2>&1 || [ $? -eq 1 ] || cat "$dir/.wait"
-    if ! field_is "$1" state "$2" || ! field_is "$1" reason "$3"; then
-        tern show --json "$1"
-        tern history "$1"
+    local job=$1 state=$2 reason=$3
+    shift 3
+    tern wait --timeout $((60 * slower))s "$job" > "$dir/.wait" 2>&1 || [ $? -eq 1 ] || cat "$dir/.wait"
+    if ! field_is "$job" state "$state" reason "$reason" "$@"; then
+        tern show --json "$job"
+        tern history "$job"
         return 1
     fi
 }

@@ -212,9 +212,10 @@ def pid(job):
 
 @tern.handler(name="py.nap", tag="io")
 def nap(job):
-    time.sleep(float(job.payload))
+    """Long the first time, so that it is there when something ends its runner."""
+    time.sleep(60 if job.attempt == 1 else 0)
 
 
 @tern.handler(name="py.nap.async")
 async def nap_async(job):
-    await asyncio.sleep(float(job.payload))
+    await asyncio.sleep(60 if job.attempt == 1 else 0)
