@@ -226,6 +226,8 @@ FLOW_TESTS = \
 	%D%/flow/children.bats \
 	%D%/flow/durability.bats \
 	%D%/flow/examples.bats \
+	%D%/flow/floods.bats \
+	%D%/flow/full_disk.bats \
 	%D%/flow/isolation.bats \
 	%D%/flow/keys.bats \
 	%D%/flow/load.bats \
@@ -292,6 +294,7 @@ EXTRA_DIST += \
 	%D%/chaos/world.py \
 	%D%/flow/cases.bash \
 	%D%/flow/helpers.bash \
+	%D%/flow/pressure.bash \
 	%D%/flow/run \
 	%D%/mutants \
 	%D%/netns-hosts \
