@@ -72,6 +72,8 @@ int cli_each_broker(struct cli *cli, broker_fn *fn, void *context)
 {
     int status = cli_open(cli);
     bool silent = false;
+    if (status)
+        return status;
     for (size_t i = 0; i < cli->brokers.n; i++) {
         int one = cli_use(cli, i);
         one = one ? one : fn(cli, context);

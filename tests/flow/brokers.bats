@@ -130,6 +130,9 @@ two_workers() {
     two_brokers
     run -2 tern --broker "$first,$first" ping
     [[ $output == *"named twice"* ]]
+    tern --broker "$first" submit -- true
+    run -2 tern --broker "$first,$first" list
+    [ "${#lines[@]}" -eq 1 ] # and no broker was asked
     printf '[client]\nbroker = %s, %s\nhome = mail=tcp://elsewhere:1\n' "$first" "$second" > wrong.conf
     run -2 tern --config wrong.conf submit --queue mail -- true
     [[ $output == *"none of the brokers"* ]]
