@@ -71,6 +71,7 @@ void lease_free_all(struct broker *b)
 #define STARTS_A_TURN 1000
 #define DEAD_LOGGED_A_SECOND 20
 #define PROGRESS_A_CALL 100
+#define LOSSES_UNBEGUN 2 /* in a row: fewer than the crash limit, so that what ran beside them lives on */
 
 static void store_start(struct broker *b, struct lease *l)
 {
@@ -153,7 +154,8 @@ void job_moved(struct broker *b, uint64_t id, int64_t priority, struct class *fr
 static struct class *class_after(struct broker *b, const struct lease *l, const struct outcome *o)
 {
     struct class *class = l->class;
-    bool suspect = o->ending == ENDING_LOST && l->started && l->pool != POOL_PROCESS;
+    bool lost = o->ending == ENDING_LOST && (l->started || o->reason == REASON_WORKER_LOST);
+    bool suspect = lost && l->pool != POOL_PROCESS;
     int r = suspect && !class->suspect ? classes_suspect_of(&b->classes, b->store, l->class, &class) : 0;
     if (r < 0 && r != -E2BIG)
         broker_failed(b, r);
@@ -278,9 +280,33 @@ void lease_hand_back(struct broker *b, struct lease *l, const char *why, struct 
     job_moved(b, id, priority, class, STATE_RUNNING, class, STATE_QUEUED, now);
 }
 
+/* Would a suspect of its kind run in a process, where it can end nobody but itself? */
+static bool a_process_could_tell(const struct lease *l)
+{
+    const struct worker_handler *h = worker_find_handler(l->worker, l->class->handler);
+    return l->pool != POOL_PROCESS && l->worker->pools[POOL_PROCESS].slots && h && h->forms & FORM_BLOCKING;
+}
+
+/* One that ends its worker so soon that the worker cannot say that it began would do so for ever. It is told from those that waited
+ * behind it in a process, so no loss counts for that. */
+static bool may_be_to_blame(struct broker *b, const struct lease *l, const char *why)
+{
+    const int before = LOSSES_UNBEGUN - 1;
+    if (l->class->suspect || l->job.cancel_asked || l->job.attempt <= (uint64_t)before || !a_process_could_tell(l))
+        return false;
+    int n = store_count_handed_back(b->store, l->job.id, l->job.attempt - (uint64_t)before, why);
+    return !broker_failed(b, n) && n >= before;
+}
+
+/* Of suspects outside of processes only few are out at a time: the loss of one counts, told or not. */
+static bool counts_untold(const struct lease *l) { return l->class->suspect && l->pool != POOL_PROCESS; }
+
 static void lose(struct broker *b, struct lease *l, const char *why, struct now now)
 {
-    if (!l->started && !l->class->suspect) {
+    bool blamed = l->started || counts_untold(l) || may_be_to_blame(b, l, why);
+    if (b->failed)
+        return;
+    if (!blamed) {
         lease_hand_back(b, l, why, now);
         return;
     }
@@ -291,8 +317,10 @@ static void lose(struct broker *b, struct lease *l, const char *why, struct now 
     o.pool = l->pool;
     o.error = str_of(why);
     b->counts.lost++;
-    l->worker->pools[l->pool].started += !l->started;
-    l->started = true; /* of a suspect only few are out at a time: its loss counts, told or not */
+    if (counts_untold(l)) {
+        l->worker->pools[l->pool].started += !l->started;
+        l->started = true;
+    }
     lease_end(b, l, &o, now);
 }
 

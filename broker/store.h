@@ -176,6 +176,8 @@ struct attempt_end {
 int store_end_attempts(struct store *s, struct attempt_end *ends, size_t n);
 /* RUNNING this attempt -> QUEUED, uncounted: no attempt row; an event tells why. Returns 1, or 0 when it was not so. */
 int store_hand_back(struct store *s, uint64_t id, uint64_t attempt, const char *why, struct str worker, int64_t now_ms);
+/* Returns how many of its attempts, from this one on, were handed back for this reason. */
+int store_count_handed_back(struct store *s, uint64_t id, uint64_t from_attempt, const char *why);
 
 /* BLOCKED, SCHEDULED or QUEUED -> CANCELLED or EXPIRED. 1 or 0. */
 int store_end_waiting(struct store *s, uint64_t id, enum job_state to, int64_t now_ms);

@@ -85,6 +85,8 @@
     X(HAND_BACK, HOT,                                                                              \
       "UPDATE job SET state = 2, shelf = class, rank = -priority, worker = NULL, pool = NULL, started_at = NULL "      \
       "WHERE id = ?1 AND state = 3 AND attempt = ?2")                                              \
+    X(HANDED_BACK, COLD,                                                                           \
+      "SELECT count(*) FROM event WHERE job = ?1 AND attempt >= ?2 AND event = 'handed-back' AND text = ?3")           \
     X(END_WAITING, HOT,                                                                            \
       "UPDATE job SET state = ?2, shelf = 0, rank = ?3, finished_at = ?3 WHERE id = ?1 AND state < 3")                 \
     X(ASK_CANCEL, HOT, "UPDATE job SET cancel = 1 WHERE id = ? AND state = 3")                     \

@@ -61,6 +61,16 @@ int store_hand_back(struct store *s, uint64_t id, uint64_t attempt, const char *
     return r < 0 ? r : 1;
 }
 
+int store_count_handed_back(struct store *s, uint64_t id, uint64_t from_attempt, const char *why)
+{
+    sqlite3_stmt *q = sql(s, SQL_HANDED_BACK);
+    bind_int(q, 1, (int64_t)id);
+    bind_int(q, 2, (int64_t)from_attempt);
+    bind_text(q, 3, str_of(why));
+    int n = (int)sql_number(s, q, 0);
+    return s->failed ? s->failed : n;
+}
+
 int store_end_waiting(struct store *s, uint64_t id, enum job_state to, int64_t now_ms)
 {
     struct job_row j;

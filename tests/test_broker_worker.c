@@ -446,6 +446,44 @@ static void what_a_worker_was_lost_under_in_a_thread_runs_again_in_a_process(voi
     assert_state(t, id, STATE_DONE);
 }
 
+/* It ends its worker before that can say that it has begun. */
+static void what_a_worker_was_lost_under_twice_unbegun_runs_again_in_a_process(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    uint64_t id = bench_submit(t, &c, "io");
+    for (uint64_t i = 1; i <= 2; i++) {
+        struct conn w = bench_worker(t, "wrk-1", 4, 4, 4);
+        assert_int_equal(bench_run(t, &w).pool, POOL_THREAD);
+        lose(t, &w, id, i, false);
+        assert_state(t, id, STATE_QUEUED);
+        assert_int_equal(bench_job(t, id, "crashes"), 0);
+    }
+    for (uint64_t i = 3; i <= 6; i++) { /* in a process it is innocent of that */
+        struct conn w = bench_worker(t, "wrk-1", 4, 4, 4);
+        assert_int_equal(bench_run(t, &w).pool, POOL_PROCESS);
+        lose(t, &w, id, i, false);
+        assert_int_equal(bench_job(t, id, "crashes"), 0);
+    }
+    struct conn w = bench_worker(t, "wrk-1", 4, 4, 4);
+    struct run_job run = bench_run(t, &w);
+    bench_end(t, &w, id, run.attempt, ENDING_DONE);
+    assert_state(t, id, STATE_DONE);
+}
+
+static void nothing_waits_for_processes_that_its_workers_do_not_have(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000);
+    uint64_t id = bench_submit(t, &c, "io");
+    for (uint64_t i = 1; i <= 4; i++) {
+        struct conn w = bench_worker(t, "wrk-1", 0, 4, 4);
+        assert_int_equal(bench_run(t, &w).pool, POOL_THREAD);
+        lose(t, &w, id, i, false);
+        assert_int_equal(bench_job(t, id, "crashes"), 0);
+    }
+}
+
 static void suspects_that_cannot_run_in_a_process_run_a_few_at_a_time(void **state)
 {
     struct bench *t = *state;
@@ -748,6 +786,8 @@ int main(void)
         bench_test(a_broker_that_was_silent_itself_judges_nobody_for_that),
         bench_test(the_crash_limit_counts_only_attempts_that_had_started),
         bench_test(what_a_worker_was_lost_under_in_a_thread_runs_again_in_a_process),
+        bench_test(what_a_worker_was_lost_under_twice_unbegun_runs_again_in_a_process),
+        bench_test(nothing_waits_for_processes_that_its_workers_do_not_have),
         bench_test(suspects_that_cannot_run_in_a_process_run_a_few_at_a_time),
         bench_test(bye_of_a_worker_hands_everything_back_uncounted),
         bench_test(a_run_that_the_socket_refuses_goes_back_uncounted),
