@@ -23,6 +23,7 @@
       "SELECT id, state, class, owner FROM job WHERE shelf = -2 AND rank = 0 AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?")      \
     X(OWNER, "SELECT id FROM owner WHERE name = ?")                                                \
     X(QUEUE_CLASSES, "SELECT id FROM class WHERE queue = ?")                                       \
+    X(CHILDREN, "SELECT job FROM child WHERE parent = ? LIMIT ?")                                  \
     X(JOB, "SELECT state, attempt, owner FROM job WHERE id = ?")                                   \
     X(LAST_ATTEMPT, "SELECT n, reason, exit_code, signal, error FROM attempt WHERE job = ? ORDER BY n DESC LIMIT 1")    \
     X(ATTEMPT, "SELECT n, reason, exit_code, signal, error FROM attempt WHERE job = ? AND n = ?")  \
@@ -205,13 +206,39 @@ static struct range *sort_ranges(const struct range *ranges, size_t n)
     return sorted;
 }
 
+static bool is_within(const struct range *ranges, size_t n, uint64_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (id >= ranges[i].first && id <= ranges[i].last)
+            return true;
+    return false;
+}
+
+/* Those of the parent's children that are within the ranges, each a range of its own. */
+static struct range *find_children(struct store_reader *r, uint64_t parent, const struct range *ranges, size_t n, size_t *ret_n)
+{
+    cleanup(freep) struct range *children = xcalloc(LIMIT_CHILDREN, sizeof *children);
+    sqlite3_stmt *q = r->reads[READ_CHILDREN];
+    bind_int(q, 1, (int64_t)parent);
+    bind_int(q, 2, LIMIT_CHILDREN);
+    *ret_n = 0;
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        uint64_t id = (uint64_t)sqlite3_column_int64(q, 0);
+        if (is_within(ranges, n, id))
+            children[(*ret_n)++] = (struct range){ id, id };
+    }
+    end(r, q);
+    return sort_ranges(children, *ret_n);
+}
+
 /* Ranges in the order of the page; `from` says where the last page ended. */
 static void take_ranges(struct store_reader *r, struct page *p)
 {
     static const struct range all = { 1, INT64_MAX };
     const struct msg_list *ask = p->ask;
+    const struct range *asked = ask->n_ranges ? ask->ranges : &all;
     size_t n = ask->n_ranges ? ask->n_ranges : 1;
-    cleanup(freep) struct range *ranges = sort_ranges(ask->n_ranges ? ask->ranges : &all, n);
+    cleanup(freep) struct range *ranges = ask->parent ? find_children(r, ask->parent, asked, n, &n) : sort_ranges(asked, n);
     uint64_t from = ask->from;
     for (size_t i = 0; i < n; i++) {
         const struct range *range = &ranges[ask->newest_first ? n - 1 - i : i];
@@ -240,7 +267,7 @@ static int answer_list(struct store_reader *r, const struct message *request, st
     m.jobs.jobs = p.views;
     m.jobs.n_jobs = p.n;
     m.jobs.next = p.next;
-    bool none = ask->n_ranges && !p.n && !p.next && !ask->from && !ask->states && !ask->queue.p;
+    bool none = ask->n_ranges && !p.n && !p.next && !ask->from && !ask->states && !ask->queue.p && !ask->parent;
     int result = none ? put_error(out, request, CODE_NOT_FOUND, "no such job") : put(out, &m, request);
     for (size_t i = 0; i < p.n; i++)
         view_texts_free(&p.texts[i]);

@@ -16,7 +16,7 @@
 
 struct list_options {
     struct strings states;
-    char *queue;
+    char *queue, *parent;
     int64_t limit;
 };
 
@@ -57,6 +57,11 @@ static const struct option_def options[] = {
       .help = "only jobs of this queue",
       .type = OPTION_TEXT,
       .offset = offsetof(struct list_options, queue) },
+    { .name = "parent",
+      .value = "ID",
+      .help = "only the children of this job",
+      .type = OPTION_TEXT,
+      .offset = offsetof(struct list_options, parent) },
     { .name = "limit",
       .value = "N",
       .help = "at most so many (100); 0: all",
@@ -76,7 +81,33 @@ struct listing {
     bool cut;
     struct table table;
     uint64_t n, n_all, limit; /* n: of the broker that is asked */
+    uint64_t parent;          /* 0: any */
+    size_t parent_place;      /* its broker */
 };
+
+/* --parent: one job, by its id. */
+static int read_parent(struct cli *cli, struct listing *l)
+{
+    cleanup(freep) char *error = NULL;
+    const char *text = l->o->parent;
+    int status = text ? cli_open(cli) : 0;
+    if (status || !text)
+        return status;
+    struct selection s;
+    selection_init(&s, cli->brokers.n);
+    int r = selection_add(&s, text, &error);
+    while (r >= 0 && l->parent_place + 1 < s.n && !s.of[l->parent_place].n)
+        l->parent_place++;
+    const struct selector *of = &s.of[l->parent_place];
+    if (r < 0)
+        status = cli_fail(STATUS_USAGE, "--parent: %s", error);
+    else if (selection_brokers(&s) != 1 || s.last || !selector_is_one_job(of))
+        status = cli_fail(STATUS_USAGE, "--parent takes the id of one job, not \"%s\"", text);
+    else
+        l->parent = of->ranges[0].first;
+    selection_fini(&s);
+    return status;
+}
 
 static char *work_of(const struct tern_job_view *job)
 {
@@ -133,8 +164,11 @@ static int list_selected(struct cli *cli, void *context, const struct selector *
         .queue = l->o->queue,
         .newest_first = true,
         .limit = l->limit ? l->limit + 1 : 0,
+        .parent = l->parent,
     };
     l->n = 0;
+    if (l->parent && cli->place != l->parent_place)
+        return 0;
     int r = tern_client_list(cli->client, &f, take, l);
     l->n_all += l->n;
     return r < 0 && (r != -ENOENT || sel->n) ? cli_broken_jobs(cli, r, sel) : 0;
@@ -148,7 +182,7 @@ static int list_broker(struct cli *cli, void *context)
 
 static void say_what_is_not_there(const struct listing *l)
 {
-    bool some = l->o->states.n || l->o->queue;
+    bool some = l->o->states.n || l->o->queue || l->parent;
     if (l->cut)
         cli_notice("the newest %" PRIu64 "%s are shown; there are more: --limit N, or --limit 0 for all", l->limit,
                    cli_has_several(l->cli) ? " of each broker" : "");
@@ -160,8 +194,11 @@ static int run(struct cli *cli, void *to, int n, char **args)
 {
     const struct list_options *o = to;
     struct listing l = { .cli = cli, .o = o, .limit = (uint64_t)o->limit };
+    int status = read_parent(cli, &l);
+    if (status)
+        return status;
     table_begin(&l.table, heads);
-    int status = n ? cli_each_selected(cli, n, args, list_selected, &l) : cli_each_broker(cli, list_broker, &l);
+    status = n ? cli_each_selected(cli, n, args, list_selected, &l) : cli_each_broker(cli, list_broker, &l);
     if (l.n_all && !cli->json)
         table_end(&l.table);
     else

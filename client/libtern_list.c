@@ -50,20 +50,29 @@ static void view_texts(struct texts *t, const struct job_view *in, struct tern_j
     out->needs = texts_add(t, in->needs);
 }
 
-static int tell(const struct msg_jobs *page, uint64_t *left, tern_job_fn *fn, void *context)
+static bool tell_one(const struct job_view *job, tern_job_fn *fn, void *context)
 {
-    for (size_t i = 0; i < page->n_jobs && *left; i++, --*left) {
-        struct texts t = { 0 };
-        struct tern_job_view view;
-        view_numbers(&page->jobs[i], &view);
-        view_times(&page->jobs[i], &view);
-        view_texts(&t, &page->jobs[i], &view);
-        int enough = fn(context, &view);
-        texts_fini(&t);
-        if (enough)
-            return 1;
+    struct texts t = { 0 };
+    struct tern_job_view view;
+    view_numbers(job, &view);
+    view_times(job, &view);
+    view_texts(&t, job, &view);
+    bool enough = fn(context, &view);
+    texts_fini(&t);
+    return enough;
+}
+
+/* A broker that does not know of `parent` gives others too. True: fn has enough. */
+static bool tell(const struct msg_jobs *page, uint64_t parent, uint64_t *left, tern_job_fn *fn, void *context)
+{
+    for (size_t i = 0; i < page->n_jobs && *left; i++) {
+        if (parent && page->jobs[i].parent != parent)
+            continue;
+        --*left;
+        if (tell_one(&page->jobs[i], fn, context))
+            return true;
     }
-    return 0;
+    return false;
 }
 
 static int states_mask(struct tern_client *c, const char *const *states, uint64_t *ret)
@@ -92,6 +101,7 @@ static int fill(struct tern_client *c, const struct tern_filter *f, struct messa
     m->list.queue = str_of(f->queue);
     m->list.newest_first = f->newest_first;
     m->list.own = f->own;
+    m->list.parent = f->parent;
     return states_mask(c, f->states, &m->list.states);
 }
 
@@ -111,7 +121,7 @@ int tern_client_list(struct tern_client *c, const struct tern_filter *f, tern_jo
         m.list.limit = left < LIMIT_PAGE ? left : LIMIT_PAGE;
         r = request_call(c, &ask, &m, MSG_JOBS, INT64_MAX);
         if (r >= 0) {
-            more = !tell(&ask.answer.jobs, &left, fn, context) && ask.answer.jobs.next;
+            more = !tell(&ask.answer.jobs, f->parent, &left, fn, context) && ask.answer.jobs.next;
             next = ask.answer.jobs.next;
         }
         request_fini(&ask);

@@ -235,6 +235,7 @@ struct tern_filter {
     bool newest_first;
     bool own;       /* only this user's */
     uint64_t limit; /* 0: none */
+    uint64_t parent; /* only its children; 0: any */
 };
 /* Calls fn for each job that matches, in pages of at most 1,000, so that any number of jobs takes
  * bounded memory. fn must not call the library with the same client. */

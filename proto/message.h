@@ -321,7 +321,8 @@
     F(U64, newest_first, )                                                                         \
     F(U64, limit, )                                                                                \
     F(U64, from, )           /* the page starts at this id; 0: at the beginning */                 \
-    F(U64, own, )            /* only jobs of this peer's own */
+    F(U64, own, )            /* only jobs of this peer's own */                                    \
+    F(U64, parent, )         /* only the children of this job; 0: any */
 #define JOBS_FIELDS(F) F(U64, req, ) F(LIST, jobs, job_view) F(U64, next, ) /* 0: no more */
 
 #define WHAT_RESULT 0u

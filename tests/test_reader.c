@@ -139,6 +139,17 @@ static struct message list(void)
     return m;
 }
 
+static uint64_t add_child(uint64_t parent, const char *key)
+{
+    struct job_spec spec;
+    record_init(RECORD_job_spec, &spec);
+    struct new_job j = { &spec, classes[0], STATE_QUEUED, UNSET, UNSET, parent };
+    uint64_t id;
+    assert_int_equal(store_add_child(s, &j, str_of(key), false, 1, NOW, &id), 1);
+    assert_int_equal(store_commit(s), 0);
+    return id;
+}
+
 static void assert_not_found(const struct message *m)
 {
     assert_int_equal(m->type, MSG_ERROR);
@@ -233,6 +244,37 @@ static void state_queue_and_owner_filter(void **state)
     assert_not_found(ask_as(&m, "uid:1"));
     m.list.ranges = &beyond;
     assert_not_found(ask(&m));
+}
+
+static void the_children_of_one_job_are_listed_alone_page_by_page(void **state)
+{
+    (void)state;
+    uint64_t parent = add(classes[0], 2, "uid:1", STR_UNSET), mine[5], ids[10];
+    static const char *const keys[] = { "e", "d", "c", "b", "a" };
+    for (size_t i = 0; i < 5; i++) {
+        mine[i] = add_child(parent, keys[i]);
+        add_child(parent + 1, keys[i]);
+    }
+    struct message m = list();
+    m.list.parent = parent;
+    for (m.list.limit = 1; m.list.limit < 7; m.list.limit++) {
+        m.list.newest_first = 0;
+        assert_int_equal(walk(m, ids, 10), 5);
+        assert_memory_equal(ids, mine, sizeof mine);
+        m.list.newest_first = 1;
+        assert_int_equal(walk(m, ids, 10), 5);
+        for (size_t i = 0; i < 5; i++)
+            assert_int_equal(ids[i], mine[4 - i]);
+    }
+    struct range some[] = { { mine[3], mine[4] }, { 1, mine[0] } };
+    m.list.ranges = some;
+    m.list.n_ranges = 2;
+    m.list.newest_first = 0;
+    assert_int_equal(walk(m, ids, 10), 3);
+    assert_int_equal(ids[1], mine[3]);
+    m.list.parent = mine[0]; /* has none: an empty page, and no error */
+    assert_int_equal(walk(m, ids, 10), 0);
+    assert_int_equal(ask_as(&m, "uid:2")->type, MSG_JOBS);
 }
 
 static void what_runs_is_listed_without_what_does_not(void **state)
@@ -519,6 +561,7 @@ int main(void)
         test(pages_by_key_give_every_job_once_in_both_directions),
         test(ranges_in_any_order_and_overlapping_give_every_job_once),
         test(state_queue_and_owner_filter),
+        test(the_children_of_one_job_are_listed_alone_page_by_page),
         test(what_runs_is_listed_without_what_does_not),
         test(commands_with_much_input_come_in_smaller_pages),
         test(what_cannot_be_read_is_an_error_and_never_just_missing),

@@ -94,6 +94,29 @@ one_is_done() { tern list --json --state 'done' | grep -q .; }
     tern show "$(head -n 1 ran)" | grep -E "^parent"
 }
 
+@test "list --parent has the children of one job, with the other filters too" {
+    family
+    start_all
+    touch go go2
+    local parent other children
+    other=$(tern submit --handler head --payload "3 io")
+    parent=$(tern submit --handler head --payload "3 io")
+    tern wait "$other" "$parent"
+    children=$(tern result "$parent" | tr ' ' '\n' | sort -n)
+    [ "$(tern list --parent "$parent" --json | jq .id | sort -n)" = "$children" ]
+    [ "$(tern list --parent "$parent" --json | jq .id | sort -rn)" = "$(tern list --parent "$parent" --json | jq .id)" ]
+    [ "$(tern list --parent "$parent" --json --limit 1 | jq .id)" = "$(tail -n 1 <<< "$children")" ]
+    [ "$(tern list --parent "$parent" --json "1-$(head -n 1 <<< "$children")" | jq .id)" = "$(head -n 1 <<< "$children")" ]
+    [ "$(tern list --parent "$parent" --state 'done' --json | wc -l)" -eq 3 ]
+    [ -z "$(tern list --parent "$parent" --state dead --json)" ]
+    run -0 tern list --parent "$(head -n 1 <<< "$children")"
+    [[ $output == *"no jobs like that"* ]]
+    for wrong in 1-3 all last x; do
+        run -2 tern list --parent $wrong
+        [[ $output == *"--parent"* ]]
+    done
+}
+
 @test "a worker that has runners as well answers each parent in the process that asked" {
     family
     start_broker
