@@ -127,3 +127,30 @@ in_their_pools() {
         [ "$(tern result "$id")" -gt 64 ]
     done
 }
+
+@test "what is longer than a message may be costs its own run at most" {
+    start_cases
+    other=$(tern submit --handler py.nap.async --payload 3 --tag slow-io)
+    for what in line child error; do
+        id=$(tern submit --handler py.long.async --tag slow-io --payload "$what")
+        tern wait --timeout 30s "$id" || true
+        field_is "$id" attempt 1
+        case $what in
+        line) field_is "$id" state 'done' ;;
+        child) says "$id" "ValueError: a message to the worker of 5000" ;;
+        error) says "$id" "KeyError: 'yyyy" ;;
+        esac
+    done
+    ended_as "$other" 'done' null
+    field_is "$other" attempt 1
+    not grep -F event=runner-ended "$dir/worker-w1.log"
+}
+
+@test "an error that cannot be put into words is one all the same" {
+    start_cases
+    for tag in cpu io slow-io; do
+        id=$(tern submit --handler "$(name_of py "$tag" mute)" --tag "$tag" --timeout 20s)
+        ended_as "$id" dead handler-error
+        says "$id" Mute
+    done
+}

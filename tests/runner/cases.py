@@ -156,6 +156,35 @@ async def impatient_async(job):
     return str(n_early)
 
 
+class Mute(Exception):
+    def __str__(self):
+        return self.words
+
+
+@tern.handler(name="py.mute", thread_safe=True)
+def mute(job):
+    raise Mute
+
+
+@tern.handler(name="py.mute.async")
+async def mute_async(job):
+    raise Mute
+
+
+@tern.handler(name="py.long.async")
+async def long_async(job):
+    """The payload: what is longer than a message may be."""
+    what = job.payload.decode()
+    if what == "line":
+        print("y" * 5_000_000)
+        job.log("y" * 5_000_000)
+        job.progress(1, "y" * 5_000_000)
+    elif what == "child":
+        await job.spawn("py.echo", b"y" * 5_000_000)
+    else:
+        raise KeyError("y" * 5_000_000)
+
+
 @tern.handler(name="py.refused", tag="cpu")
 def refused(job):
     """Each is refused, and says why."""

@@ -16,6 +16,7 @@ from .asks import Asks, AsyncAsks
 TAGS = {"auto": 0, "cpu": 1, "io": 2, "slow-io": 3}
 BLOCKING, ASYNC = 1, 2
 RESULT_BYTES = 1 << 20
+LOG_CHARS = 256 << 10  # in one message
 
 
 class Wire(Protocol):
@@ -127,11 +128,12 @@ class Job(Asks):
 
     def log(self, line: str) -> None:
         """Adds a line to the job's log. What is printed goes there as well."""
-        self._wire.send(LOG, self.id, self.attempt, text(line))
+        for at in range(0, max(len(line), 1), LOG_CHARS):
+            self._wire.send(LOG, self.id, self.attempt, text(line[at:at + LOG_CHARS]))
 
     def progress(self, percent: int, note: str | None = None) -> None:
         """Says how far it is, from 0 to 100: `tern show` tells it while the attempt runs. A note goes to the job's log."""
-        self._wire.send(PROGRESS, self.id, self.attempt, max(0, min(100, int(percent))), note and text(note))
+        self._wire.send(PROGRESS, self.id, self.attempt, max(0, min(100, int(percent))), note and text(note[:LOG_CHARS]))
 
     # Of the runner:
 

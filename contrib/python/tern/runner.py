@@ -38,6 +38,8 @@ VERSION = 1
 PROCESS, THREAD, LOOP = 0, 1, 2
 ROOM = 1000  # runs at once; the worker's slots are the usual bound
 FRAME_BYTES = 16 << 20
+SENT_BYTES = 4 << 20
+ERROR_CHARS = 1024
 
 current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("tern_job", default=None)
 
@@ -59,6 +61,8 @@ class Talk:
 
     def send(self, what: int, *fields: Any) -> None:
         body = msgpack.packb([what, *fields], use_bin_type=True)
+        if len(body) > SENT_BYTES:  # the worker would end this process, and with it the runs of others
+            raise ValueError(f"a message to the worker of {len(body)} bytes; there may be {SENT_BYTES}")
         frame = memoryview(struct.pack(">I", len(body)) + body)
         if os.getpid() != self.pid:
             os._exit(1)  # a handler forked, and its child came back from it: it is not to answer
@@ -175,7 +179,7 @@ class Runner:
         if error is None:
             self.send(DONE, job.id, job.attempt, data, cpu_us)
         else:
-            self.send(FAILED, job.id, job.attempt, text(words_of(error)), int(getattr(error, "for_good", False)), cpu_us)
+            self.send(FAILED, job.id, job.attempt, text(words_of(error)[:ERROR_CHARS]), int(getattr(error, "for_good", False)), cpu_us)
 
 
 def result_bytes(result: Any) -> bytes | None:
@@ -189,13 +193,16 @@ def result_bytes(result: Any) -> bytes | None:
 
 
 def words_of(error: BaseException) -> str:
+    try:
+        said = str(error)
+    except Exception:  # a handler's own class, which has no words either
+        said = ""
     if isinstance(error, Failed):
-        return str(error) or "the handler failed, and did not say why"
+        return said or "the handler failed, and did not say why"
     if isinstance(error, SystemExit):
         return f"the handler called sys.exit({error.code!r})"
     if isinstance(error, asyncio.CancelledError):
         return "stopped"
-    said = str(error)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
