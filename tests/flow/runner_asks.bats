@@ -130,7 +130,7 @@ in_their_pools() {
 
 @test "what is longer than a message may be costs its own run at most" {
     start_cases
-    other=$(tern submit --handler py.nap.async --payload 3 --tag slow-io)
+    other=$(tern submit --handler py.doze.async --payload 3 --tag slow-io)
     for what in line child error; do
         id=$(tern submit --handler py.long.async --tag slow-io --payload "$what")
         tern wait --timeout 30s "$id" || true

@@ -142,10 +142,15 @@ async def parent_async(job):
     await job.wait_children([await job.spawn(job.payload.decode())])
 
 
+@tern.handler(name="py.doze.async")
+async def doze_async(job):
+    await asyncio.sleep(float(job.payload))
+
+
 @tern.handler(name="py.impatient.async")
 async def impatient_async(job):
     """Looks up from waiting more often than a run may ask at a time."""
-    ids = [await job.spawn("py.nap.async", "1", tag="slow-io")]
+    ids = [await job.spawn("py.doze.async", "1", tag="slow-io")]
     n_early = 0
     for _ in range(100):
         try:
