@@ -190,13 +190,18 @@ static void what_is_held_is_given_back_however_the_attempt_ends(void **state)
 static void what_a_lost_worker_held_is_given_back(void **state)
 {
     struct bench *t = *state;
-    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "a-wrk", 1, 0, 0);
+    struct conn c = bench_client(t, "cli-1", 1000);
     bench_submit_spec(t, &c, needing("licence=4"));
-    bench_run(t, &w);
-    assert_int_equal(held(t, "licence"), 4);
-    bench_live(t, LOST_AFTER_MS + 1000);
-    assert_int_equal(t->broker->leases.n, 0);
-    assert_int_equal(held(t, "licence"), 0);
+    for (int started = 0; started < 2; started++) {
+        struct conn w = bench_worker(t, "a-wrk", 1, 0, 0);
+        struct run_job run = bench_run(t, &w);
+        if (started)
+            bench_tell_started(t, &w, run.job, run.attempt);
+        assert_int_equal(held(t, "licence"), 4);
+        bench_live(t, LOST_AFTER_MS + 1000);
+        assert_int_equal(t->broker->leases.n, 0);
+        assert_int_equal(held(t, "licence"), 0);
+    }
 }
 
 static void what_is_held_is_counted_anew_after_a_restart(void **state)
