@@ -119,7 +119,7 @@ static void view_worker(const struct worker *w, struct worker_view *v, struct wo
     for (uint64_t k = 0; k < N_POOLS; k++)
         t->pools[k] = (struct pool_load){ k, w->pools[k].slots, w->pools[k].started, w->pools[k].stuck,
                                           w->pools[k].leased - w->pools[k].started, w->pools[k].parked,
-                                          w->pools[k].blocked };
+                                          w->pools[k].blocked, w->pools[k].blocked_ms };
     t->queues = xcalloc(w->n_queues, sizeof *t->queues);
     for (size_t i = 0; i < w->n_queues; i++)
         t->queues[i] = str_of(w->queues[i]);

@@ -127,6 +127,7 @@ void worker_set_load(struct worker *w, const struct pool_load *pools, size_t n)
         p->stuck = pools[i].stuck;
         p->waiting = pools[i].waiting;
         p->blocked = pools[i].blocked;
+        p->blocked_ms = pools[i].blocked_ms;
         p->parked = min_size(pools[i].parked, LIMIT_PARKED * p->slots);
     }
 }

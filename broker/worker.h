@@ -22,6 +22,7 @@ struct worker_pool {
     size_t started;         /* of them: reported as started */
     size_t used, stuck, waiting; /* as last told, for people */
     uint64_t blocked;       /* likewise */
+    uint64_t blocked_ms;    /* likewise */
     size_t parked;          /* attempts that have started and hold no slot, as last told */
 };
 

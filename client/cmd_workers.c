@@ -9,7 +9,7 @@
 #include "proto/base/buf.h"
 
 static const char *const heads[] = { ">BROKER", "WORKER", "HOST",     ">PID",  "VERSION", "POOL",
-                                     ">SLOTS", ">USED",    ">FREE", ">STUCK",  ">WAITING",
+                                     ">SLOTS", ">USED",    ">FREE", ">STUCK",  ">WAITING", ">PARKED", ">BLOCKED",
                                      "STATE",  ">HEARD",   "HAS",     "ISOLATION", "HANDLERS", NULL };
 
 struct listing {
@@ -33,8 +33,11 @@ static void add_pools(struct json *j, const struct tern_worker_view *w)
         json_count(j, "free", free_slots(&w->pools[i]));
         json_count(j, "stuck", w->pools[i].stuck);
         json_count(j, "waiting", w->pools[i].waiting);
-        if (strcmp(w->pools[i].pool, "loop") == 0)
+        json_count(j, "parked", w->pools[i].parked);
+        if (strcmp(w->pools[i].pool, "loop") == 0) {
             json_count(j, "blocked", w->pools[i].blocked);
+            json_ms(j, "blocked_ms", (int64_t)w->pools[i].blocked_ms);
+        }
         json_close(j);
     }
     json_close(j);
@@ -100,6 +103,16 @@ static char *has(const struct tern_worker_view *w)
     return b.p;
 }
 
+/* Only where there is something: parents that wait for children, and how often and how long the loop was blocked: `3x 4.20 s`. */
+static void add_seldom(struct table *t, const struct tern_pool_view *p)
+{
+    cleanup(freep) char *parked = p->parked ? xasprintf("%" PRIu64, p->parked) : NULL;
+    cleanup(freep) char *how_long = describe_us((int64_t)p->blocked_ms * 1000);
+    cleanup(freep) char *blocked = p->blocked ? xasprintf("%" PRIu64 "x %s", p->blocked, how_long) : NULL;
+    table_add(t, parked ? parked : "");
+    table_add(t, blocked ? blocked : "");
+}
+
 static void add_row(struct table *t, const struct cli *cli, const struct tern_worker_view *w, size_t i)
 {
     cleanup(freep) char *handlers = i ? NULL : joined(w->handlers);
@@ -119,6 +132,7 @@ static void add_row(struct table *t, const struct cli *cli, const struct tern_wo
     table_addf(t, "%" PRIu64, free_slots(&w->pools[i]));
     table_addf(t, "%" PRIu64, w->pools[i].stuck);
     table_addf(t, "%" PRIu64, w->pools[i].waiting);
+    add_seldom(t, &w->pools[i]);
     table_add(t, i ? "" : w->draining ? "draining" : "ready");
     table_add(t, heard ? heard : "");
     table_add(t, i || !w->isolation ? "" : w->isolation);

@@ -88,7 +88,7 @@ static int tell_worker(const struct worker_view *w, tern_worker_fn *fn, void *co
         pools[i] =
             (struct tern_pool_view){ pool_name((int64_t)w->pools[i].pool), w->pools[i].slots,
                                      w->pools[i].used, w->pools[i].stuck, w->pools[i].waiting,
-                                     w->pools[i].blocked };
+                                     w->pools[i].blocked, w->pools[i].parked, w->pools[i].blocked_ms };
     struct tern_amount *amounts = texts_alloc(&t, w->n_amounts, sizeof *amounts);
     for (size_t i = 0; i < w->n_amounts; i++)
         amounts[i] = (struct tern_amount){ texts_add(&t, w->amounts[i].name), w->amounts[i].total,

@@ -5,7 +5,7 @@
 
 #include "proto/base/base.h"
 
-#define TABLE_COLUMNS 16
+#define TABLE_COLUMNS 18
 
 struct table {
     const char *const

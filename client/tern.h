@@ -280,6 +280,8 @@ struct tern_pool_view {
     const char *pool; /* process thread loop */
     uint64_t slots, used, stuck, waiting;
     uint64_t blocked; /* loop: how often a handler has held up all others for more than 100 ms */
+    uint64_t parked;  /* jobs that wait for their children, and have no slot meanwhile */
+    uint64_t blocked_ms; /* loop: how long in all */
 };
 struct tern_worker_view {
     const char *name, *instance, *host, *software, *owner;

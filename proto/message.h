@@ -57,7 +57,8 @@
 #define POOL_LOAD_FIELDS(F)                                                                        \
     F(U64, pool, ) F(U64, slots, ) F(U64, used, ) F(U64, stuck, ) F(U64, waiting, )                \
     F(U64, parked, )         /* attempts that wait for their children and hold no slot */                              \
-    F(U64, blocked, )        /* loop: how often a handler held up all others */
+    F(U64, blocked, )        /* loop: how often a handler held up all others */                    \
+    F(U64, blocked_ms, )     /* loop: how long in all */
 
 #define FORM_BLOCKING 1u
 #define FORM_ASYNC 2u

@@ -103,7 +103,7 @@ static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt,
 static struct pool_load load(void *ctx, enum pool_kind pool)
 {
     struct fake_pool *p = &((struct fixture *)ctx)->pools[pool];
-    return (struct pool_load){ pool, p->slots, p->n_running, p->stuck, p->n_waiting, 0, 0 };
+    return (struct pool_load){ pool, p->slots, p->n_running, p->stuck, p->n_waiting, 0, 0, 0 };
 }
 
 static void forget_said(struct fixture *f)

@@ -32,6 +32,7 @@ void loop_blocked_end(struct looper *l, const struct loop_task *t, int64_t began
     if (us < BLOCKED_US)
         return;
     __atomic_fetch_add(&b->n_blocked, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&b->blocked_us, (uint64_t)us, __ATOMIC_RELAXED);
     if (b->said_us && now_us - b->said_us < SAY_MS * 1000)
         return;
     b->said_us = now_us;
@@ -72,9 +73,10 @@ bool loop_blocked_look(struct loop_look *k, const struct loop_busy *b, struct no
     return true;
 }
 
-uint64_t loop_blocked_count(const struct loop_busy *b)
+void loop_blocked_tell(const struct loop_busy *b, uint64_t *ret_n, uint64_t *ret_ms)
 {
-    int64_t since_us = since(b);
-    bool now = since_us && clock_mono_us() - since_us >= BLOCKED_US;
-    return __atomic_load_n(&b->n_blocked, __ATOMIC_RELAXED) + now;
+    int64_t since_us = since(b), us = since_us ? clock_mono_us() - since_us : 0;
+    bool now = us >= BLOCKED_US;
+    *ret_n = __atomic_load_n(&b->n_blocked, __ATOMIC_RELAXED) + now;
+    *ret_ms = (__atomic_load_n(&b->blocked_us, __ATOMIC_RELAXED) + (now ? (uint64_t)us : 0)) / 1000;
 }

@@ -17,7 +17,8 @@ struct loop_task;
 struct loop_busy {
     size_t slot;
     int64_t since_us;        /* 0: nobody */
-    uint64_t n_blocked;      /* how often one had it for too long, and gave it back */
+    uint64_t n_blocked;      /* how often one had it for too long, and gave it back, */
+    uint64_t blocked_us;     /* and how long in all */
     int64_t looked_until_us; /* the loop's own: before then the link's thread looks anyway */
     int64_t said_us;         /* the loop's own */
 };
@@ -37,7 +38,7 @@ struct loop_look {
 void loop_blocked_asked(struct loop_look *k, struct now now);
 /* Which slot has the thread for too long, and is not named yet: true. Says nothing more often than once a second. */
 bool loop_blocked_look(struct loop_look *k, const struct loop_busy *b, struct now now, size_t *ret_slot, int64_t *ret_ms);
-/* How often the loop was blocked, this moment included. */
-uint64_t loop_blocked_count(const struct loop_busy *b);
+/* How often and how long the loop was blocked, this moment included. */
+void loop_blocked_tell(const struct loop_busy *b, uint64_t *ret_n, uint64_t *ret_ms);
 
 #endif

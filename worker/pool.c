@@ -761,7 +761,8 @@ struct pool_load pool_load(const struct pool *p)
     load.stuck = p->n_stuck;
     load.waiting = p->n_waiting + p->n_parked + p->n_ahead;
     load.parked = p->n_slots_parked;
-    load.blocked = p->ops->blocked ? p->ops->blocked(p) : 0;
+    if (p->ops->blocked)
+        p->ops->blocked(p, &load.blocked, &load.blocked_ms);
     return load;
 }
 

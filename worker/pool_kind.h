@@ -49,7 +49,7 @@ struct pool_kind_ops {
     /* ---- of the loop; else NULL ---- */
 
     /* How often a handler has held up all others. */
-    uint64_t (*blocked)(const struct pool *p);
+    void (*blocked)(const struct pool *p, uint64_t *ret_n, uint64_t *ret_ms);
     /* More for SIGUSR1. */
     void (*dump)(const struct pool *p);
 };

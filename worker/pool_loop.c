@@ -386,16 +386,18 @@ static bool loop_pool_is_alive(const struct pool *p)
     return __atomic_load_n(&l->seen, __ATOMIC_RELAXED) == __atomic_load_n(&l->asked, __ATOMIC_RELAXED);
 }
 
-static uint64_t loop_pool_blocked(const struct pool *p)
+static void loop_pool_blocked(const struct pool *p, uint64_t *ret_n, uint64_t *ret_ms)
 {
-    return loop_blocked_count(&((const struct pool_loop *)p->state)->looper.busy);
+    loop_blocked_tell(&((const struct pool_loop *)p->state)->looper.busy, ret_n, ret_ms);
 }
 
 static void loop_pool_dump(const struct pool *p)
 {
     const struct looper *k = &((const struct pool_loop *)p->state)->looper;
-    log_info("event=loop stack_peak_kb=%zu stack_kb=%u blocked=%" PRIu64, coroutine_arena_peak_bytes(k->arena) >> 10,
-             COROUTINE_STACK_BYTES >> 10, loop_pool_blocked(p));
+    uint64_t n, ms;
+    loop_pool_blocked(p, &n, &ms);
+    log_info("event=loop stack_peak_kb=%zu stack_kb=%u blocked=%" PRIu64 " blocked_ms=%" PRIu64,
+             coroutine_arena_peak_bytes(k->arena) >> 10, COROUTINE_STACK_BYTES >> 10, n, ms);
 }
 
 const struct pool_kind_ops pool_loop_ops = {

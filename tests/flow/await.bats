@@ -138,11 +138,13 @@ END
     not grep -F 'event=worker-lost' broker.log
     eventually 10 told_blocked 1
     kill -USR1 "$worker"
-    eventually 10 grep -E 'event=loop stack_peak_kb=[1-9][0-9]* stack_kb=64 blocked=1' worker-w1.log
+    eventually 10 grep -E 'event=loop stack_peak_kb=[1-9][0-9]* stack_kb=64 blocked=1 blocked_ms=4[0-9]{3}' worker-w1.log
 }
 
 told_blocked() {
-    [ "$(tern workers --json | jq .pools.loop.blocked)" = "$1" ]
+    [ "$(tern workers --json | jq .pools.loop.blocked)" = "$1" ] &&
+        [ "$(tern workers --json | jq '.pools.loop.blocked_ms >= 4000 and .pools.loop.blocked_ms < 5000')" = true ] &&
+        tern workers | grep -E " loop .* $1x 4\.[0-9]{2} s "
 }
 
 @test "a handler that overflows its stack on the loop is named before it takes the worker with it" {

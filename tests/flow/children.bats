@@ -151,6 +151,11 @@ one_is_done() { tern list --json --state 'done' | grep -q .; }
     [ "$(wc -l < ran)" -eq 4 ]
 }
 
+# parked_in POOL N: says the table, and JSON.
+parked_in() {
+    [ "$(tern workers --json | jq ".pools.$1.parked")" = "$2" ] && tern workers | grep -E " $1 +[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+ +$2 "
+}
+
 @test "the broker is killed while parents wait: they hear of their children's ends from the next one" {
     family
     start_all
@@ -159,6 +164,9 @@ one_is_done() { tern list --json --state 'done' | grep -q .; }
         ids+=("$(tern submit --handler head --tag $tag --payload "2 $tag")")
     done
     eventually 10 are 9
+    for pool in process thread loop; do
+        eventually 10 parked_in $pool 1
+    done
     kill_and_wait KILL "$broker"
     start_broker
     touch go go2

@@ -118,7 +118,7 @@ static struct pool_load load(void *ctx, enum pool_kind pool)
 {
     (void)ctx;
     const struct fake_pool *p = &bench.pools[pool];
-    return (struct pool_load){ pool, SLOTS, p->n_running, 0, p->n_waiting, 0, 0 };
+    return (struct pool_load){ pool, SLOTS, p->n_running, 0, p->n_waiting, 0, 0, 0 };
 }
 
 /* ---- the broker ---------------------------------------------------------------------------------- */

@@ -99,7 +99,7 @@ static void stop(void *ctx, enum pool_kind k, uint64_t job, uint64_t attempt, en
 static struct pool_load load(void *ctx, enum pool_kind k)
 {
     const struct sim_pool *p = pool_of(ctx, k);
-    return (struct pool_load){ k, SLOTS, p->n_running, 0, p->n_waiting, p->n_parked, 0 };
+    return (struct pool_load){ k, SLOTS, p->n_running, 0, p->n_waiting, p->n_parked, 0, 0 };
 }
 
 /* ---- children: a parent spawns some, and waits for all of them --------------------------------------- */
