@@ -375,8 +375,8 @@ bench: $(bench_needs)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run $(BENCH)
 bench-full: $(bench_needs)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run --full $(BENCH)
-# Each kind of work in each pool, all of them at once by tag, and auto: a table, bench-models.json and bench-models.svg, in some minutes.
-bench-models: $(bench_needs) tern$(EXEEXT)
+# Each kind of work in each pool, all of them at once by tag, auto, and a hybrid: a table, bench-models.json and .svg, in some minutes.
+bench-models: $(bench_needs) tern$(EXEEXT) contrib/slow-server$(EXEEXT)
 	TERN_BUILD='$(abs_builddir)' $(srcdir)/%D%/bench/run --models $(BENCH)
 
 # Plants bugs and says which of them the tests find.

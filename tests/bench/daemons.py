@@ -55,8 +55,8 @@ class Daemons:
         return self.start("broker", [os.path.join(self.build, "tern-broker"), "--listen", self.address, "--db", self.database,
                                      *options])
 
-    def start_worker(self, program="tern-worker"):
-        return self.start("worker", [os.path.join(self.build, program), "--broker", self.address, "--name", "bench"])
+    def start_worker(self, program="tern-worker", *options):
+        return self.start("worker", [os.path.join(self.build, program), "--broker", self.address, "--name", "bench", *options])
 
     def stop_all(self):
         bad = [self.stop(name, process) for name, process in reversed(self.running)]

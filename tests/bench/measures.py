@@ -14,13 +14,13 @@ from figures import Figures
 FULL = {
     "repeats": 3, "repeats of one at a time": 5,
     "commits": 5000, "syncs": 2000, "round trips": 20000, "rows": 300000, "spawns": 3000,
-    "B1": 5000, "B2": 300000, "B3": 100000, "B4": 100000, "B5": 300, "B6": 3000, "B7": 1000000, "B8": 1, "mixed": 1, "warm": 2000, "rests": 1000,
+    "B1": 5000, "B2": 300000, "B3": 100000, "B4": 100000, "B5": 300, "B6": 3000, "B7": 1000000, "B8": 1, "mixed": 1, "hybrid": 1000, "warm": 2000, "rests": 1000,
     "backlog": [10000, 100000, 1000000, 10000000], "load": [100, 1000, 5000, 10000, 20000, 40000, 60000, 80000], "load for": 3,
 }
 QUICK = {
     "repeats": 1, "repeats of one at a time": 1,
     "commits": 1000, "syncs": 1000, "round trips": 1000, "rows": 10000, "spawns": 1000,
-    "B1": 300, "B2": 20000, "B3": 5000, "B4": 5000, "B5": 30, "B6": 100, "B7": 20000, "B8": 0.1, "mixed": 0.05, "warm": 100, "rests": 1000,
+    "B1": 300, "B2": 20000, "B3": 5000, "B4": 5000, "B5": 30, "B6": 100, "B7": 20000, "B8": 0.1, "mixed": 0.05, "hybrid": 50, "warm": 100, "rests": 1000,
     "backlog": [10000, 20000], "load": [100, 1000], "load for": 1,
 }
 WARM_ONE_AT_A_TIME = 50  # jobs

@@ -106,9 +106,13 @@ def mixed(by_name):
             line(["mixed", *row_of(by_name, [f"mixed, {way}" for way in WAYS])])]
 
 
+def hybrid(by_name):
+    return [line(["one job in all three", "items a second"]), line(["---"] * 2), line(["hybrid", *row_of(by_name, ["hybrid"])])]
+
+
 def models_markdown(report):
     by_name = {f["name"]: f for f in report["figures"]}
-    return "\n".join([*models(by_name), "", *mixed(by_name)])
+    return "\n".join([*models(by_name), "", *mixed(by_name), "", *hybrid(by_name)])
 
 
 def markdown(report):
