@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Jobs that submit jobs and wait for them, with real daemons: a pool full of parents, and what is killed in the midst of it.
-# shellcheck disable=SC2154,SC2016
+# shellcheck disable=SC2013,SC2154,SC2016
 load helpers
 
 # build FILE.c NAME
