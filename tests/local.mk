@@ -239,6 +239,7 @@ FLOW_TESTS = \
 	%D%/flow/runner.bats \
 	%D%/flow/runner_asks.bats \
 	%D%/flow/runner_wrong.bats \
+	%D%/flow/three_hosts.bats \
 	%D%/flow/two_machines.bats \
 	%D%/flow/wrong_input.bats \
 	$(END)
