@@ -20,7 +20,7 @@ void launcher_close(struct launcher *l);
 int launcher_fd(const struct launcher *l);
 void launcher_on_readable(struct launcher *l, struct now now);
 
-/* Begins s->run; pool_slot_ended(p, s, ...) follows once its whole tree is gone. For pool.c. */
+/* Begins s->run; pool_slot_ended(p, s, ...) follows once its whole tree is gone. For the pools. */
 int launcher_begin(struct launcher *l, struct pool *p, struct slot *s, struct now now);
 /* Tells it to end: a command, TERM to its tree. */
 void launcher_tell_stop(struct launcher *l, struct slot *s);

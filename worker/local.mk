@@ -107,10 +107,16 @@ libworker_la_SOURCES = \
 	%D%/place.h \
 	%D%/pool.c \
 	%D%/pool.h \
+	%D%/pool_end.c \
+	%D%/pool_gate.c \
+	%D%/pool_internal.h \
 	%D%/pool_kind.h \
 	%D%/pool_loop.c \
 	%D%/pool_park.c \
 	%D%/pool_process.c \
+	%D%/pool_queue.c \
+	%D%/pool_slots.c \
+	%D%/pool_stop.c \
 	%D%/pool_thread.c \
 	%D%/recv_beat.c \
 	%D%/recv_bye.c \

@@ -1,8 +1,9 @@
 /* pool.h - what the worker's link knows of a pool: verbs, the same for all three.
  *
- * pool.c holds what the pools share: the queue of what waits for a slot, the slots, time limits, stopping and the grace,
- * stuck slots. A kind (pool_process.c, pool_thread.c, pool_loop.c) only knows how to begin, how to tell to stop, and
- * how to kill. All of it runs on the worker's link thread; a kind that has threads of its own hands over what has ended
+ * The pools share nearly all: a pool's life and turn (pool.c), what waits for a slot (pool_queue.c), the slots (pool_slots.c),
+ * time limits, stopping and its grace (pool_stop.c), how runs end (pool_end.c), runners (pool_gate.c), parents that wait
+ * (pool_park.c). A kind (pool_process.c, pool_thread.c, pool_loop.c) only knows how to begin, how to tell to stop, and how
+ * to kill. All of it runs on the worker's link thread; a kind that has threads of its own hands over what has ended
  * through a queue and an eventfd. Pools know neither ZeroMQ nor the broker. */
 #ifndef TERN_POOL_H
 #define TERN_POOL_H

@@ -1,5 +1,5 @@
-/* pool_kind.h - what a kind of pool must know to do, and what it finds: the inside of struct pool, for pool.c and the
- * pool_*.c alone. */
+/* pool_kind.h - what a kind of pool must know to do, and what it finds: the inside of struct pool, for the pool_*.c and
+ * what they run jobs with alone. */
 #ifndef TERN_POOL_KIND_H
 #define TERN_POOL_KIND_H
 
@@ -11,7 +11,7 @@ struct pool_kind_ops {
     int (*open)(struct pool *p);
     /* Slots that are RUNNING or STUCK afterwards count as abandoned: their runs are left alone. */
     void (*close)(struct pool *p);
-    /* Begins s->run on the slot. -errno: it could not; pool.c then gives the slot a failed outcome. */
+    /* Begins s->run on the slot. -errno: it could not; the slot is then given a failed outcome. */
     int (*begin)(struct pool *p, struct slot *s, struct now now);
     /* Tells what runs on the slot to stop, without waiting. */
     void (*tell_stop)(struct pool *p, struct slot *s);
@@ -92,7 +92,7 @@ static inline size_t pool_slot_index(const struct pool *p, const struct slot *s)
 }
 
 /* The kind says that what ran on the slot has ended (its whole tree gone, its output drained). o says how, as the kind saw
- * it; pool.c puts time-limit or cancelled in its place where that is why it ended. From the link thread only. */
+ * it; time-limit or cancelled is put in its place where that is why it ended. From the link thread only. */
 void pool_slot_ended(struct pool *p, struct slot *s, const struct outcome *o, struct now now);
 /* The same, and that next, which was ahead, is what runs on the slot now. */
 void pool_slot_went_on(struct pool *p, struct slot *s, const struct outcome *o, struct run *next, struct now now);
@@ -114,18 +114,5 @@ bool pool_is_hopeless(struct run *r);
 struct run *pool_give_ahead(struct pool *p);
 /* One that was ahead waits again, before all others. */
 void pool_take_back(struct pool *p, struct run *r);
-
-/* ---- between pool.c and pool_park.c --------------------------------------------------------------- */
-
-size_t pool_parents_max(const struct pool_options *o);
-/* Free slots are filled: by who runs on, then by who waits. */
-void pool_fill(struct pool *p, struct now now);
-struct run *pool_find(const struct pool *p, uint64_t job, uint64_t attempt);
-/* There is a free slot: the first that waits for one runs on. */
-void pool_resume(struct pool *p);
-/* A parked one runs on without: it is to stop. */
-void pool_unpark(struct pool *p, struct slot *s);
-/* Nothing parked runs on the slot any more. */
-void pool_forget_parent(struct pool *p, struct slot *s);
 
 #endif

@@ -1,6 +1,6 @@
 /* pool_park.c - a handler that waits for its job's children gives its slot back, and another job runs meanwhile: so a pool full of
  * parents cannot lock itself up. What it is told waits here until there is a slot for it again, which it gets before new jobs. */
-#include "worker/pool_kind.h"
+#include "worker/pool_internal.h"
 
 #include "worker/asks.h"
 #include "worker/launcher.h"
@@ -37,8 +37,7 @@ static void hand(struct pool *p, struct slot *s, const struct message *answer)
 /* A slot that stands by takes its place. What is ahead has waited longest. */
 static void park(struct pool *p, struct slot *s)
 {
-    if (p->n_ahead)
-        p->ops->recall(p);
+    pool_recall(p);
     slot_move(s, SLOT_PARKED);
     pool_gate_leave(p, s->run);
     list_remove(&s->link);
