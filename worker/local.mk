@@ -118,6 +118,11 @@ libworker_la_SOURCES = \
 	%D%/pool_slots.c \
 	%D%/pool_stop.c \
 	%D%/pool_thread.c \
+	%D%/process.c \
+	%D%/process.h \
+	%D%/process_ahead.c \
+	%D%/process_end.c \
+	%D%/process_hear.c \
 	%D%/recv_beat.c \
 	%D%/recv_bye.c \
 	%D%/recv_drain.c \

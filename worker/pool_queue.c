@@ -15,7 +15,7 @@ static const char *why_not(const struct pool *p, const struct run_job *job)
         return "this worker runs no commands";
     if (command && p->options.kind != POOL_PROCESS && !p->options.launcher)
         return "this worker runs no commands in this pool";
-    if (!command && p->options.kind != POOL_PROCESS && job->memory_bytes != UNSET && job->memory_bytes > 0)
+    if (!command && p->options.kind != POOL_PROCESS && run_is_limited(job))
         return "a memory limit needs a process: threads and coroutines share the worker's memory";
     return NULL;
 }

@@ -72,7 +72,7 @@ void run_finish(struct run *r, const struct outcome *o, int64_t now_us)
 char *run_text_of_memory(const struct run_job *job, int64_t peak_bytes)
 {
     long long peak_mib = (long long)peak_bytes >> 20;
-    if (job->memory_bytes != UNSET && job->memory_bytes > 0)
+    if (run_is_limited(job))
         return xasprintf("used %lld MiB of memory, past its limit of %lld MiB", peak_mib, (long long)job->memory_bytes >> 20);
     return xasprintf("killed by the kernel, which had no memory left for the worker (the limit of its unit, or of the machine)");
 }

@@ -40,6 +40,8 @@ void run_free(struct run *r);
 /* Copies the outcome in (its job, attempt and pool are filled in from the run); state becomes RUN_FINISHED. */
 void run_finish(struct run *r, const struct outcome *o, int64_t now_us);
 
+static inline bool run_is_limited(const struct run_job *job) { return job->memory_bytes != UNSET && job->memory_bytes > 0; }
+
 /* Why it was killed for memory: owned by the caller. */
 char *run_text_of_memory(const struct run_job *job, int64_t peak_bytes);
 
