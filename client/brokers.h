@@ -4,8 +4,7 @@
 #define TERN_BROKERS_H
 
 #include "client/address.h"
-
-#define BROKERS_MOST 64u
+#include "proto/limits.h"
 
 struct tern_client;
 
@@ -15,7 +14,7 @@ struct brokers {
         char *key;                  /* owned: its public key, or the file of it; or NULL */
         struct tern_client *client; /* owned; NULL until somebody asked for it */
         int status;                 /* why it could not be connected */
-    } at[BROKERS_MOST];
+    } at[LIMIT_BROKERS];
     size_t n;
     struct home {
         char *queue; /* owned */

@@ -35,7 +35,7 @@ static const struct option_def options[] = {
 /* What was submitted, for --wait: of each broker as a range. */
 struct submitted {
     struct cli *cli;
-    struct tern_range at[BROKERS_MOST];
+    struct tern_range at[LIMIT_BROKERS];
 };
 
 /* Of the broker at place, which need not be the one that was asked last. */

@@ -42,6 +42,7 @@
 #define LIMIT_LABELS 64u                 /* labels that one worker has */
 #define LIMIT_AMOUNTS 32u                /* amounts that one worker has, or the broker */
 #define LIMIT_KEYS 10000u                /* public keys that one broker knows */
+#define LIMIT_BROKERS 64u                /* brokers side by side that a client or a worker is told of */
 #define LIMIT_LISTEN 16u                 /* addresses that one broker listens on */
 
 #endif

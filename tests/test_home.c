@@ -123,7 +123,7 @@ static void a_list_that_makes_no_sense_is_refused(void **state)
     refuses("tcp://a:1,tcp://b:1", NULL, "mail", "must be QUEUE=ADDRESS");
     refuses("tcp://a:1,tcp://b:1", NULL, "=tcp://a:1", "must be QUEUE=ADDRESS");
     char many[2000] = "ipc:///0";
-    for (unsigned i = 1; i <= BROKERS_MOST; i++)
+    for (unsigned i = 1; i <= LIMIT_BROKERS; i++)
         snprintf(many + strlen(many), sizeof many - strlen(many), ",ipc:///%u", i);
     refuses(many, NULL, NULL, "more than 64");
 }
