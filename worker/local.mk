@@ -99,6 +99,9 @@ libworker_la_SOURCES = \
 	%D%/modules.h \
 	%D%/modules_child.c \
 	%D%/modules_child.h \
+	%D%/modules_files.c \
+	%D%/modules_state.h \
+	%D%/modules_trial.c \
 	%D%/pass.c \
 	%D%/pass.h \
 	%D%/part.c \
