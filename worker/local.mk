@@ -13,6 +13,10 @@ libworker_la_SOURCES = \
 	%D%/cgroup.h \
 	%D%/child.c \
 	%D%/child.h \
+	%D%/child_ask.c \
+	%D%/child_handler.c \
+	%D%/child_signals.c \
+	%D%/child_state.h \
 	%D%/command.c \
 	%D%/command.h \
 	%D%/command_spawn.c \
