@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += libproto.la
 
 libproto_la_LIBADD = $(ZMQ_LIBS) $(MSGPACK_LIBS) $(SYSTEMD_LIBS) $(INIH_LIBS)
 libproto_la_SOURCES = \
+	%D%/address.c \
+	%D%/address.h \
 	%D%/addresses.c \
 	%D%/addresses.h \
 	%D%/base/base.c \
@@ -51,6 +53,8 @@ libproto_la_SOURCES = \
 	%D%/runner_records.h \
 	%D%/socket.c \
 	%D%/socket.h \
+	%D%/unsent.c \
+	%D%/unsent.h \
 	%D%/validate.c \
 	%D%/validate.h \
 	%D%/words.c \

@@ -1,9 +1,7 @@
 /* socket.c - libzmq, and all that must be known to use it safely. */
 #include "proto/socket.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,8 +9,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "proto/base/map.h"
 #include "proto/limits.h"
+#include "proto/unsent.h"
 #include "proto/zap.h"
 
 struct socket {
@@ -21,12 +19,12 @@ struct socket {
     char **paths; /* owned: of bound ipc sockets, removed at close */
     size_t n_paths, cap_paths;
     bool keyed;   /* it listens with a key somewhere, so that what libzmq says of users is the broker's own word */
-    struct strmap unsent; /* of a ROUTER: by routing id; of struct unsent */
-    size_t unsent_at;     /* the next one to be looked at */
+    struct unsent_table unsent; /* of a ROUTER */
 };
 
 #define POLL_FDS_MAX 16
-#define UNSENT_MESSAGES 10000 /* of a peer to the broker; past it the connection counts as lost, so it is not to be reached by a slow turn */
+/* Of a peer to the broker; past it the connection counts as lost, so it is not to be reached by a slow turn. */
+#define UNSENT_MESSAGES 10000
 #define UNHEARD_MESSAGES 250 /* of one connection, that wait in the broker to be heard; the others wait at their sender */
 
 void *socket_context(void)
@@ -78,96 +76,12 @@ static struct socket *open_socket(int type)
     return s;
 }
 
-/* ---- what ZeroMQ holds --------------------------------------------------------------------------
- *
- * Its high-water mark counts messages, which may be of 20 bytes or of 16 MiB. So messages that are not tiny are counted by their
- * bytes as well, from where they are handed over until ZeroMQ frees them: written, or dropped with their connection. */
-
-#define COUNTED_FROM_BYTES 64u /* smaller ones: LIMIT_REPLIES a connection are few bytes */
-
-/* Of one connection. Freed by whoever is the last to let go: the socket, or ZeroMQ's thread with the last message. */
-struct unsent {
-    atomic_size_t users, bytes;
-    char routing_id[ROUTING_ID_BYTES];
-};
-
-struct counted {
-    struct unsent *unsent;
-    size_t n;
-    char bytes[];
-};
-
-static atomic_size_t unsent_all;
-
-static struct str key_of(const char *routing_id)
-{
-    return (struct str){ routing_id, ROUTING_ID_BYTES };
-}
-
-static void let_go(struct unsent *u)
-{
-    if (atomic_fetch_sub(&u->users, 1) == 1)
-        free(u);
-}
-
-/* Called by ZeroMQ, in its own thread too. */
-static void on_sent(void *bytes, void *counted)
-{
-    struct counted *c = counted;
-    (void)bytes;
-    atomic_fetch_sub(&c->unsent->bytes, c->n);
-    atomic_fetch_sub(&unsent_all, c->n);
-    let_go(c->unsent);
-    free(c);
-}
-
-static void forget_unsent(struct socket *s)
-{
-    struct unsent *u;
-    for (size_t i = 0; (u = strmap_next(&s->unsent, &i));)
-        let_go(u);
-    strmap_fini(&s->unsent);
-}
-
-/* Looks at one connection a time: each new one that is noted makes an old one be looked at. */
-static void tidy_unsent(struct socket *s)
-{
-    struct unsent *u = strmap_next(&s->unsent, &s->unsent_at);
-    if (!u)
-        s->unsent_at = 0;
-    if (!u || atomic_load(&u->users) > 1)
-        return;
-    strmap_remove(&s->unsent, key_of(u->routing_id));
-    let_go(u);
-}
-
-static struct unsent *find_or_add_unsent(struct socket *s, const char *routing_id)
-{
-    tidy_unsent(s);
-    struct unsent *u = strmap_find(&s->unsent, key_of(routing_id));
-    if (u)
-        return u;
-    u = xcalloc(1, sizeof *u);
-    atomic_init(&u->users, 1);
-    memcpy(u->routing_id, routing_id, ROUTING_ID_BYTES);
-    strmap_put(&s->unsent, key_of(routing_id), u);
-    return u;
-}
-
-size_t socket_unsent(const struct socket *s, const char *routing_id)
-{
-    struct unsent *u = strmap_find(&s->unsent, key_of(routing_id));
-    return u ? atomic_load(&u->bytes) : 0;
-}
-
-size_t socket_unsent_all(void) { return atomic_load(&unsent_all); }
-
 struct socket *socket_close(struct socket *s)
 {
     if (!s)
         return NULL;
     zmq_close(s->zmq);
-    forget_unsent(s);
+    unsent_fini(&s->unsent);
     for (size_t i = 0; i < s->n_paths; i++) {
         unlink(s->paths[i]);
         free(s->paths[i]);
@@ -175,52 +89,6 @@ struct socket *socket_close(struct socket *s)
     free(s->paths);
     free(s);
     return NULL;
-}
-
-const char *address_ipc_path(const char *address)
-{
-    return strncmp(address, "ipc://", 6) == 0 ? address + 6 : NULL;
-}
-
-/* The port of HOST:PORT, or NULL when it has none. */
-static const char *port_of(const char *host)
-{
-    const char *colon = strrchr(host, ':');
-    bool is_number = colon && colon[1] && !colon[1 + strspn(colon + 1, "0123456789")];
-    return is_number ? colon + 1 : NULL;
-}
-
-/* Of HOST:PORT. A name that only begins like a loopback address may be anywhere. */
-static bool is_loopback(const char *host)
-{
-    struct in_addr a;
-    size_t n = (size_t)(port_of(host) - 1 - host);
-    cleanup(freep) char *name = xstrndup((struct str){ host, n });
-    if (inet_pton(AF_INET, name, &a) == 1)
-        return ntohl(a.s_addr) >> 24 == 127;
-    return strcmp(name, "[::1]") == 0 || strcmp(name, "localhost") == 0;
-}
-
-bool address_is_tcp(const char *address) { return strncmp(address, "tcp://", 6) == 0; }
-
-char *address_check(const char *address, enum address_keys keys, bool insecure_loopback)
-{
-    const char *path = address_ipc_path(address);
-    if (path && path[0] != '/' )
-        return xasprintf("address %s: the path of a Unix socket must be absolute, as in ipc:///run/tern/broker.sock", address);
-    if (path && strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-        return xasprintf("address %s: a Unix socket's path may have at most 107 bytes; choose a shorter one", address);
-    if (path)
-        return NULL;
-    if (!address_is_tcp(address) || !port_of(address + 6))
-        return xasprintf("address %s: must be ipc:///PATH or tcp://HOST:PORT", address);
-    if (keys == ADDRESS_HAS_KEYS || (is_loopback(address + 6) && insecure_loopback))
-        return NULL;
-    return xasprintf("address %s: TCP needs keys: %s%s", address,
-                     keys == ADDRESS_WANTS_BROKER_KEY
-                         ? "`tern-broker keygen` makes this broker's, `tern-broker authorize` lets peers in"
-                         : "name them with --key and --broker-key; `tern keygen NAME` makes one",
-                     is_loopback(address + 6) ? "; or use ipc://, or --insecure-loopback to let every local user in without" : "");
 }
 
 static const char *hint_for(int error)
@@ -370,6 +238,8 @@ int socket_connect_keyed(struct socket **ret, const char *address, const struct 
     return 0;
 }
 
+/* ---- sending ---------------------------------------------------------------------------------------- */
+
 static int send_frame(struct socket *s, struct str bytes, int flags)
 {
     return zmq_send(s->zmq, bytes.p, bytes.n, ZMQ_DONTWAIT | flags) < 0 ? -zmq_errno() : 0;
@@ -377,21 +247,18 @@ static int send_frame(struct socket *s, struct str bytes, int flags)
 
 static int send_counted(struct socket *s, const char *routing_id, struct str message)
 {
-    struct counted *c = xmalloc(sizeof *c + message.n);
-    c->unsent = find_or_add_unsent(s, routing_id);
-    c->n = message.n;
-    memcpy(c->bytes, message.p, message.n);
-    atomic_fetch_add(&c->unsent->users, 1);
-    atomic_fetch_add(&c->unsent->bytes, c->n);
-    atomic_fetch_add(&unsent_all, c->n);
+    struct unsent_message *counted = unsent_add(&s->unsent, routing_id, message);
     zmq_msg_t m;
-    zmq_msg_init_data(&m, c->bytes, c->n, on_sent, c);
+    zmq_msg_init_data(&m, unsent_bytes(counted), message.n, unsent_freed, counted);
     if (zmq_msg_send(&m, s->zmq, ZMQ_DONTWAIT) >= 0)
         return 0;
     int error = zmq_errno();
     zmq_msg_close(&m);
     return -error;
 }
+
+size_t socket_unsent(const struct socket *s, const char *routing_id) { return unsent_of(&s->unsent, routing_id); }
+size_t socket_unsent_all(void) { return unsent_all(); }
 
 int socket_send(struct socket *s, struct str message)
 {
@@ -405,8 +272,10 @@ int socket_send_to(struct socket *s, const char *routing_id, struct str message)
     int r = send_frame(s, (struct str){ routing_id, ROUTING_ID_BYTES }, ZMQ_SNDMORE);
     if (r < 0)
         return r;
-    return message.n < COUNTED_FROM_BYTES ? send_frame(s, message, 0) : send_counted(s, routing_id, message);
+    return message.n < UNSENT_COUNTED_FROM_BYTES ? send_frame(s, message, 0) : send_counted(s, routing_id, message);
 }
+
+/* ---- receiving, waiting ----------------------------------------------------------------------------- */
 
 void frame_fini(struct frame *f)
 {

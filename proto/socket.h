@@ -5,6 +5,7 @@
 #ifndef TERN_SOCKET_H
 #define TERN_SOCKET_H
 
+#include "proto/address.h"
 #include "proto/base/buf.h"
 #include "proto/key.h"
 
@@ -54,14 +55,6 @@ int socket_recv(struct socket *s, struct frame *ret);
 /* Waits for the socket or the descriptors (as in poll(2)), at most timeout_ms, -1: for ever. 1: the socket is readable;
  * 0: it is not; -EINTR. fds may be NULL when n is 0. */
 int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms);
-
-/* Is this an address tern may use? NULL, or what is wrong with it (owned by the caller). What is said where keys are missing depends
- * on who asks: a broker, or whoever connects to one. */
-enum address_keys { ADDRESS_HAS_KEYS, ADDRESS_WANTS_BROKER_KEY, ADDRESS_WANTS_KEYS };
-char *address_check(const char *address, enum address_keys keys, bool insecure_loopback);
-bool address_is_tcp(const char *address);
-/* The path of an ipc:// address, or NULL. */
-const char *address_ipc_path(const char *address);
 
 /* For zap.c alone: libzmq's context; and the keys of one of its sockets that is to connect. */
 void *socket_context(void);
