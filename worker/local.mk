@@ -172,6 +172,8 @@ libworker_la_SOURCES = \
 	%D%/zygote.c \
 	%D%/zygote.h \
 	%D%/zygote_link.c \
+	%D%/zygote_lost.c \
+	%D%/zygote_state.h \
 	%D%/zygote_wire.h \
 	$(END)
 

@@ -1,14 +1,10 @@
-/* zygote_link.c - the worker's side of the zygote: starts it, asks, hears, and replaces it when it dies.
- *
- * When it dies its children hear of it from the kernel (child.h) and end themselves with their trees; the worker, a
- * subreaper, has become their parent, reaps them, and after 2 s kills what has not gone by itself. Only then are they
- * told of as lost. */
-#include "worker/zygote.h"
+/* zygote_link.c - the worker's side of the zygote: starts it, asks, hears, and replaces it when it dies; of what it leaves then
+ * zygote_lost.c takes care. */
+#include "worker/zygote_state.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -18,45 +14,13 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
-#include "proto/base/map.h"
-#include "worker/cgroup.h"
-#include "worker/tree.h"
 #include "worker/zygote_wire.h"
 
-#define LOOK_MS 5
-#define LEAVE_MS 2000   /* lost children may take so long to end themselves */
-#define GIVE_UP_MS 7000 /* and after so long they are told of although something is left */
 #define STOP_MS 5000
 #define AGAIN_MS 1000   /* between two starts, when the first did not live that long */
 #define SEND_MS 2000
 
-struct zchild {
-    uint64_t number;
-    pid_t pid; /* 0: not known yet */
-    bool lost;
-    int64_t lost_at_ms;
-    int data;           /* owned; -1: sent. Its end of the data socket, until there is a zygote to ask */
-    struct child_role role;
-    zygote_on_ended *on_ended; /* NULL: abandoned */
-    void *ctx;                 /* borrowed */
-};
-
-struct zygote {
-    char *const *args; /* borrowed */
-    pid_t pid, old_pid; /* 0: none */
-    int control;        /* owned; -1: none */
-    int epoll, timer;   /* owned */
-    int64_t nofile_soft, started_ms;
-    bool pinged;        /* and has not answered yet */
-    uint64_t last_child;
-    struct idmap children; /* owned struct zchild by number */
-    size_t n_lost;
-    struct tree tree; /* scratch */
-};
-
-static int64_t now_ms(void) { return clock_mono_us() / 1000; }
-
-static void set_timer(struct zygote *z, int64_t ms)
+void zygote_set_timer(struct zygote *z, int64_t ms)
 {
     struct itimerspec t = { .it_value = { ms / 1000, ms % 1000 * 1000000 } };
     timerfd_settime(z->timer, 0, &t, NULL);
@@ -130,7 +94,7 @@ static int start(struct zygote *z)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     pid_t pid;
-    z->started_ms = now_ms();
+    z->started_ms = zygote_now_ms();
     int r = spawn(z, ends[1], &pid);
     close(ends[1]);
     if (r < 0) {
@@ -225,18 +189,6 @@ void zygote_ask_alive(struct zygote *z)
 
 bool zygote_is_alive(const struct zygote *z) { return z->pid && !z->pinged; }
 
-static void lose(struct zygote *z, struct zchild *c)
-{
-    if (c->lost)
-        return;
-    c->lost = true;
-    c->lost_at_ms = now_ms();
-    z->n_lost++;
-    if (c->pid)
-        kill(c->pid, SIGCONT);
-    set_timer(z, LOOK_MS);
-}
-
 int zygote_fork(struct zygote *z, const struct child_role *role, zygote_on_ended *on_ended, void *ctx,
                 uint64_t *ret_child, int *ret_fd)
 {
@@ -267,7 +219,7 @@ void zygote_kill(struct zygote *z, uint64_t child)
 {
     struct zchild *c = idmap_find(&z->children, child);
     if (c && c->data >= 0)
-        lose(z, c); /* it was never forked */
+        zygote_lose(z, c); /* it was never forked */
     else
         ask_of(z, ZYGOTE_KILL, child, 0);
 }
@@ -283,7 +235,7 @@ void zygote_abandon(struct zygote *z, uint64_t child)
 
 /* ---- hearing ---------------------------------------------------------------------------------- */
 
-static void tell_ended(struct zygote *z, struct zchild *c, const struct child_ended *e, struct now now)
+void zygote_tell_ended(struct zygote *z, struct zchild *c, const struct child_ended *e, struct now now)
 {
     idmap_remove(&z->children, c->number);
     z->n_lost -= c->lost;
@@ -314,7 +266,7 @@ static void on_report(struct zygote *z, const struct zygote_report *r, struct no
     if (e.strays)
         log_warning("event=tree-left child=%lld text=\"something that it started cannot be killed\"",
                     (long long)r->pid);
-    tell_ended(z, c, &e, now);
+    zygote_tell_ended(z, c, &e, now);
 }
 
 /* False when the zygote has died. */
@@ -333,14 +285,14 @@ static void restart(struct zygote *z)
 {
     if (z->pid)
         return;
-    if (now_ms() - z->started_ms < AGAIN_MS) {
-        set_timer(z, z->n_lost ? LOOK_MS : AGAIN_MS);
+    if (zygote_now_ms() - z->started_ms < AGAIN_MS) {
+        zygote_set_timer(z, z->n_lost ? ZYGOTE_LOOK_MS : AGAIN_MS);
         return;
     }
     int r = start(z);
     if (r < 0) {
         log_error("event=zygote-not-started error=%s", strerror(-r));
-        set_timer(z, z->n_lost ? LOOK_MS : AGAIN_MS);
+        zygote_set_timer(z, z->n_lost ? ZYGOTE_LOOK_MS : AGAIN_MS);
     }
 }
 
@@ -357,76 +309,8 @@ static void on_death(struct zygote *z)
     struct zchild *c;
     for (size_t i = 0; (c = idmap_next(&z->children, &i));)
         if (c->data < 0)
-            lose(z, c);
+            zygote_lose(z, c);
     restart(z);
-}
-
-/* Is this child of the worker one that the old zygote has left? Handlers in threads may have children of their own. */
-static void end_leftover(void *ctx, const struct tree_process *p)
-{
-    const struct zygote *z = ctx;
-    uint64_t job;
-    if (p->pid == z->pid || !z->old_pid)
-        return;
-    if (p->session != z->old_pid && (p->state == 'Z' || !tree_environ_number(p->pid, "TERN_JOB_ID=", &job)))
-        return;
-    struct zchild *c;
-    for (size_t i = 0; (c = idmap_next(&z->children, &i));)
-        if (c->lost && c->pid == p->pid && now_ms() - c->lost_at_ms < LEAVE_MS)
-            return; /* it is about to end itself and its tree */
-    kill(p->pid, SIGKILL);
-    waitpid(p->pid, NULL, WNOHANG);
-}
-
-static bool is_gone(struct zygote *z, struct zchild *c)
-{
-    if (!c->pid)
-        return true;
-    pid_t pid = waitpid(c->pid, NULL, WNOHANG | __WALL);
-    if (pid == c->pid || (pid < 0 && errno == ECHILD))
-        return true;
-    int64_t since_ms = now_ms() - c->lost_at_ms;
-    if (since_ms > LEAVE_MS) {
-        tree_read(&z->tree, c->pid);
-        tree_signal(&z->tree, true, SIGKILL);
-    }
-    return since_ms > GIVE_UP_MS;
-}
-
-static struct zchild *next_gone(struct zygote *z, uint64_t last)
-{
-    struct zchild *c;
-    for (size_t i = 0; (c = idmap_next(&z->children, &i));)
-        if (c->lost && c->number <= last && is_gone(z, c))
-            return c;
-    return NULL;
-}
-
-/* Their zygote would have. */
-static void remove_groups_of_lost(const struct zchild *c)
-{
-    char name[CGROUP_NAME_BYTES];
-    snprintf(name, sizeof(name), "command.%d.", (int)c->pid);
-    if (c->pid)
-        cgroup_remove_all(name);
-    snprintf(name, sizeof(name), "child.%llu", (unsigned long long)c->number);
-    cgroup_kill(name);
-    cgroup_remove(name);
-}
-
-static void look_after_lost(struct zygote *z, struct now now)
-{
-    struct child_ended e = { .lost = true, .cpu_us = UNSET, .max_rss_kb = UNSET };
-    struct zchild *c;
-    uint64_t last = z->last_child; /* who is told may ask for the next, which is lost in turn */
-    if (z->n_lost)
-        tree_each_child(getpid(), NULL, end_leftover, z);
-    while (z->n_lost && (c = next_gone(z, last))) {
-        remove_groups_of_lost(c);
-        tell_ended(z, c, &e, now);
-    }
-    if (z->n_lost)
-        set_timer(z, LOOK_MS);
 }
 
 /* ---- for the loop ----------------------------------------------------------------------------- */
@@ -442,15 +326,15 @@ void zygote_on_readable(struct zygote *z, struct now now)
         on_death(z);
     if (!due)
         return;
-    look_after_lost(z, now);
+    zygote_look_after_lost(z, now);
     restart(z);
 }
 
 /* Waits for the zygote to leave, which ends its children first. */
 static void wait_for_leaving(struct zygote *z)
 {
-    int64_t until_ms = now_ms() + STOP_MS;
-    while (z->pid && waitpid(z->pid, NULL, WNOHANG) == 0 && now_ms() < until_ms)
+    int64_t until_ms = zygote_now_ms() + STOP_MS;
+    while (z->pid && waitpid(z->pid, NULL, WNOHANG) == 0 && zygote_now_ms() < until_ms)
         usleep(1000);
     if (z->pid && kill(z->pid, SIGKILL) == 0)
         waitpid(z->pid, NULL, 0);
