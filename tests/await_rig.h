@@ -3,14 +3,12 @@
 #ifndef TERN_TESTS_AWAIT_RIG_H
 #define TERN_TESTS_AWAIT_RIG_H
 
-#include "proto/base/log.h"
 #include "worker/handlers.h"
 #include "worker/launcher.h"
 #include "worker/module.h"
 #include "worker/pool.h"
 #include "worker/zygote.h"
 
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <time.h>
@@ -18,7 +16,7 @@
 
 #include <cmocka.h>
 
-static struct zygote *zygote; /* one for all tests: started before any thread */
+#include "tests/own_zygote.h"
 
 struct rig {
     struct pool *pools[N_POOLS];
@@ -27,191 +25,24 @@ struct rig {
     size_t n_started, n_finished;
 };
 
-static inline void rig_on_started(void *ctx, struct run *r) { (void)r, ((struct rig *)ctx)->n_started++; }
-
-static inline void rig_on_finished(void *ctx, struct run *r)
-{
-    struct rig *g = ctx;
-    list_add_tail(&g->finished, &r->link);
-    g->n_finished++;
-}
-
 /* slots: of each pool, but that the loop has a thousand. */
-static inline struct rig *rig_new(size_t slots)
-{
-    struct rig *g = xcalloc(1, sizeof *g);
-    list_init(&g->finished);
-    assert_int_equal(launcher_open(&g->launcher, zygote, 2 * slots), 0);
-    for (enum pool_kind k = 0; k < N_POOLS; k++) {
-        struct pool_options o = {
-            .kind = k,
-            .slots = k == POOL_LOOP ? 1000 : slots,
-            .zygote = zygote,
-            .launcher = g->launcher,
-            .pools = g->pools,
-            .stuck_max = 4,
-            .on_started = rig_on_started,
-            .on_finished = rig_on_finished,
-            .ctx = g,
-        };
-        assert_int_equal(pool_open(&g->pools[k], &o), 0);
-    }
-    return g;
-}
-
-static inline void rig_free(struct rig *g)
-{
-    for (enum pool_kind k = 0; k < N_POOLS; k++)
-        pool_close(g->pools[k]);
-    launcher_close(g->launcher);
-    for (struct link *l; (l = list_pop(&g->finished));)
-        run_free(list_entry(l, struct run, link));
-    free(g);
-}
-
-static inline struct run_job rig_job(uint64_t id, const char *handler, const char *payload)
-{
-    struct run_job j;
-    record_init(RECORD_run_job, &j);
-    j.job = id;
-    j.attempt = 1;
-    j.pool = POOL_LOOP;
-    j.queue = str_of("default");
-    j.handler = str_of(handler);
-    j.payload = str_of(payload);
-    return j;
-}
-
-static inline void rig_give_job(struct rig *g, const struct run_job *j)
-{
-    struct now now = clock_now();
-    pool_give(g->pools[j->pool], run_new(j, now), now);
-}
-
-static inline void rig_give(struct rig *g, uint64_t id, const char *handler, const char *payload)
-{
-    struct run_job j = rig_job(id, handler, payload);
-    rig_give_job(g, &j);
-}
-
-static inline void rig_turn(struct rig *g, int64_t until_ms)
-{
-    struct now now = clock_now();
-    size_t n_before = g->n_finished;
-    struct pollfd fds[N_POOLS + 2];
-    for (enum pool_kind k = 0; k < N_POOLS; k++) {
-        until_ms = min_i64(until_ms, pool_tick(g->pools[k], now));
-        fds[k] = (struct pollfd){ .fd = pool_fd(g->pools[k]), .events = POLLIN };
-    }
-    if (g->n_finished > n_before)
-        return;
-    fds[N_POOLS] = (struct pollfd){ .fd = zygote_fd(zygote), .events = POLLIN };
-    fds[N_POOLS + 1] = (struct pollfd){ .fd = launcher_fd(g->launcher), .events = POLLIN };
-    poll(fds, ELEMENTS(fds), (int)max_i64(0, min_i64(until_ms - now.mono_ms, 1000)));
-    now = clock_now();
-    zygote_on_readable(zygote, now);
-    launcher_on_readable(g->launcher, now);
-    for (enum pool_kind k = 0; k < N_POOLS; k++)
-        pool_on_readable(g->pools[k], now);
-}
-
-static inline void rig_turns(struct rig *g, int64_t ms)
-{
-    int64_t until_ms = clock_now().mono_ms + ms;
-    while (clock_now().mono_ms < until_ms)
-        rig_turn(g, until_ms);
-}
-
+struct rig *rig_new(size_t slots);
+void rig_free(struct rig *g);
+struct run_job rig_job(uint64_t id, const char *handler, const char *payload);
+void rig_give_job(struct rig *g, const struct run_job *j);
+void rig_give(struct rig *g, uint64_t id, const char *handler, const char *payload);
+void rig_turn(struct rig *g, int64_t until_ms);
+void rig_turns(struct rig *g, int64_t ms);
 /* Until n have finished; far above what it takes, for a machine that is busy. */
-static inline void rig_finish(struct rig *g, size_t n)
-{
-    int64_t until_ms = clock_now().mono_ms + 60000;
-    while (g->n_finished < n && clock_now().mono_ms < until_ms)
-        rig_turn(g, until_ms);
-    assert_int_equal(g->n_finished, n);
-}
-
-static inline void rig_begin(struct rig *g, size_t n)
-{
-    int64_t until_ms = clock_now().mono_ms + 60000;
-    while (g->n_started < n && clock_now().mono_ms < until_ms)
-        rig_turn(g, until_ms);
-    assert_int_equal(g->n_started, n);
-}
-
+void rig_finish(struct rig *g, size_t n);
+void rig_begin(struct rig *g, size_t n);
 /* Until so many hold a slot of a pool, and so many wait for one. */
-static inline void rig_wait_load(struct rig *g, enum pool_kind k, size_t used, size_t waiting)
-{
-    int64_t until_ms = clock_now().mono_ms + 60000;
-    while ((pool_load(g->pools[k]).used < used || pool_load(g->pools[k]).waiting < waiting) && clock_now().mono_ms < until_ms)
-        rig_turn(g, clock_now().mono_ms + 20);
-    assert_true(clock_now().mono_ms < until_ms);
-}
-
-static inline void rig_wait_unused(struct rig *g)
-{
-    int64_t until_ms = clock_now().mono_ms + 60000;
-    for (enum pool_kind k = 0; k < N_POOLS; k++)
-        while ((pool_load(g->pools[k]).used || pool_load(g->pools[k]).stuck) && clock_now().mono_ms < until_ms)
-            rig_turn(g, clock_now().mono_ms + 20);
-    assert_true(clock_now().mono_ms < until_ms);
-}
-
-static inline const struct outcome *rig_outcome(const struct rig *g, uint64_t job)
-{
-    const struct outcome *found = NULL;
-    list_each(l, &g->finished) {
-        const struct run *r = list_entry(l, const struct run, link);
-        if (r->job.job != job)
-            continue;
-        assert_null(found); /* exactly once */
-        found = &r->outcome;
-    }
-    assert_non_null(found);
-    return found;
-}
-
-static inline void rig_assert_text(struct str s, const char *text)
-{
-    cleanup(freep) char *copy = xstrndup(s.p ? s : str_of("(none)"));
-    assert_string_equal(copy, text);
-}
-
-static inline void rig_assert_done(const struct rig *g, uint64_t job)
-{
-    const struct outcome *o = rig_outcome(g, job);
-    if (o->ending != ENDING_DONE)
-        print_error("%.*s\n%.*s\n", (int)o->error.n, o->error.p ? o->error.p : "", (int)o->output.n,
-                    o->output.p ? o->output.p : "");
-    assert_int_equal(o->ending, ENDING_DONE);
-}
-
-static inline void rig_assert_failed(const struct rig *g, uint64_t job, const char *error)
-{
-    assert_int_equal(rig_outcome(g, job)->ending, ENDING_FAILED);
-    rig_assert_text(rig_outcome(g, job)->error, error);
-}
-
+void rig_wait_load(struct rig *g, enum pool_kind k, size_t used, size_t waiting);
+void rig_wait_unused(struct rig *g);
+const struct outcome *rig_outcome(const struct rig *g, uint64_t job);
+void rig_assert_done(const struct rig *g, uint64_t job);
+void rig_assert_failed(const struct rig *g, uint64_t job, const char *error);
 /* The main of such a test, whose handlers are a module's. A word after its name chooses the cases. */
-static inline int rig_main(int argc, char **argv, const struct tern_module *own, const struct CMUnitTest *tests, size_t n_tests)
-{
-    static char *no_args[] = { NULL };
-    static const struct tern_handler *const all[] = { &handler_exec, NULL };
-    struct module *module;
-    char *error = NULL;
-    if (handlers_init_from(all, NULL, true, &error) < 0 || module_new(&module, "await", own, &error) < 0 ||
-        handlers_add_module(module, &error) < 0)
-        abort();
-    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
-        return zygote_main();
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    if (zygote_start(&zygote, no_args) < 0)
-        abort();
-    int failed = _cmocka_run_group_tests("await", tests, n_tests, NULL, NULL);
-    zygote_stop(zygote);
-    module_free(module);
-    return failed;
-}
+int rig_main(int argc, char **argv, const struct tern_module *own, const struct CMUnitTest *tests, size_t n_tests);
 
 #endif

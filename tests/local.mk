@@ -1,5 +1,17 @@
+# What several tests stand on.
+check_LTLIBRARIES =
+librig_la_SOURCES = \
+	%D%/await_rig.c \
+	%D%/await_rig.h \
+	%D%/broker_harness.c \
+	%D%/broker_harness.h \
+	%D%/broker_talk.c \
+	%D%/own_zygote.c \
+	%D%/own_zygote.h \
+	$(END)
+
 # Every program that sets no LDADD of its own is a test: one file, tests/test_NOUN.c, linked to all there is.
-LDADD = libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
+LDADD = librig.la libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
@@ -266,7 +278,6 @@ STATIC_TESTS = \
 EXTRA_DIST += \
 	$(STATIC_TESTS) \
 	$(FLOW_TESTS) \
-	%D%/await_rig.h \
 	%D%/bench/README.md \
 	%D%/bench/compare \
 	%D%/bench/curves.py \
@@ -279,7 +290,6 @@ EXTRA_DIST += \
 	%D%/bench/run \
 	%D%/bench/table \
 	%D%/bench/targets.py \
-	%D%/broker_harness.h \
 	%D%/calling.h \
 	$(CHAOS_TESTS) \
 	%D%/chaos/chaos.py \
@@ -325,6 +335,7 @@ AM_TESTS_ENVIRONMENT = \
 # Those that take longest come first: nobody waits for one of them alone at the end.
 TESTS += $(STATIC_TESTS)
 if HAVE_CMOCKA
+check_LTLIBRARIES += librig.la
 check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
 PROGRAM_TESTS = $(CHAOS_TESTS) $(SIM_TESTS) $(FLOW_TESTS) $(SWEEP_TESTS) $(UNIT_TESTS) $(FUZZ_TESTS)
 TESTS += $(SYSTEMD_TESTS) $(PROGRAM_TESTS)

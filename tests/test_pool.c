@@ -8,7 +8,6 @@
 #include "proto/base/rng.h"
 #include "worker/handlers.h"
 #include "worker/launcher.h"
-#include "worker/zygote.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -19,6 +18,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "tests/own_zygote.h"
 
 /* ---- handlers --------------------------------------------------------------------------------- */
 
@@ -138,21 +139,7 @@ static const struct tern_handler handlers[] = {
     { .name = "dry", .blocking = long_blocking, .async = dry_async },
 };
 
-static void init_handlers(void)
-{
-    static const struct tern_handler *all[ELEMENTS(handlers) + 2];
-    char *error = NULL;
-    for (size_t i = 0; i < ELEMENTS(handlers); i++)
-        all[i] = &handlers[i];
-    all[ELEMENTS(handlers)] = &handler_exec;
-    if (handlers_init_from(all, NULL, true, &error) < 0)
-        abort();
-}
-
 /* ---- a pool with all it stands on ------------------------------------------------------------- */
-
-static struct zygote *zygote; /* one for all tests: started before any thread */
-static char *no_args[] = { NULL };
 
 struct rig {
     struct pool *pool;
@@ -724,14 +711,6 @@ int main(int argc, char **argv)
 {
     static enum pool_kind process = POOL_PROCESS, thread = POOL_THREAD, loop = POOL_LOOP;
     const struct CMUnitTest tests[] = { CASES(CASE, process) CASES(CASE, thread) CASES(CASE, loop) };
-    init_handlers();
-    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
-        return zygote_main();
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    if (zygote_start(&zygote, no_args) < 0)
-        abort();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    zygote_stop(zygote);
-    return failed;
+    own_zygote_handlers(handlers, ELEMENTS(handlers));
+    return own_zygote_main(argc, argv, tests, ELEMENTS(tests));
 }

@@ -14,10 +14,10 @@
 #include <cmocka.h>
 
 #include "proto/base/rng.h"
+#include "tests/own_zygote.h"
 #include "worker/frame.h"
 #include "worker/handlers.h"
 #include "worker/tree.h"
-#include "worker/zygote.h"
 
 /* ---- handlers; each notes first that it runs -------------------------------------------------- */
 
@@ -140,22 +140,9 @@ static const struct tern_handler handlers[] = {
     { .name = "forges", .blocking = forges },       { .name = "large", .blocking = large },
 };
 
-static void init_handlers(void)
-{
-    static const struct tern_handler *all[ELEMENTS(handlers) + 2];
-    char *error = NULL;
-    for (size_t i = 0; i < ELEMENTS(handlers); i++)
-        all[i] = &handlers[i];
-    all[ELEMENTS(handlers)] = &handler_exec;
-    if (handlers_init_from(all, NULL, true, &error) < 0)
-        abort();
-}
-
 /* ---- a pool, and what has run ----------------------------------------------------------------- */
 
 enum { MOST = 20000 };
-
-static struct zygote *zygote; /* one for all tests */
 
 struct rig {
     struct pool *pool;
@@ -744,9 +731,7 @@ static void a_pool_closes_with_runs_ahead(void **state)
 
 int main(int argc, char **argv)
 {
-    init_handlers();
-    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
-        return zygote_main();
+    own_zygote_handlers(handlers, ELEMENTS(handlers));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_ahead_still_waits),
         cmocka_unit_test(a_killed_process_costs_the_run_that_had_begun),
@@ -774,14 +759,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pool_closes_with_runs_ahead),
     };
     char notes[] = "/tmp/tern-test-pool-ahead.XXXXXX";
+    if (getenv(NOTES)) /* the zygote */
+        return own_zygote_main(argc, argv, tests, ELEMENTS(tests));
     closep(&(int){ mkstemp(notes) });
     setenv(NOTES, notes, 1);
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    if (zygote_start(&zygote, NULL) < 0)
-        abort();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    zygote_stop(zygote);
+    int status = own_zygote_main(argc, argv, tests, ELEMENTS(tests));
     unlink(notes);
-    return failed;
+    return status;
 }

@@ -3,7 +3,6 @@
 #include "worker/asks.h"
 #include "worker/handlers.h"
 #include "worker/pool.h"
-#include "worker/zygote.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -14,6 +13,8 @@
 #include <time.h>
 
 #include <cmocka.h>
+
+#include "tests/own_zygote.h"
 
 /* ---- handlers --------------------------------------------------------------------------------- */
 
@@ -187,23 +188,10 @@ static const struct tern_handler handlers[] = {
     { .name = "dies", .blocking = dies, .async = dies },
 };
 
-static void init_handlers(void)
-{
-    static const struct tern_handler *all[ELEMENTS(handlers) + 1];
-    char *error = NULL;
-    for (size_t i = 0; i < ELEMENTS(handlers); i++)
-        all[i] = &handlers[i];
-    if (handlers_init_from(all, NULL, true, &error) < 0)
-        abort();
-}
-
 /* ---- a pool, and the broker ------------------------------------------------------------------- */
 
 #define JOBS_MAX 5000
 #define FIRST_CHILD 3000
-
-static struct zygote *zygote; /* one for all tests: started before any thread */
-static char *no_args[] = { NULL };
 
 struct awaited {
     struct link link;
@@ -663,14 +651,6 @@ int main(int argc, char **argv)
 {
     static enum pool_kind process = POOL_PROCESS, thread = POOL_THREAD, loop = POOL_LOOP;
     const struct CMUnitTest tests[] = { CASES(CASE, process) CASES(CASE, thread) CASES(CASE, loop) };
-    init_handlers();
-    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
-        return zygote_main();
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    if (zygote_start(&zygote, no_args) < 0)
-        abort();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    zygote_stop(zygote);
-    return failed;
+    own_zygote_handlers(handlers, ELEMENTS(handlers));
+    return own_zygote_main(argc, argv, tests, ELEMENTS(tests));
 }
