@@ -7,6 +7,7 @@
 
 #include "broker/change.h"
 #include "broker/lease.h"
+#include "broker/open_jobs.h"
 #include "broker/quota.h"
 #include "broker/recv.h"
 #include "broker/wait.h"
@@ -139,6 +140,9 @@ void broker_set_grants(struct broker *b, struct grants *fresh, struct now now)
         forget_away(b, fresh, now);
     grants_free(b->grants);
     b->grants = fresh;
+    b->open_limits_told = false;
+    if (!b->failed)
+        open_jobs_limit(b);
 }
 
 /* ---- open and close: memory is what the store says ---------------------------------------------- */
@@ -194,6 +198,7 @@ static int load(struct broker *b, struct now now)
         r = store_each_lease(b->store, load_lease, &loading);
     b->next_due_ms = store_next_due(b->store);
     b->next_expiry_ms = store_next_expiry(b->store);
+    b->open_limits_told = false;
     b->cascades = true; /* those of before */
     b->cascade.parent = 0;
     b->worker_changes++;

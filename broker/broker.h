@@ -48,6 +48,8 @@ struct broker {
     struct peers peers;
     struct grants *grants;      /* owned: the keys that are known */
     struct strmap quotas;       /* by owner; of struct quota, owned: of keys that were here */
+    bool open_limits;           /* some key has a limit of open jobs */
+    bool open_limits_told;      /* the store knows them */
     struct strmap workers;      /* by instance; of struct worker, owned */
     struct idmap leases;        /* by job; of struct lease, owned */
     struct idmap watched;       /* by job: struct watch, owned: the waits that look at it */

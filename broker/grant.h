@@ -11,6 +11,7 @@
  *     sessions = 1000                  connections at a time
  *     rate = 0                         jobs a second, and as many at once; 0: no limit
  *     bytes = 0                        payload a second, and as much at once; 0: no limit
+ *     open-jobs = 0                    jobs that are not finished; 0: no limit. The least that a key of this name has
  */
 #ifndef TERN_GRANT_H
 #define TERN_GRANT_H
@@ -25,7 +26,7 @@ struct grant {
     /* as in the file */
     char *name, *role_text, *key_text, *queues, *handlers; /* owned */
     bool exec;
-    int64_t sessions, rate, bytes;
+    int64_t sessions, rate, bytes, open_jobs;
 
     /* made of it */
     enum role role;

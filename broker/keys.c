@@ -158,6 +158,7 @@ static void write_grant(const struct grant *g, struct buf *b)
     add_limit(b, "sessions", g->sessions, usual.sessions);
     add_limit(b, "rate", g->rate, usual.rate);
     add_limit(b, "bytes", g->bytes, usual.bytes);
+    add_limit(b, "open-jobs", g->open_jobs, usual.open_jobs);
 }
 
 static int count_other_keys(const struct grants *known, const struct grant *g)

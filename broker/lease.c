@@ -179,7 +179,7 @@ static struct attempt_end end_of(const struct lease *l, const struct outcome *o,
         .failures = v->failures, .crashes = v->crashes,
         .from_class = l->class->id, .class = class->id,
         .worker = l->worker->row, .pool = l->pool,
-        .started_ms = started, .finished_ms = finished, .outcome = o,
+        .started_ms = started, .finished_ms = finished, .owner = l->job.owner, .outcome = o,
     };
 }
 

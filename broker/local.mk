@@ -35,6 +35,8 @@ libbroker_la_SOURCES = \
 	%D%/measure.h \
 	%D%/needs.c \
 	%D%/needs.h \
+	%D%/open_jobs.c \
+	%D%/open_jobs.h \
 	%D%/outbox.c \
 	%D%/outbox.h \
 	%D%/peer.c \
@@ -72,6 +74,7 @@ libbroker_la_SOURCES = \
 	%D%/sketch.h \
 	%D%/store.c \
 	%D%/store.h \
+	%D%/store_account.c \
 	%D%/store_checkpoint.c \
 	%D%/store_child.c \
 	%D%/store_backup.c \

@@ -67,9 +67,9 @@ char *quota_take(struct quota *q, const struct grant *g, const struct msg_submit
     q->filled_mono_ms = now.mono_ms;
     double jobs = (double)m->n_jobs, bytes = (double)bytes_of(m);
     if (!has_for(q->jobs, g->rate, jobs))
-        return xasprintf("busy: the key %s may submit %" PRId64 " jobs a second", g->name, g->rate);
+        return xasprintf("the key %s may submit %" PRId64 " jobs a second", g->name, g->rate);
     if (!has_for(q->bytes, g->bytes, bytes))
-        return xasprintf("busy: the key %s may submit %" PRId64 " bytes of payload a second", g->name, g->bytes);
+        return xasprintf("the key %s may submit %" PRId64 " bytes of payload a second", g->name, g->bytes);
     q->jobs -= jobs;
     q->bytes -= bytes;
     return NULL;

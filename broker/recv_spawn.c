@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
+#include "broker/open_jobs.h"
 #include "broker/submit.h"
 #include "proto/name.h"
 
@@ -78,6 +79,21 @@ static bool too_many(struct broker *b, struct lease *l, const struct msg_spawn *
     return l->n_children + s->n_jobs > LIMIT_CHILDREN && l->n_children + count_new(b, s) > LIMIT_CHILDREN;
 }
 
+/* In a static buffer. Refused, and not put off: parents that wait to have children may be all that their owner has. */
+static const char *too_many_open(struct broker *b, const struct lease *l, const struct msg_spawn *s, enum error_code *ret_code)
+{
+    static char why[LIMIT_TEXT_BYTES];
+    open_jobs_limit(b);
+    const struct account *a = b->open_limits ? store_account(b->store, l->job.owner) : NULL;
+    size_t n = a ? count_new(b, s) : 0;
+    cleanup(freep) char *text = n ? open_jobs_refuse(b, l->job.owner, "the owner of this job", n, ret_code) : NULL;
+    if (!text)
+        return NULL;
+    *ret_code = a->known ? CODE_REFUSED : CODE_BUSY;
+    snprintf(why, sizeof why, "%s", text);
+    return why;
+}
+
 /* NULL, or why there will be no children. */
 static const char *why_not(struct broker *b, const struct grant *g, struct lease *l, const struct msg_spawn *s, enum error_code *ret_code)
 {
@@ -94,6 +110,9 @@ static const char *why_not(struct broker *b, const struct grant *g, struct lease
     *ret_code = CODE_REFUSED;
     if (too_many(b, l, s))
         return "a job may have at most 10000 children";
+    bad = too_many_open(b, l, s, ret_code);
+    if (bad)
+        return bad;
     *ret_code = CODE_BUSY;
     return b->disk_busy ? "busy: disk: too much of the broker's disk is used" : NULL;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "broker/lease.h"
+#include "broker/open_jobs.h"
 #include "broker/quota.h"
 #include "broker/submit.h"
 #include "broker/wait.h"
@@ -231,8 +232,23 @@ static bool is_malformed(struct broker *b, struct peer *p, const struct msg_subm
     return true;
 }
 
+/* NULL, or why its owner may not have so many more open jobs: for this reason. */
+static char *too_many_open(struct broker *b, const struct peer *p, const struct msg_submit *m, enum error_code wanted)
+{
+    enum error_code code = wanted;
+    open_jobs_limit(b);
+    bool may_have_limit = b->open_limits && p->key[0];
+    cleanup(freep) char *text = may_have_limit ? open_jobs_refuse(b, store_owner(b->store, str_of(p->owner)), p->owner, m->n_jobs, &code) : NULL;
+    return code == wanted ? TAKE(text) : NULL;
+}
+
 static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m)
 {
+    cleanup(freep) char *too_large = too_many_open(b, p, m, CODE_REFUSED);
+    if (too_large) {
+        broker_send_error(b, p, m->req, CODE_REFUSED, "%s", too_large);
+        return true;
+    }
     for (size_t i = 0; i < m->n_jobs; i++) {
         enum error_code code;
         const char *bad = submit_check(b, p->key[0] ? p->grant : NULL, &m->jobs[i], &code);
@@ -321,8 +337,10 @@ static bool is_busy(struct broker *b, struct peer *p, const struct msg_submit *m
 {
     bool too_many = count_open(b, p) > LIMIT_SUBMITS_OPEN, behind = is_behind_busy(p, m->seq, now);
     bool busy = too_many || behind || b->disk_busy;
-    cleanup(freep) char *too_fast = busy ? NULL : quota_take(p->quota, p->grant, m, now);
-    if (!busy && !too_fast)
+    cleanup(freep) char *beyond = busy ? NULL : too_many_open(b, p, m, CODE_BUSY);
+    if (!busy && !beyond)
+        beyond = quota_take(p->quota, p->grant, m, now);
+    if (!busy && !beyond)
         return false;
     b->counts.busy++;
     note_busy(p, m->seq, now);
@@ -330,8 +348,8 @@ static bool is_busy(struct broker *b, struct peer *p, const struct msg_submit *m
         broker_send_error(b, p, m->req, CODE_BUSY,
                           "busy: disk: over %d %% of the broker's disk is used; free space, submits go on by themselves",
                           b->options.disk_busy_percent);
-    else if (too_fast)
-        broker_send_error(b, p, m->req, CODE_BUSY, "%s", too_fast);
+    else if (beyond)
+        broker_send_error(b, p, m->req, CODE_BUSY, "busy: %s", beyond);
     else if (too_many)
         broker_send_error(b, p, m->req, CODE_BUSY, "busy: more than %u submits of this client wait for their answer",
                           LIMIT_SUBMITS_OPEN);

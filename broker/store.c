@@ -217,6 +217,8 @@ int store_commit(struct store *s)
         return 0;
     int r = counters_flush(s);
     if (r >= 0)
+        r = accounts_flush(s);
+    if (r >= 0)
         r = save_next_id(s);
     if (r >= 0)
         r = sql_run(s, sql(s, SQL_COMMIT));
@@ -344,6 +346,7 @@ int store_open(struct store **ret, const struct store_options *o, char **ret_err
     if (!s->path)
         s->path = xstrdup(o->path);
     s->lock_fd = -1;
+    list_init(&s->changed_accounts);
     s->ballast_bytes = o->ballast_bytes;
     s->tidy_pages = TIDY_PAGES;
     int r = store_lock(s->path, &s->lock_fd, ret_error);
@@ -372,6 +375,7 @@ struct store *store_close(struct store *s)
         return NULL;
     close_database(s);
     counters_drop(s);
+    accounts_drop(s);
     strmap_fini(&s->owners);
     free(s->deltas);
     free(s->dirty);

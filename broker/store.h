@@ -10,11 +10,12 @@
  *
  * Implemented on SQLite by store.c (open, turns), store_schema.c (tables, migrations), store_job.c (submit, lease, attempts),
  * store_move.c (all other moves), store_class.c (classes, counters, queues), store_measure.c, store_peer.c (workers, client sessions),
- * store_child.c (children), store_checkpoint.c,
- * store_progress.c, store_upkeep.c (retention, disk), and for the reader store_read.c. */
+ * store_child.c (children), store_account.c (limits of owners), store_checkpoint.c, store_progress.c,
+ * store_upkeep.c (retention, disk), and for the reader store_read.c. */
 #ifndef TERN_STORE_H
 #define TERN_STORE_H
 
+#include "proto/base/list.h"
 #include "proto/message.h"
 
 struct store;
@@ -170,6 +171,7 @@ struct attempt_end {
     uint64_t worker;
     enum pool_kind pool;
     int64_t started_ms, finished_ms;
+    int64_t owner;            /* of job_row */
     const struct outcome *outcome; /* borrowed */
     bool recorded;            /* out: false when the job was not RUNNING this attempt any more: nothing was changed */
 };
@@ -233,6 +235,27 @@ int store_begin_cascade(struct store *s, uint64_t parent);
 /* One that was noted; 0: none; or -errno. */
 int64_t store_first_cascade(struct store *s);
 int store_end_cascade(struct store *s, uint64_t parent);
+
+/* ---- limits: how many jobs of an owner may be open, which is: not finished ----------------------- */
+
+struct open_limit {
+    struct str owner;
+    int64_t most;
+};
+/* These owners have limits from now on, and nobody else; one that is named twice has the least. Whoever has jobs, and had no limit
+ * before, is counted by store_count_open. */
+int store_limit_open(struct store *s, const struct open_limit *limits, size_t n);
+/* Counts on, over at most so many jobs. 1: there are more; 0; -errno. */
+int store_count_open(struct store *s, size_t max);
+
+/* How many open jobs an owner has, in step with the turn. Kept for those with a limit alone. */
+struct account {
+    int64_t owner, most, open; /* owner: of store_owner; most: 0: no limit (any more) */
+    bool known;                /* open is true; else it is being counted */
+    struct link link;          /* in changed_accounts of the store */
+};
+/* NULL: no limit. */
+const struct account *store_account(const struct store *s, int64_t owner);
 
 /* ---- workers ------------------------------------------------------------------------------------ */
 

@@ -51,6 +51,9 @@
     X(PAUSE, HOT, "INSERT INTO queue (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused") \
     X(OWNER_FIND, HOT, "SELECT id FROM owner WHERE name = ?")                                      \
     X(OWNER_ADD, HOT, "INSERT INTO owner (name) VALUES (?) RETURNING id")                          \
+    X(ACCOUNTS, COLD, "SELECT owner, open FROM account")                                           \
+    X(ACCOUNT_PUT, HOT, "INSERT OR REPLACE INTO account (owner, open) VALUES (?, ?)")                \
+    X(ACCOUNT_DROP, HOT, "DELETE FROM account WHERE owner = ?")                                    \
     X(JOB_ADD, HOT,                                                                                \
       "INSERT INTO job (id, state, class, priority, shelf, rank, submitted_at, due_at, expire_at, owner) "             \
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                     \
@@ -170,6 +173,10 @@ struct store {
     bool highest_removed;   /* in this turn */
     uint64_t n_finished;
     struct strmap owners;   /* name -> number, as a pointer */
+    struct idmap accounts;  /* by owner; of struct account, owned */
+    struct link changed_accounts; /* those that differ from their rows */
+    size_t n_uncounted;     /* of them all: those that are being counted */
+    uint64_t count_next;    /* the first job that these have not been counted up to */
     int64_t (*deltas)[N_STATES]; /* owned: of this turn, by class - 1 */
     uint32_t *dirty;        /* owned: classes with deltas */
     size_t n_dirty, cap_dirty, n_deltas;
@@ -228,6 +235,11 @@ struct str column_blob(sqlite3_stmt *q, int at);
 void counter_move(struct store *s, uint32_t class_from, int from, uint32_t class_to, int to);
 int counters_flush(struct store *s);
 void counters_drop(struct store *s);
+/* store_account.c: a job of this owner has come to be open, or is not any more; at the commit; as the database has them. */
+void account_move(struct store *s, int64_t owner, uint64_t id, int by);
+int accounts_flush(struct store *s);
+int accounts_load(struct store *s);
+void accounts_drop(struct store *s);
 /* store_move.c: terminal jobs whose ids follow each other are gone, with all that hangs on them. */
 int store_remove_range(struct store *s, const struct swept_job *jobs, size_t n);
 /* store_job.c */

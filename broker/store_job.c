@@ -28,7 +28,7 @@ int store_load_caches(struct store *s)
     uint64_t after_last = store_last_id(s) + 1;
     s->next_id = after_last > s->next_id_saved ? after_last : s->next_id_saved;
     s->n_finished = (uint64_t)sql_number(s, sql(s, SQL_FINISHED_COUNT), 0);
-    return s->failed;
+    return accounts_load(s);
 }
 
 int64_t store_owner(struct store *s, struct str owner)
@@ -131,6 +131,8 @@ static int add_job(struct store *s, uint64_t id, const struct new_job *j, int64_
     int r = sql_run(s, q);
     if (r >= 0)
         counter_move(s, 0, -1, j->class, (int)j->state);
+    if (r >= 0)
+        account_move(s, owner, id, 1);
     if (r >= 0)
         r = add_spec(s, id, j);
     if (r >= 0 && j->expire_at_ms != UNSET)
@@ -390,6 +392,8 @@ static int end_attempt(struct store *s, struct attempt_end *e)
     if (r <= 0)
         return r;
     counter_move(s, e->from_class, STATE_RUNNING, e->class, (int)e->to);
+    if (state_is_terminal(e->to))
+        account_move(s, e->owner, e->id, -1);
     r = add_attempt(s, e);
     if (r >= 0 && state_is_terminal(e->to))
         r = store_drop_checkpoint(s, e->id);

@@ -85,6 +85,7 @@ int store_end_waiting(struct store *s, uint64_t id, enum job_state to, int64_t n
     if (r <= 0)
         return r;
     counter_move(s, j.class, (int)j.state, j.class, (int)to);
+    account_move(s, j.owner, id, -1);
     r = store_drop_checkpoint(s, id);
     return r < 0 ? r : 1;
 }
@@ -130,6 +131,7 @@ int store_retry(struct store *s, uint64_t id, uint32_t class, int64_t now_ms)
     if (changed <= 0)
         return changed;
     counter_move(s, j.class, (int)j.state, class, STATE_QUEUED);
+    account_move(s, j.owner, id, 1);
     if ((r = store_forget_children(s, id)) < 0)
         return r;
     r = store_event(s, id, 0, "retried", STR_UNSET, str_of(state_name(j.state)), now_ms);

@@ -99,7 +99,8 @@ static const char schema_3[] =
 
 /* chosen: of the pool of the last attempt, who chose it, and the tag that counted (words.h). isolated: see class.h.
  * child: what a job knows those by that it has submitted. cascade: jobs that were cancelled, and whose children are yet to be.
- * owner: who may come back as this worker after a restart of the broker. progress: percent, of the attempt that runs. */
+ * owner: who may come back as this worker after a restart of the broker. progress: percent, of the attempt that runs.
+ * account: how many jobs of an owner with a limit are not finished. */
 static const char schema_4[] =
     "CREATE TABLE measure (handler TEXT NOT NULL, program TEXT NOT NULL, tag INTEGER NOT NULL, pool INTEGER NOT NULL,"
     "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, last_at INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
@@ -115,7 +116,8 @@ static const char schema_4[] =
     "ALTER TABLE class ADD COLUMN needs TEXT;"
     "CREATE TABLE checkpoint (job INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
     "ALTER TABLE worker ADD COLUMN owner TEXT;"
-    "ALTER TABLE job ADD COLUMN progress INTEGER;";
+    "ALTER TABLE job ADD COLUMN progress INTEGER;"
+    "CREATE TABLE account (owner INTEGER PRIMARY KEY, open INTEGER NOT NULL) STRICT;";
 
 /* Each brings a database of the version before it to the next one, the first an empty file to version 1. */
 static const char *const schema_steps[] = { schema_1, schema_2, schema_3, schema_4 };

@@ -5,6 +5,7 @@
 #include "broker/children.h"
 #include "broker/dispatch.h"
 #include "broker/lease.h"
+#include "broker/open_jobs.h"
 #include "broker/rebalance.h"
 #include "broker/wait.h"
 #include "proto/base/log.h"
@@ -210,6 +211,7 @@ int64_t broker_tick(struct broker *b, struct now now)
         store_starts(b, now);
     bool more = !b->failed && change_tick(b, now);
     more |= !b->failed && children_tick(b, now);
+    more |= !b->failed && open_jobs_tick(b);
     if (!b->failed)
         lease_tell_workers(b);
     if (!b->failed)

@@ -107,6 +107,22 @@ static void a_worker_offers_all_unless_it_is_narrowed(void **state)
     grant_fini(&g);
 }
 
+static void limits_are_off_unless_they_are_given_and_count_as_rights(void **state)
+{
+    (void)state;
+    struct grant without = read_grant(ADA), g = read_grant(ADA "rate = 5\nbytes = 1k\nopen-jobs = 100\n");
+    assert_int_equal(without.rate + without.bytes + without.open_jobs, 0);
+    assert_int_equal(g.rate, 5);
+    assert_int_equal(g.bytes, 1024);
+    assert_int_equal(g.open_jobs, 100);
+    g.rate = g.bytes = 0;
+    assert_false(grant_equal(&g, &without));
+    g.open_jobs = 0;
+    assert_true(grant_equal(&g, &without));
+    grant_fini(&g);
+    grant_fini(&without);
+}
+
 static void a_wrong_file_says_where_and_what(void **state)
 {
     (void)state;
@@ -121,7 +137,8 @@ static void a_wrong_file_says_where_and_what(void **state)
     expect_refused(ADA "handlers =\n", "handlers: the list is empty");
     expect_refused("[peer]\nname = .ada\nrole = client\nkey = " KEY_A "\n", "hidden");
     expect_refused(ADA "shell = yes\n", "a.conf:5");
-    expect_refused(ADA "open-jobs = 5\n", "open-jobs"); /* what is not held to is not taken */
+    expect_refused(ADA "open-job = 5\n", "open-job"); /* what is not held to is not taken */
+    expect_refused(ADA "open-jobs = -1\n", "open-jobs");
     expect_refused("[grant]\nname = ada\n", "[peer]");
 }
 
@@ -162,6 +179,7 @@ int main(void)
         WITH(a_client_may_use_all_handlers_but_exec),
         WITH(exec_and_lists_widen_and_narrow),
         WITH(a_worker_offers_all_unless_it_is_narrowed),
+        WITH(limits_are_off_unless_they_are_given_and_count_as_rights),
         WITH(a_wrong_file_says_where_and_what),
         WITH(one_wrong_file_keeps_nobody_else_out_and_lets_nobody_in),
         cmocka_unit_test(a_directory_that_is_not_there_is_an_error),

@@ -65,13 +65,15 @@ static int64_t number(const char *text)
     return n;
 }
 
+static const char *submitter = "uid:1";
+
 static uint64_t add_spec(struct job_spec spec, int64_t due, int64_t expire)
 {
     struct new_job j = {
         &spec, class, due == UNSET ? STATE_QUEUED : STATE_SCHEDULED, due, expire, 0
     };
     uint64_t id = 0;
-    assert_int_equal(store_add_jobs(s, &j, 1, str_of("uid:1"), NOW, &id), 0);
+    assert_int_equal(store_add_jobs(s, &j, 1, str_of(submitter), NOW, &id), 0);
     return id;
 }
 
@@ -110,7 +112,10 @@ static bool end_at(uint64_t id, uint64_t attempt, enum job_state to, int64_t fin
     struct outcome o;
     record_init(RECORD_outcome, &o);
     o.result = str_of("result");
+    struct job_row j = { .owner = 0 };
+    store_get(s, id, &j);
     struct attempt_end e = { .id = id,
+                             .owner = j.owner,
                              .attempt = attempt,
                              .to = to,
                              .due_ms = to == STATE_SCHEDULED ? finished : UNSET,
@@ -590,8 +595,22 @@ struct model {
     uint64_t next;
 };
 
+static const char *const owners[] = { "uid:1", "key:ada", "key:bob" };
+
+/* Some of them have a limit from now on. Nothing here holds to it: it is what makes them be counted. */
+static void step_limit(struct rng *rng)
+{
+    struct open_limit limits[ELEMENTS(owners)];
+    size_t n = 0;
+    for (size_t i = 0; i < ELEMENTS(owners); i++)
+        if (rng_below(rng, 2))
+            limits[n++] = (struct open_limit){ str_of(owners[i]), 1 + (int64_t)rng_below(rng, 100) };
+    assert_int_equal(store_limit_open(s, limits, n), 0);
+}
+
 static void step_add(struct model *m, struct rng *rng)
 {
+    submitter = owners[rng_below(rng, ELEMENTS(owners))];
     bool later = rng_below(rng, 3) == 0;
     int64_t due = later ? NOW + (int64_t)rng_below(rng, 100) : UNSET;
     if (m->next > MODEL_JOBS)
@@ -629,7 +648,7 @@ static void step_end(struct model_job *j, uint64_t id, struct rng *rng)
 
 static void step(struct model *m, struct rng *rng)
 {
-    uint64_t verb = rng_below(rng, 10), id = 1 + rng_below(rng, m->next);
+    uint64_t verb = rng_below(rng, 12), id = 1 + rng_below(rng, m->next);
     struct model_job none = { 0 }, *j = id < m->next ? &m->jobs[id] : &none;
     bool right;
     switch (verb) {
@@ -661,6 +680,13 @@ static void step(struct model *m, struct rng *rng)
         assert_int_equal(store_retry(s, id, class, NOW), right);
         j->state = right ? STATE_QUEUED : j->state;
         break;
+    case 9:
+        if (rng_below(rng, 8) == 0)
+            step_limit(rng);
+        break;
+    case 10:
+        assert_true(store_count_open(s, 1 + rng_below(rng, 20)) >= 0);
+        break;
     default:
         right = j->there && state_is_terminal(j->state);
         assert_int_equal(store_remove(s, id), right);
@@ -668,8 +694,25 @@ static void step(struct model *m, struct rng *rng)
     }
 }
 
+static int64_t count_open(int64_t owner)
+{
+    cleanup(freep) char *text = xasprintf("SELECT count(*) FROM job WHERE state < 4 AND owner = %d", (int)owner);
+    return number(text);
+}
+
+static void assert_accounts_are_true(void)
+{
+    const struct account *a;
+    for (size_t i = 0; (a = idmap_next(&s->accounts, &i));)
+        if (a->known && a->open != count_open(a->owner))
+            fail_msg("owner %d has %d open jobs; its account says %d", (int)a->owner, (int)count_open(a->owner), (int)a->open);
+    assert_int_equal(number("SELECT count(*) FROM account a WHERE open <> (SELECT count(*) FROM job j WHERE j.owner = a.owner "
+                            "AND state < 4)"), 0);
+}
+
 static void compare(const struct model *m)
 {
+    assert_accounts_are_true();
     int64_t there = 0;
     for (uint64_t id = 1; id < m->next; id++) {
         struct job_row j;
@@ -715,6 +758,86 @@ static void random_verbs_rollbacks_and_reopenings_do_what_the_model_does(void **
     free(now);
 }
 
+/* ---- open jobs of an owner ------------------------------------------------------------------------- */
+
+static void limit(const char *owner, int64_t most)
+{
+    struct open_limit l = { str_of(owner), most };
+    assert_int_equal(store_limit_open(s, &l, 1), 0);
+}
+
+static const struct account *account_of(const char *owner) { return store_account(s, store_owner(s, str_of(owner))); }
+
+static void who_has_no_limit_has_no_account(void **state)
+{
+    (void)state;
+    int changes = sqlite3_total_changes(s->db);
+    assert_int_equal(store_limit_open(s, NULL, 0), 0);
+    assert_int_equal(store_count_open(s, 1000), 0);
+    assert_int_equal(sqlite3_total_changes(s->db), changes);
+    limit("key:ada", 5);
+    add(0);
+    assert_null(account_of("uid:1"));
+    assert_int_equal(store_commit(s), 0);
+    assert_int_equal(number("SELECT count(*) FROM account"), 1);
+}
+
+static void an_owner_that_has_jobs_is_counted_in_slices_while_they_come_and_go(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        add(0);
+    store_commit(s);
+    limit("uid:1", 100);
+    assert_int_equal(store_count_open(s, 4), 1);
+    assert_false(account_of("uid:1")->known);
+    assert_int_equal(store_end_waiting(s, 2, STATE_CANCELLED, NOW), 1); /* is counted already */
+    assert_int_equal(store_end_waiting(s, 9, STATE_CANCELLED, NOW), 1); /* is not yet */
+    add(0);
+    assert_int_equal(store_count_open(s, 4), 1);
+    assert_int_equal(store_count_open(s, 4), 0);
+    assert_true(account_of("uid:1")->known);
+    assert_int_equal(account_of("uid:1")->open, 9);
+    store_commit(s);
+    assert_accounts_are_true();
+}
+
+static void an_account_goes_with_the_turn_and_is_there_after_a_start(void **state)
+{
+    (void)state;
+    limit("uid:1", 100);
+    uint64_t id = add(0);
+    store_commit(s);
+    lease(id);
+    end(id, 1, STATE_DONE);
+    add(0);
+    add(0);
+    assert_int_equal(account_of("uid:1")->open, 2);
+    store_rollback(s);
+    assert_null(account_of("uid:1")); /* its limit is to be told again */
+    limit("uid:1", 100);
+    assert_int_equal(account_of("uid:1")->open, 1);
+    add(0);
+    store_commit(s);
+    reopen(0);
+    add(0); /* by a broker that does not know of a limit */
+    store_commit(s);
+    limit("uid:1", 100);
+    assert_true(account_of("uid:1")->known);
+    assert_int_equal(account_of("uid:1")->open, 3);
+    limit("uid:2", 100);
+    store_commit(s);
+    assert_int_equal(number("SELECT count(*) FROM account WHERE open > 0"), 0); /* who has none any more is not kept */
+}
+
+static void of_two_limits_of_an_owner_the_least_counts(void **state)
+{
+    (void)state;
+    struct open_limit l[] = { { str_of("key:ada"), 7 }, { str_of("key:ada"), 5 }, { str_of("key:ada"), 9 } };
+    assert_int_equal(store_limit_open(s, l, ELEMENTS(l)), 0);
+    assert_int_equal(account_of("key:ada")->most, 5);
+}
+
 #define test(f) cmocka_unit_test_setup_teardown(f, make, unmake)
 
 int main(void)
@@ -743,6 +866,10 @@ int main(void)
         test(a_retry_keeps_when_the_job_was_cancelled),
         test(finished_jobs_go_in_slices_by_age_and_by_number_the_oldest_first),
         test(a_full_disk_undoes_the_turn_frees_the_ballast_and_the_store_goes_on),
+        test(who_has_no_limit_has_no_account),
+        test(an_owner_that_has_jobs_is_counted_in_slices_while_they_come_and_go),
+        test(an_account_goes_with_the_turn_and_is_there_after_a_start),
+        test(of_two_limits_of_an_owner_the_least_counts),
         test(random_verbs_rollbacks_and_reopenings_do_what_the_model_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

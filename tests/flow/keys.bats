@@ -354,6 +354,51 @@ jobs_of() { tern queues --json | grep '"name":"'"$1"'"' | value queued; }
     count_is queued 5
 }
 
+@test "a client with a limit of open jobs is held to it, over a kill of the broker too; another one goes on" {
+    local id
+    keyed_broker
+    tern keygen few
+    tern-broker authorize few.pub --keys peers.d --open-jobs 3
+    grep -qx 'open-jobs = 3' peers.d/few.conf
+    repeat 3 '{"handler":"nobody-has-it"}' | as few submit --batch - > ids
+    run -75 as few submit --broker-timeout 1500ms --handler nobody-has-it
+    [[ $output == *"key:few may have 3 open jobs (open-jobs of its key) and has 3; wait until"* ]]
+    run -4 as few submit --batch - < <(repeat 4 '{"handler":"nobody-has-it"}')
+    [[ $output == *"4 jobs at once are too many"* ]]
+    repeat 10 '{"handler":"nobody-has-it"}' | as ada submit --batch - > ids-ada
+    id=$(head -n 1 ids)
+    as few cancel "$id"
+    as few submit --handler nobody-has-it
+    run -4 as few retry "$id"
+    [[ $output == *"as many open jobs as its key allows"* ]]
+    kill_and_wait KILL "$broker"
+    tern-broker --listen "$TERN_BROKER,$tcp" --key broker.key --keys peers.d --db "$dir/tern.db" --ballast 1M \
+        < /dev/null >> "$dir/broker.log" 2>&1 3>&- &
+    broker=$!
+    started+=("$broker")
+    eventually 30 answers_or_ended "$broker"
+    run -75 as few submit --broker-timeout 1500ms --handler nobody-has-it
+    [[ $output == *"and has 3;"* ]]
+    count_is queued 13
+    tern-broker authorize few.pub --keys peers.d --open-jobs 4
+    as few submit --handler nobody-has-it # repeated until the broker has seen it
+    tern-broker authorize ada.pub --keys peers.d --exec --open-jobs 10
+    eventually 20 told_of_limit ada
+    as ada cancel "$(head -n 1 ids-ada)"
+    as ada submit -- true
+    run -75 as ada submit --broker-timeout 1500ms -- true
+    count_is queued 14
+}
+
+# Submits that go through before the limit is seen are cancelled again.
+told_of_limit() {
+    local id
+    if id=$(as "$1" submit --broker-timeout 1500ms --handler nobody-has-it); then
+        as "$1" cancel "$id"
+        return 1
+    fi
+}
+
 @test "a good key with bad intent costs its own connection: a chosen name, parts without end, a ping, bytes that are no handshake" {
     /usr/bin/python3 -c 'import zmq' 2> /dev/null || skip "needs python3-zmq"
     keyed_broker

@@ -69,6 +69,24 @@ static void check_bounds(struct world *w)
         world_check(w, 0, !b->classes.all[i] || b->classes.all[i]->n_heads <= CLASS_HEADS, "P6: the look-ahead has no bound");
 }
 
+/* What is kept is what is counted; and more there never are, but where a limit was lowered, and then they become fewer. */
+static void check_open_jobs(struct world *w)
+{
+    struct store *s = w->broker->store;
+    int64_t owner = store_owner(s, str_of("key:ada"));
+    const struct account *a = store_account(s, owner);
+    sqlite3_stmt *q = NULL;
+    sqlite3_prepare_v2(s->db, "SELECT count(*) FROM job WHERE owner = ? AND state < 4", -1, &q, NULL);
+    sqlite3_bind_int64(q, 1, owner);
+    int64_t open = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : -1;
+    sqlite3_finalize(q);
+    world_check(w, 0, !a || !a->known || a->open == open, "P6: an owner has %ld open jobs, and its account says %ld", (long)open,
+                a ? (long)a->open : 0);
+    world_check(w, 0, !a || open <= a->most || open <= w->open_before, "P6: an owner has %ld open jobs, and may have %ld", (long)open,
+                a ? (long)a->most : 0);
+    w->open_before = open;
+}
+
 void check_turn(struct world *w)
 {
     const struct broker *b = w->broker;
@@ -82,6 +100,8 @@ void check_turn(struct world *w)
         leased += check_worker(w, worker);
     world_check(w, 0, leased == b->leases.n, "P6: the leases and the workers' counts differ");
     check_amounts(w);
+    if (b->counts.turns % 8 == 0) /* each row is looked at */
+        check_open_jobs(w);
     check_bounds(w);
 }
 

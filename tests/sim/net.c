@@ -95,10 +95,11 @@ void net_turn(struct world *w)
     }
 }
 
-static struct letter *letter_new(struct world *w, const char *routing_id, struct str bytes)
+static struct letter *letter_new(struct world *w, size_t node, const char *routing_id, struct str bytes)
 {
     struct letter *l = xcalloc(1, sizeof *l);
     l->arrives_ms = w->now.mono_ms + (int64_t)rng_below(&w->rng, w->faults.over ? 3 : LATE_MS);
+    l->node = node;
     memcpy(l->routing_id, routing_id, ROUTING_ID_BYTES);
     l->bytes = xmalloc(bytes.n);
     memcpy(l->bytes, bytes.p, bytes.n);
@@ -106,9 +107,9 @@ static struct letter *letter_new(struct world *w, const char *routing_id, struct
     return l;
 }
 
-static void post(struct world *w, struct way *way, const char *routing_id, struct str bytes)
+static void post(struct world *w, size_t node, struct way *way, const char *routing_id, struct str bytes)
 {
-    struct letter *l = letter_new(w, routing_id, bytes), *last = list_entry(way->letters.prev, struct letter, link);
+    struct letter *l = letter_new(w, node, routing_id, bytes), *last = list_entry(way->letters.prev, struct letter, link);
     bool alone = list_empty(&way->letters);
     if (!alone && fault_draw(&w->faults, FAULT_REORDER, 60)) {
         world_trace(w, "the next message overtakes the one before it");
@@ -132,19 +133,19 @@ static void send_by(struct world *w, size_t node, struct way *way, const char *r
         world_trace(w, "a message %s %s is lost", way == &w->net.wires[node].to_node ? "to" : "from", node_name(node));
         return;
     }
-    post(w, way, routing_id, bytes);
+    post(w, node, way, routing_id, bytes);
     struct rng *lot = fault_draw(&w->faults, FAULT_REPEAT, 60);
     if (!lot)
         return;
     world_trace(w, "a message %s %s is repeated", way == &w->net.wires[node].to_node ? "to" : "from", node_name(node));
     bool late = rng_below(lot, 4) && way->kept && memcmp(way->kept->routing_id, routing_id, ROUTING_ID_BYTES) == 0;
     if (late)
-        post(w, way, routing_id, (struct str){ way->kept->bytes, way->kept->n });
+        post(w, node, way, routing_id, (struct str){ way->kept->bytes, way->kept->n });
     else
-        post(w, way, routing_id, bytes);
+        post(w, node, way, routing_id, bytes);
     if (way->kept)
         letter_free(way->kept);
-    way->kept = letter_new(w, routing_id, bytes); /* the next one that is repeated, and late */
+    way->kept = letter_new(w, node, routing_id, bytes); /* the next one that is repeated, and late */
 }
 
 int net_send_to_broker(struct world *w, size_t node, struct str bytes)

@@ -12,6 +12,7 @@ struct world;
 struct letter {
     struct link link;
     int64_t arrives_ms;
+    size_t node; /* whose wire it is on */
     char routing_id[ROUTING_ID_BYTES];
     char *bytes; /* owned */
     size_t n;

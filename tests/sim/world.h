@@ -20,6 +20,7 @@
 #define SLOTS 3 /* of each pool of a worker */
 #define CARDS 3    /* of each worker; some jobs need 1 or 2 of them */
 #define LICENCES 5 /* of all; some jobs need 2 */
+#define OPEN_JOBS 120 /* of the last client, at some times; at others half of it, or as many as it likes */
 #define HEARTBEAT_MS 100
 #define LOST_AFTER_MS 500
 
@@ -46,6 +47,7 @@ struct world {
     char db_path[128];
     uint64_t keep_finished;     /* jobs; older ones are deleted */
     struct amounts shared;      /* LICENCES */
+    int64_t open_before;        /* open jobs of the last client, after the last turn */
     struct broker *broker;      /* NULL while dead */
     int64_t broker_back_ms, broker_stalls_until_ms, disk_full_until_ms;
     struct rng disk_rng;        /* what a broken disk keeps */

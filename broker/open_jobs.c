@@ -1,0 +1,52 @@
+/* open_jobs.c - limits of open jobs: from the keys to the store, and back as a refusal. */
+#include "broker/open_jobs.h"
+
+#include <inttypes.h>
+
+#define COUNTED_A_TURN 2000 /* jobs: a millisecond or two */
+
+/* Their owners' texts are the caller's. */
+static size_t collect(const struct grants *all, struct open_limit *ret)
+{
+    const struct grant *g;
+    size_t n = 0;
+    for (size_t i = 0; all && (g = strmap_next(&all->by_key, &i));)
+        if (g->open_jobs)
+            ret[n++] = (struct open_limit){ str_of(xasprintf("key:%s", g->name)), g->open_jobs };
+    return n;
+}
+
+void open_jobs_limit(struct broker *b)
+{
+    if (b->open_limits_told || !b->grants)
+        return;
+    struct open_limit *limits = xcalloc(b->grants->by_key.n, sizeof *limits);
+    size_t n = collect(b->grants, limits);
+    b->open_limits = n > 0;
+    b->open_limits_told = !broker_failed(b, store_limit_open(b->store, limits, n));
+    for (size_t i = 0; i < n; i++)
+        free((char *)(uintptr_t)limits[i].owner.p);
+    free(limits);
+}
+
+char *open_jobs_refuse(struct broker *b, int64_t owner, const char *who, size_t n, enum error_code *ret_code)
+{
+    open_jobs_limit(b);
+    const struct account *a = b->open_limits && !b->failed ? store_account(b->store, owner) : NULL;
+    if (!a || (a->known && a->open + (int64_t)n <= a->most))
+        return NULL;
+    *ret_code = (int64_t)n > a->most ? CODE_REFUSED : CODE_BUSY;
+    if (*ret_code == CODE_REFUSED)
+        return xasprintf("%zu jobs at once are too many: %s may have %" PRId64 " open jobs (open-jobs of its key); submit fewer at once", n,
+                         who, a->most);
+    if (!a->known)
+        return xasprintf("the open jobs of %s are being counted, for a limit that is new; this takes moments", who);
+    return xasprintf("%s may have %" PRId64 " open jobs (open-jobs of its key) and has %" PRId64
+                     "; wait until some have finished, or cancel some", who, a->most, a->open);
+}
+
+bool open_jobs_tick(struct broker *b)
+{
+    int r = store_count_open(b->store, COUNTED_A_TURN);
+    return !broker_failed(b, r) && r > 0;
+}
