@@ -6,6 +6,8 @@ librig_la_SOURCES = \
 	%D%/broker_harness.c \
 	%D%/broker_harness.h \
 	%D%/broker_talk.c \
+	%D%/idle_pools.c \
+	%D%/idle_pools.h \
 	%D%/own_zygote.c \
 	%D%/own_zygote.h \
 	$(END)
@@ -41,10 +43,13 @@ UNIT_TESTS = \
 	%D%/test_handlers \
 	%D%/test_home \
 	%D%/test_job \
-	%D%/test_leaving \
 	%D%/test_key \
+	%D%/test_leaving \
 	%D%/test_link \
+	%D%/test_link_any \
 	%D%/test_link_asks \
+	%D%/test_link_drain \
+	%D%/test_link_runs \
 	%D%/test_list \
 	%D%/test_log \
 	%D%/test_map \
@@ -93,6 +98,13 @@ tests_test_client_LDADD = $(libtern_la_OBJECTS) libproto.la $(CMOCKA_LIBS) # wha
 tests_test_home_LDADD = $(CLI_LDADD)
 tests_test_selector_LDADD = $(CLI_LDADD)
 tests_test_spread_LDADD = $(CLI_LDADD)
+
+# Tests that share what they stand on, which has no names of its own.
+LINK_RIG = %D%/link_rig.c %D%/link_rig.h
+tests_test_link_SOURCES = %D%/test_link.c $(LINK_RIG)
+tests_test_link_any_SOURCES = %D%/test_link_any.c $(LINK_RIG)
+tests_test_link_drain_SOURCES = %D%/test_link_drain.c $(LINK_RIG)
+tests_test_link_runs_SOURCES = %D%/test_link_runs.c $(LINK_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.

@@ -1,6 +1,7 @@
 /* test_compat.c - peers of the release before, as they were recorded (compat_0_1.txt): today's broker does their work, today's link
  * works for their broker, and neither says anything that they do not know. */
 #include "tests/broker_harness.h"
+#include "tests/idle_pools.h"
 
 #include "worker/link.h"
 
@@ -152,29 +153,6 @@ static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
     link_on_started(o->link, r);
 }
 
-static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt)
-{
-    (void)ctx, (void)pool, (void)job, (void)attempt;
-    return NULL;
-}
-
-static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
-{
-    (void)ctx, (void)pool;
-    return NULL;
-}
-
-static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms, struct now now)
-{
-    (void)ctx, (void)pool, (void)job, (void)attempt, (void)reason, (void)grace_ms, (void)now;
-}
-
-static struct pool_load load(void *ctx, enum pool_kind pool)
-{
-    (void)ctx;
-    return (struct pool_load){ .pool = pool, .slots = 1 };
-}
-
 static void link_turn(struct old_broker *o)
 {
     struct buf bytes;
@@ -215,8 +193,7 @@ static void play_to_link(bool later)
                                                     { .name = { "exec", 4 }, .forms = FORM_BLOCKING | FORM_ASYNC } };
     struct link_options options = { .name = "new", .host = "host", .software = "new", .pid = 1, .handlers = handlers,
                                     .n_handlers = ELEMENTS(handlers), .pool_on = { true, true, true }, .rng = &rng };
-    options.pools = (struct link_pools){ .ctx = &o, .give = give, .take_waiting = take_waiting,
-                                         .take_any_waiting = take_any_waiting, .stop = stop, .load = load };
+    options.pools = idle_pools(&o, give);
     o.link = link_new(&options, o.now);
     link_turn(&o);
     assert_int_equal(o.said[MSG_HELLO], 1);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/base/log.h"
+#include "tests/idle_pools.h"
 
 /* ---- one worker with one attempt that runs, and the broker ------------------------------------ */
 
@@ -33,29 +34,6 @@ static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
     g->run = r;
     r->state = RUN_RUNNING;
     link_on_started(g->link, r);
-}
-
-static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt)
-{
-    (void)ctx, (void)pool, (void)job, (void)attempt;
-    return NULL;
-}
-
-static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
-{
-    (void)ctx, (void)pool;
-    return NULL;
-}
-
-static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms, struct now now)
-{
-    (void)ctx, (void)pool, (void)job, (void)attempt, (void)reason, (void)grace_ms, (void)now;
-}
-
-static struct pool_load load(void *ctx, enum pool_kind pool)
-{
-    (void)ctx;
-    return (struct pool_load){ .pool = pool, .slots = 1 };
 }
 
 static void forget_answer(struct rig *g)
@@ -168,9 +146,8 @@ static int set_up(void **state)
     rng_init(&g->rng, 1);
     g->now = (struct now){ 1700000000000, 1000000 };
     g->options = (struct link_options){ .name = "w", .host = "h", .software = "t", .handlers = &handler, .n_handlers = 1,
-                                        .pool_on = { [POOL_THREAD] = true }, .rng = &g->rng,
-                                        .pools = { .ctx = g, .give = give, .take_waiting = take_waiting,
-                                                   .take_any_waiting = take_any_waiting, .stop = stop, .load = load, .answer = answer } };
+                                        .pool_on = { [POOL_THREAD] = true }, .rng = &g->rng, .pools = idle_pools(g, give) };
+    g->options.pools.answer = answer;
     g->link = link_new(&g->options, g->now);
     assert_int_equal(turn(g, MSG_HELLO), 1);
     welcome(g, true);
