@@ -17,6 +17,7 @@ LDADD = librig.la libbroker.la libworker.la libproto.la $(CMOCKA_LIBS)
 
 # Unit tests: tests/test_NOUN.c.
 UNIT_TESTS = \
+	%D%/test_address \
 	%D%/test_advise \
 	%D%/test_await \
 	%D%/test_await_parts \
@@ -77,6 +78,7 @@ UNIT_TESTS = \
 	%D%/test_sketch \
 	%D%/test_slot \
 	%D%/test_socket \
+	%D%/test_socket_rules \
 	%D%/test_spread \
 	%D%/test_store \
 	%D%/test_store_disk \
@@ -105,6 +107,9 @@ tests_test_link_SOURCES = %D%/test_link.c $(LINK_RIG)
 tests_test_link_any_SOURCES = %D%/test_link_any.c $(LINK_RIG)
 tests_test_link_drain_SOURCES = %D%/test_link_drain.c $(LINK_RIG)
 tests_test_link_runs_SOURCES = %D%/test_link_runs.c $(LINK_RIG)
+SOCKET_RIG = %D%/socket_rig.c %D%/socket_rig.h
+tests_test_socket_SOURCES = %D%/test_socket.c $(SOCKET_RIG)
+tests_test_socket_rules_SOURCES = %D%/test_socket_rules.c $(SOCKET_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
