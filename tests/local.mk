@@ -25,8 +25,12 @@ UNIT_TESTS = \
 	%D%/test_broker_change \
 	%D%/test_broker_checkpoint \
 	%D%/test_broker_children \
+	%D%/test_broker_dispatch \
 	%D%/test_broker_keys \
+	%D%/test_broker_loss \
 	%D%/test_broker_progress \
+	%D%/test_broker_submit \
+	%D%/test_broker_wait \
 	%D%/test_broker_worker \
 	%D%/test_buf \
 	%D%/test_class \
