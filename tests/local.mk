@@ -85,8 +85,11 @@ UNIT_TESTS = \
 	%D%/test_socket_rules \
 	%D%/test_spread \
 	%D%/test_store \
+	%D%/test_store_account \
 	%D%/test_store_disk \
+	%D%/test_store_model \
 	%D%/test_store_open \
+	%D%/test_store_order \
 	%D%/test_store_plans \
 	%D%/test_tree \
 	%D%/test_usage \
@@ -114,6 +117,11 @@ tests_test_link_runs_SOURCES = %D%/test_link_runs.c $(LINK_RIG)
 SOCKET_RIG = %D%/socket_rig.c %D%/socket_rig.h
 tests_test_socket_SOURCES = %D%/test_socket.c $(SOCKET_RIG)
 tests_test_socket_rules_SOURCES = %D%/test_socket_rules.c $(SOCKET_RIG)
+STORE_RIG = %D%/store_rig.c %D%/store_rig.h
+tests_test_store_order_SOURCES = %D%/test_store_order.c $(STORE_RIG)
+tests_test_store_model_SOURCES = %D%/test_store_model.c $(STORE_RIG)
+tests_test_store_account_SOURCES = %D%/test_store_account.c $(STORE_RIG)
+tests_test_store_SOURCES = %D%/test_store.c $(STORE_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
