@@ -69,7 +69,9 @@ UNIT_TESTS = \
 	%D%/test_parse \
 	%D%/test_pool \
 	%D%/test_pool_ahead \
+	%D%/test_pool_ahead_commands \
 	%D%/test_pool_children \
+	%D%/test_pool_queue \
 	%D%/test_reader \
 	%D%/test_regress \
 	%D%/test_retry \
@@ -122,6 +124,14 @@ tests_test_store_order_SOURCES = %D%/test_store_order.c $(STORE_RIG)
 tests_test_store_model_SOURCES = %D%/test_store_model.c $(STORE_RIG)
 tests_test_store_account_SOURCES = %D%/test_store_account.c $(STORE_RIG)
 tests_test_store_SOURCES = %D%/test_store.c $(STORE_RIG)
+POOL_RIG = %D%/pool_rig.c %D%/pool_rig.h
+tests_test_pool_SOURCES = %D%/test_pool.c $(POOL_RIG)
+tests_test_pool_queue_SOURCES = %D%/test_pool_queue.c $(POOL_RIG)
+AHEAD_RIG = %D%/ahead_rig.c %D%/ahead_rig.h
+tests_test_pool_ahead_SOURCES = %D%/test_pool_ahead.c $(AHEAD_RIG)
+tests_test_pool_ahead_commands_SOURCES = %D%/test_pool_ahead_commands.c $(AHEAD_RIG)
+CHILDREN_RIG = %D%/children_rig.c %D%/children_rig.h
+tests_test_pool_children_SOURCES = %D%/test_pool_children.c $(CHILDREN_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.

@@ -19,4 +19,8 @@ void own_zygote_handlers(const struct tern_handler *handlers, size_t n);
  * cases. */
 int own_zygote_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests);
 
+/* A case in each pool; its state is the kind. */
+#define IN_POOL(f, name, kind) { name ": " #f, f, NULL, NULL, &(enum pool_kind){ kind } }
+#define IN_EACH_POOL(f) IN_POOL(f, "process", POOL_PROCESS), IN_POOL(f, "thread", POOL_THREAD), IN_POOL(f, "loop", POOL_LOOP)
+
 #endif
