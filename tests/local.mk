@@ -38,6 +38,7 @@ UNIT_TESTS = \
 	%D%/test_cli_json \
 	%D%/test_cli_slurp \
 	%D%/test_client \
+	%D%/test_client_wait \
 	%D%/test_command \
 	%D%/test_compat \
 	%D%/test_coroutine \
@@ -106,6 +107,7 @@ tests_test_cli_job_options_LDADD = $(CLI_LDADD)
 tests_test_cli_json_LDADD = $(CLI_LDADD)
 tests_test_cli_slurp_LDADD = $(CLI_LDADD)
 tests_test_client_LDADD = $(libtern_la_OBJECTS) libproto.la $(CMOCKA_LIBS) # what libtern does not export, too
+tests_test_client_wait_LDADD = $(tests_test_client_LDADD)
 tests_test_home_LDADD = $(CLI_LDADD)
 tests_test_selector_LDADD = $(CLI_LDADD)
 tests_test_spread_LDADD = $(CLI_LDADD)
@@ -132,6 +134,9 @@ tests_test_pool_ahead_SOURCES = %D%/test_pool_ahead.c $(AHEAD_RIG)
 tests_test_pool_ahead_commands_SOURCES = %D%/test_pool_ahead_commands.c $(AHEAD_RIG)
 CHILDREN_RIG = %D%/children_rig.c %D%/children_rig.h
 tests_test_pool_children_SOURCES = %D%/test_pool_children.c $(CHILDREN_RIG)
+SCRIPTED_BROKER = %D%/scripted_broker.c %D%/scripted_broker.h
+tests_test_client_SOURCES = %D%/test_client.c $(SCRIPTED_BROKER)
+tests_test_client_wait_SOURCES = %D%/test_client_wait.c $(SCRIPTED_BROKER)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
