@@ -127,6 +127,15 @@ static int swarms(struct tern_job *job)
     _exit(9);
 }
 
+/* Leaves a process behind whose children come to the zygote only as it dies, and then die together. */
+static int bequeaths(struct tern_job *job)
+{
+    (void)job;
+    start_script("setsid env -i sh -c 'sleep 1000 & sleep 1000 & sleep 1000' & exit 0");
+    nap(10);
+    _exit(9);
+}
+
 static int computes(struct tern_job *job)
 {
     int64_t until_us = clock_mono_us() + 20000;
@@ -147,6 +156,7 @@ static const struct tern_handler handlers[] = {
     { .name = "hangs", .blocking = hangs },   { .name = "leaves", .blocking = leaves },
     { .name = "garbles", .blocking = garbles }, { .name = "closes", .blocking = closes },
     { .name = "stops", .blocking = stops_itself }, { .name = "swarms", .blocking = swarms },
+    { .name = "bequeaths", .blocking = bequeaths },
     { .name = "computes", .blocking = computes }, { .name = "small", .blocking = tells_size },
 };
 
@@ -409,6 +419,19 @@ static void what_a_job_leaves_behind_is_ended_before_its_outcome(void **state)
     finish(g, 3);
     assert_int_equal(outcome_of(g, 3)->exit_code, 9);
     assert_int_equal(count_tree(), 2);
+    rig_close(g);
+}
+
+static void what_a_process_leaves_behind_is_reaped_before_its_outcome(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1, 0);
+    for (uint64_t i = 1; i <= 200; i++) { /* without the wait for what is dead, one in 300 was early */
+        give_id(g->process, i, "bequeaths");
+        finish(g, i);
+        assert_int_equal(outcome_of(g, i)->exit_code, 9);
+        assert_int_equal(count_tree(), 2);
+    }
     rig_close(g);
 }
 
@@ -706,11 +729,14 @@ int main(int argc, char **argv)
     init_handlers();
     if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
         return zygote_main();
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_crash_is_recorded_as_its_signal),
         cmocka_unit_test(past_its_memory_a_handler_is_killed),
         cmocka_unit_test(one_that_hangs_and_hides_is_ended_at_its_limit),
         cmocka_unit_test(what_a_job_leaves_behind_is_ended_before_its_outcome),
+        cmocka_unit_test(what_a_process_leaves_behind_is_reaped_before_its_outcome),
         cmocka_unit_test(one_that_scribbles_costs_its_own_attempt),
         cmocka_unit_test(one_that_stops_itself_is_ended_at_its_limit),
         cmocka_unit_test(commands_end_as_what_they_were_in_each_pool),

@@ -273,8 +273,10 @@ static void judge_stray(void *ctx, const struct tree_process *p)
 {
     struct commands *s = ctx;
     bool known;
-    if (p->state == 'Z')
+    if (p->state == 'Z') {
+        s->saw_dead = true;
         return;
+    }
     struct command_run *c = owner_of(s, p, &known);
     if (c ? c->state == COMMAND_RUNNING : !known)
         return;
@@ -283,15 +285,18 @@ static void judge_stray(void *ctx, const struct tree_process *p)
         c->has_stray = true;
 }
 
+/* What is dead and not reaped yet tells no more whose it was, and may have handed over its own children while this look was under way:
+ * then nothing is known to be gone, and there is another look. */
 static void sweep_among_others(struct commands *s, struct now now)
 {
     int64_t from_us = clock_mono_us();
+    s->saw_dead = false;
     tree_each_child(getpid(), is_running, judge_stray, s);
     list_each_safe(l, &s->ending) {
         struct command_run *c = list_entry(l, struct command_run, link);
         bool stray = c->has_stray;
         c->has_stray = false;
-        if (c->state != COMMAND_ENDING || (stray && now.mono_ms < c->end_until_ms))
+        if (c->state != COMMAND_ENDING || ((stray || s->saw_dead) && now.mono_ms < c->end_until_ms))
             continue;
         c->strays = stray;
         end(s, c);

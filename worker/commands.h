@@ -21,6 +21,7 @@ struct commands {
     uint64_t n_oom;              /* kills for memory in this process's own group, as last seen */
     size_t n_sampled;            /* commands whose memory is looked at */
     bool signals;                /* some command has one to be sent */
+    bool saw_dead;               /* the last look at what is left behind met some that are not reaped yet */
     int64_t sample_at_ms, sweep_at_ms;
     struct tree tree;            /* scratch */
     void (*on_outcome)(void *ctx, const struct outcome *o);

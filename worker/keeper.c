@@ -289,6 +289,7 @@ static void on_sigchld(struct keeper *k)
             ended = true;
             last = status;
         }
+    keeper_end_more_strays(k);
     if (!ended)
         return;
     while (k->talk.fd >= 0 && read_runner(k)) /* what it said before */

@@ -80,7 +80,17 @@ static void kill_stray(void *ctx, const struct tree_process *p)
 }
 
 /* What a run of the process pool has left behind, less what is still the runner's child. */
-static void end_strays(struct keeper *k) { tree_each_child(getpid(), is_not_runner, kill_stray, k); }
+static void end_strays(struct keeper *k)
+{
+    if (!keeper_is_shared(k))
+        tree_each_child(getpid(), is_not_runner, kill_stray, k);
+}
+
+void keeper_end_more_strays(struct keeper *k)
+{
+    if (list_empty(&k->kept))
+        end_strays(k);
+}
 
 static void measure(struct keeper *k, const struct kept *r, int64_t cpu_us, struct outcome *o)
 {
@@ -111,8 +121,7 @@ static void end(struct keeper *k, struct kept *r, struct outcome *o)
     m.result.n_outcomes = 1;
     keeper_say(k, &m);
     forget(k, r);
-    if (!keeper_is_shared(k))
-        end_strays(k);
+    end_strays(k);
 }
 
 static void outcome_of_failure(struct outcome *o, const char *error, bool for_good)

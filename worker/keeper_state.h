@@ -84,5 +84,7 @@ void keeper_on_ask(struct keeper *k, struct message *ask);
 void keeper_begin_runs(struct keeper *k);
 /* The runner has ended with this status, and text says how: the worker is told so of each run that it had. */
 void keeper_end_runs(struct keeper *k, int status, const char *text);
+/* A child has ended, and has left its own children to this process: unless a run has begun whose they may be. */
+void keeper_end_more_strays(struct keeper *k);
 
 #endif

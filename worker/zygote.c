@@ -227,11 +227,11 @@ static bool is_child(void *ctx, pid_t pid)
     return idmap_find(&self.by_pid, (uint64_t)pid) != NULL;
 }
 
+/* One that is dead counts until it is reaped: between the look at the list of children and the look at itself it may have handed over
+ * its own children, which that list did not have yet. */
 static void kill_stray(void *ctx, const struct tree_process *p)
 {
     (void)ctx;
-    if (p->state == 'Z')
-        return;
     self.n_strays++;
     kill(p->pid, SIGKILL);
 }
