@@ -61,6 +61,8 @@ UNIT_TESTS = \
 	%D%/test_map \
 	%D%/test_measure \
 	%D%/test_message \
+	%D%/test_message_refused \
+	%D%/test_message_text \
 	%D%/test_module \
 	%D%/test_name \
 	%D%/test_needs \
@@ -137,6 +139,10 @@ tests_test_pool_children_SOURCES = %D%/test_pool_children.c $(CHILDREN_RIG)
 SCRIPTED_BROKER = %D%/scripted_broker.c %D%/scripted_broker.h
 tests_test_client_SOURCES = %D%/test_client.c $(SCRIPTED_BROKER)
 tests_test_client_wait_SOURCES = %D%/test_client_wait.c $(SCRIPTED_BROKER)
+MESSAGE_RIG = %D%/message_rig.c %D%/message_rig.h
+tests_test_message_SOURCES = %D%/test_message.c $(MESSAGE_RIG)
+tests_test_message_refused_SOURCES = %D%/test_message_refused.c $(MESSAGE_RIG)
+tests_test_message_text_SOURCES = %D%/test_message_text.c $(MESSAGE_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.
