@@ -22,7 +22,7 @@ struct socket {
     struct unsent_table unsent; /* of a ROUTER */
 };
 
-#define POLL_FDS_MAX 16
+#define POLL_FEW 32 /* more take memory from the heap each time */
 /* Of a peer to the broker; past it the connection counts as lost, so it is not to be reached by a slow turn. */
 #define UNSENT_MESSAGES 10000
 #define UNHEARD_MESSAGES 250 /* of one connection, that wait in the broker to be heard; the others wait at their sender */
@@ -367,21 +367,43 @@ int socket_recv(struct socket *s, struct frame *ret)
     return 0;
 }
 
+static size_t list_sockets(zmq_pollitem_t *items, struct socket *const *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        items[i] = (zmq_pollitem_t){ .socket = s[i]->zmq, .events = ZMQ_POLLIN };
+    return n;
+}
+
+static size_t list_fds(zmq_pollitem_t *items, const struct pollfd *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        items[i] = (zmq_pollitem_t){ .fd = fds[i].fd, .events = fds[i].events & POLLIN ? ZMQ_POLLIN : 0 };
+    return n;
+}
+
 /* Whoever waits at the door is answered by the thread that listens. */
+int socket_poll_all(struct socket *const *s, size_t n_sockets, struct pollfd *fds, size_t n, int64_t timeout_ms)
+{
+    zmq_pollitem_t few[POLL_FEW], *items = n_sockets + n < POLL_FEW ? few : xcalloc(n_sockets + n + 1, sizeof *items);
+    cleanup(freep) void *many = items == few ? NULL : items;
+    bool door = n_sockets && s[0]->type == ZMQ_ROUTER && zap_socket();
+    size_t at = list_sockets(items, s, n_sockets);
+    at += list_fds(items + at, fds, n);
+    if (door)
+        items[at] = (zmq_pollitem_t){ .socket = zap_socket(), .events = ZMQ_POLLIN };
+    if (zmq_poll(items, (int)at + door, timeout_ms) < 0)
+        return -zmq_errno();
+    if (door && items[at].revents)
+        zap_answer();
+    int readable = 0;
+    for (size_t i = 0; i < n_sockets; i++)
+        readable += (items[i].revents & ZMQ_POLLIN) != 0;
+    for (size_t i = 0; i < n; i++)
+        fds[i].revents = items[n_sockets + i].revents ? POLLIN : 0;
+    return readable;
+}
+
 int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms)
 {
-    zmq_pollitem_t items[2 + POLL_FDS_MAX] = { { .socket = s->zmq, .events = ZMQ_POLLIN } };
-    bool door = s->type == ZMQ_ROUTER && zap_socket();
-    assert(n <= POLL_FDS_MAX);
-    for (size_t i = 0; i < n; i++)
-        items[1 + i] = (zmq_pollitem_t){ .fd = fds[i].fd, .events = fds[i].events & POLLIN ? ZMQ_POLLIN : 0 };
-    if (door)
-        items[1 + n] = (zmq_pollitem_t){ .socket = zap_socket(), .events = ZMQ_POLLIN };
-    if (zmq_poll(items, (int)n + 1 + door, timeout_ms) < 0)
-        return -zmq_errno();
-    if (door && items[1 + n].revents)
-        zap_answer();
-    for (size_t i = 0; i < n; i++)
-        fds[i].revents = items[1 + i].revents ? POLLIN : 0;
-    return (items[0].revents & ZMQ_POLLIN) != 0;
+    return socket_poll_all(&s, 1, fds, n, timeout_ms);
 }

@@ -55,6 +55,8 @@ int socket_recv(struct socket *s, struct frame *ret);
 /* Waits for the socket or the descriptors (as in poll(2)), at most timeout_ms, -1: for ever. 1: the socket is readable;
  * 0: it is not; -EINTR. fds may be NULL when n is 0. */
 int socket_poll(struct socket *s, struct pollfd *fds, size_t n, int64_t timeout_ms);
+/* The same with several: how many are readable. */
+int socket_poll_all(struct socket *const *s, size_t n_sockets, struct pollfd *fds, size_t n, int64_t timeout_ms);
 
 /* For zap.c alone: libzmq's context; and the keys of one of its sockets that is to connect. */
 void *socket_context(void);

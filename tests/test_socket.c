@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -316,6 +317,36 @@ static void a_poll_sees_descriptors_beside_the_socket(void **state)
     close(pipe_fds[1]);
 }
 
+#define MANY 200
+
+static void any_number_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct socket *dealers[2];
+    struct pollfd fds[MANY];
+    struct frame hello;
+    char *error = NULL;
+    for (size_t i = 0; i < MANY; i++)
+        fds[i] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(socket_connect(&dealers[i], f->address, &error), 0);
+    assert_int_equal(socket_poll_all(dealers, 2, fds, MANY, 0), 0);
+    eventfd_write(fds[MANY - 1].fd, 1);
+    assert_int_equal(socket_poll_all(dealers, 2, fds, MANY, PATIENCE_MS), 0);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(fds[i].revents, i == MANY - 1 ? POLLIN : 0);
+    send_when_connected(dealers[1], str_of("hello"));
+    expect(f->router, "hello", &hello);
+    assert_int_equal(socket_send_to(f->router, hello.routing_id, str_of("you")), 0);
+    frame_fini(&hello);
+    expect(dealers[1], "you", &hello);
+    frame_fini(&hello);
+    for (size_t i = 0; i < MANY; i++)
+        close(fds[i].fd);
+    for (size_t i = 0; i < 2; i++)
+        socket_close(dealers[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +371,7 @@ int main(void)
         WITH_ROUTER(a_directory_that_is_not_there_is_told),
         WITH_ROUTER(the_socket_is_for_its_owner_and_group_and_goes_with_its_broker),
         WITH_ROUTER(a_poll_sees_descriptors_beside_the_socket),
+        WITH_ROUTER(any_number_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
