@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,38 @@ static void many_and_long_values_are_bounded(void **state)
     assert_int_equal(fields("job=1 job=2 job=3 job=4 job=5 job=6").n, LOG_FIELDS_MOST);
 }
 
+/* What a line becomes on standard error. */
+static void log_into(char *ret, size_t n, const char *text)
+{
+    int ends[2], old = dup(STDERR_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    log_info("%s", text);
+    dup2(old, STDERR_FILENO);
+    close(old);
+    close(ends[1]);
+    ssize_t got = read(ends[0], ret, n - 1);
+    close(ends[0]);
+    ret[got < 0 ? 0 : got] = 0;
+}
+
+static void lines_end_in_what_they_are_about(void **state)
+{
+    (void)state;
+    char line[4096];
+    log_about("broker=tcp://a:1");
+    log_into(line, sizeof line, "job=1 x");
+    assert_non_null(strstr(line, "tern: job=1 x broker=tcp://a:1\n"));
+    cleanup(freep) char *much = xmalloc(3000);
+    memset(much, 'x', 2999);
+    much[2999] = 0;
+    log_into(line, sizeof line, much); /* there is no room for it */
+    assert_int_equal(line[strlen(line) - 1], '\n');
+    log_about(NULL);
+    log_into(line, sizeof line, "job=1 x");
+    assert_non_null(strstr(line, "tern: job=1 x\n"));
+}
+
 static void every_event_is_explained(void **state)
 {
     (void)state;
@@ -88,6 +121,7 @@ int main(void)
         cmocka_unit_test(a_known_event_has_its_id),
         cmocka_unit_test(what_stands_behind_other_words_is_no_field),
         cmocka_unit_test(many_and_long_values_are_bounded),
+        cmocka_unit_test(lines_end_in_what_they_are_about),
         cmocka_unit_test(every_event_is_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

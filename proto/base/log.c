@@ -15,6 +15,7 @@
 static const char *program = "tern";
 static enum log_level most = LOG_LEVEL_INFO;
 static bool to_journal;
+static _Thread_local const char *about;
 
 /* Is standard error the stream that the service manager has connected to the journal? It may have been redirected since. */
 static bool is_journal(int fd)
@@ -149,6 +150,14 @@ static char *put_prefix(char *text, enum log_level level)
     return memcpy(text - n, prefix, n);
 }
 
+void log_about(const char *pair) { about = pair; }
+
+static size_t add_about(char *text, size_t n, size_t room)
+{
+    int m = snprintf(text + n, room - n, " %s", about);
+    return n + min_size((size_t)max_i64(m, 0), room - n - 1);
+}
+
 void log_at(enum log_level level, const char *format, ...)
 {
     if (!log_enabled(level))
@@ -161,6 +170,8 @@ void log_at(enum log_level level, const char *format, ...)
     va_end(ap);
     size_t n = m < 0 ? 0 : min_size((size_t)m, room - 1);
     text[n] = 0;
+    if (about)
+        n = add_about(text, n, room);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
         if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F */
