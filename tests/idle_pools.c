@@ -7,12 +7,6 @@ static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, ui
     return NULL;
 }
 
-static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
-{
-    (void)ctx, (void)pool;
-    return NULL;
-}
-
 static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason, int64_t grace_ms,
                  struct now now)
 {
@@ -27,6 +21,5 @@ static struct pool_load load(void *ctx, enum pool_kind pool)
 
 struct link_pools idle_pools(void *ctx, void (*give)(void *ctx, enum pool_kind pool, struct run *r, struct now now))
 {
-    return (struct link_pools){ .ctx = ctx, .give = give, .take_waiting = take_waiting, .take_any_waiting = take_any_waiting,
-                                .stop = stop, .load = load };
+    return (struct link_pools){ .ctx = ctx, .give = give, .take_waiting = take_waiting, .stop = stop, .load = load };
 }

@@ -10,7 +10,7 @@ static void begin_next(struct fixture *f, struct fake_pool *p)
         memmove(p->waiting, p->waiting + 1, --p->n_waiting * sizeof(r));
         p->running[p->n_running++] = r;
         r->state = RUN_RUNNING;
-        link_on_started(f->link, r);
+        link_on_started(f->link, run_ref(r));
     }
 }
 
@@ -44,12 +44,6 @@ static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, ui
     struct fake_pool *p = &((struct fixture *)ctx)->pools[pool];
     size_t i = index_of(p->waiting, p->n_waiting, job, attempt);
     return i < p->n_waiting ? take_at(p->waiting, &p->n_waiting, i) : NULL;
-}
-
-static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
-{
-    struct fake_pool *p = &((struct fixture *)ctx)->pools[pool];
-    return p->n_waiting ? take_at(p->waiting, &p->n_waiting, p->n_waiting - 1) : NULL;
 }
 
 static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason,
@@ -279,7 +273,7 @@ int set_up(void **state)
         .handlers = handlers,
         .n_handlers = 2,
         .pool_on = { [POOL_THREAD] = true, [POOL_PROCESS] = true },
-        .pools = { f, give, take_waiting, take_any_waiting, stop, load },
+        .pools = { f, give, take_waiting, stop, load },
         .rng = &f->rng,
     };
     f->link = link_new(&f->options, f->now);

@@ -66,6 +66,7 @@ UNIT_TESTS = \
 	%D%/test_module \
 	%D%/test_name \
 	%D%/test_needs \
+	%D%/test_number \
 	%D%/test_numbered \
 	%D%/test_options \
 	%D%/test_output \
@@ -84,6 +85,7 @@ UNIT_TESTS = \
 	%D%/test_selector \
 	%D%/test_service \
 	%D%/test_sha256 \
+	%D%/test_share \
 	%D%/test_sketch \
 	%D%/test_slot \
 	%D%/test_socket \
@@ -301,6 +303,7 @@ FLOW_TESTS = \
 	%D%/flow/runner.bats \
 	%D%/flow/runner_asks.bats \
 	%D%/flow/runner_wrong.bats \
+	%D%/flow/served.bats \
 	%D%/flow/three_hosts.bats \
 	%D%/flow/two_machines.bats \
 	%D%/flow/wrong_input.bats \

@@ -150,7 +150,7 @@ static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
     assert_true(o->n_running < ELEMENTS(o->running));
     o->running[o->n_running++] = r;
     r->state = RUN_RUNNING;
-    link_on_started(o->link, r);
+    link_on_started(o->link, run_ref(r));
 }
 
 static void link_turn(struct old_broker *o)

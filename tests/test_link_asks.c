@@ -33,7 +33,7 @@ static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
     (void)pool, (void)now;
     g->run = r;
     r->state = RUN_RUNNING;
-    link_on_started(g->link, r);
+    link_on_started(g->link, run_ref(r));
 }
 
 static void forget_answer(struct rig *g)
@@ -183,7 +183,7 @@ static void ask_spawn(struct rig *g)
     m.spawn.jobs = &spec;
     m.spawn.keys = &key;
     m.spawn.n_jobs = m.spawn.n_keys = 1;
-    link_on_asked(g->link, g->run, &m, g->now);
+    link_on_asked(g->link, run_ref(g->run), &m, g->now);
 }
 
 static void ask_await(struct rig *g, uint64_t wanted)
@@ -197,7 +197,7 @@ static void ask_await(struct rig *g, uint64_t wanted)
     m.await.ranges = ranges;
     m.await.n_ranges = 2;
     m.await.number = wanted;
-    link_on_asked(g->link, g->run, &m, g->now);
+    link_on_asked(g->link, run_ref(g->run), &m, g->now);
 }
 
 static void ask_fetch(struct rig *g)
@@ -208,7 +208,7 @@ static void ask_fetch(struct rig *g)
     m.fetch.job = 10;
     m.fetch.parent = 5;
     m.fetch.parent_attempt = 2;
-    link_on_asked(g->link, g->run, &m, g->now);
+    link_on_asked(g->link, run_ref(g->run), &m, g->now);
 }
 
 static void tell_spawned(struct rig *g, uint64_t req, uint64_t code)
@@ -273,7 +273,7 @@ static void report(struct rig *g, int64_t percent)
     message_init(&m, MSG_PROGRESS);
     m.progress.attempts = &p;
     m.progress.n_attempts = 1;
-    link_on_asked(g->link, g->run, &m, g->now);
+    link_on_asked(g->link, run_ref(g->run), &m, g->now);
 }
 
 static void expect_said(struct rig *g, int64_t percent)
@@ -368,10 +368,10 @@ static void what_nobody_waits_for_any_more_is_forgotten(void **state)
     turn(g, MSG_AWAIT);
     message_init(&m, MSG_UNWAIT);
     m.unwait.req = 79; /* which it never asked */
-    link_on_asked(g->link, g->run, &m, g->now);
+    link_on_asked(g->link, run_ref(g->run), &m, g->now);
     assert_int_equal(g->n_answers, 0);
     m.unwait.req = 78;
-    link_on_asked(g->link, g->run, &m, g->now);
+    link_on_asked(g->link, run_ref(g->run), &m, g->now);
     assert_int_equal(g->n_answers, 1); /* by which its pool knows */
     assert_true(g->answer.awaited.req == 78 && g->answer.awaited.code == CODE_REFUSED);
     begin_anew(g, true);

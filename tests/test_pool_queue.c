@@ -73,7 +73,7 @@ static void what_waits_can_be_taken_back_and_stopped(void **state)
         give_id(g, i, "well");
     begin(g, 1);
     turns(g, 5);
-    struct run *taken = pool_take_waiting(g->pool, 3, 1), *last = pool_take_any_waiting(g->pool);
+    struct run *taken = pool_take_waiting(g->pool, 3, 1), *last = pool_take_waiting(g->pool, 6, 1);
     assert_non_null(taken);
     assert_null(pool_take_waiting(g->pool, 3, 1));
     assert_int_equal(last->job.job, 6);

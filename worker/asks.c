@@ -11,6 +11,14 @@ uint64_t *ask_req_at(struct message *ask)
 
 uint64_t ask_req(const struct message *ask) { return *ask_req_at((struct message *)ask); }
 
+uint64_t *ask_job_at(struct message *ask)
+{
+    return ask->type == MSG_SPAWN        ? &ask->spawn.job
+           : ask->type == MSG_AWAIT      ? &ask->await.job
+           : ask->type == MSG_CHECKPOINT ? &ask->checkpoint.job
+                                         : &ask->fetch.parent;
+}
+
 struct attempt_ref ask_of(const struct message *ask)
 {
     switch (ask->type) {

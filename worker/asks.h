@@ -22,6 +22,7 @@ static inline bool ask_is(const struct message *m)
 }
 uint64_t ask_req(const struct message *ask);
 uint64_t *ask_req_at(struct message *ask);
+uint64_t *ask_job_at(struct message *ask);
 /* Whose it is; of PROGRESS as well. */
 struct attempt_ref ask_of(const struct message *ask);
 /* Is it about this attempt, and within the limits? What a child process says is read as hostile. */

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "proto/base/parse.h"
+#include "worker/broker_list.h"
+#include "worker/number.h"
 #include "worker/part.h"
 
 #define EXIT_NOT_FOUND 127
@@ -81,13 +83,25 @@ static void environ_set(struct texts *t, char *assignment)
     texts_add(t, assignment);
 }
 
+/* `tern` within asks the broker that the job came from. */
+static void environ_set_broker(struct texts *t, const struct run_job *job)
+{
+    char *own[BROKER_LIST_TEXTS];
+    size_t n = run_is_part(job) ? 0 : broker_list_environ(number_place(job->job), own);
+    for (size_t i = 0; i < n; i++)
+        environ_set(t, own[i]);
+}
+
 static void environ_set_own(struct texts *t, const struct run_job *job, struct now now)
 {
     if (run_is_part(job)) { /* whose job it belongs to stands in its own environment */
         environ_set(t, xasprintf("TERN_PART=%llu", (unsigned long long)(job->job & ~PART_BIT)));
     } else {
-        environ_set(t, xasprintf("TERN_JOB_ID=%llu", (unsigned long long)job->job));
+        environ_set(t, xasprintf("TERN_JOB_ID=%llu", (unsigned long long)number_own(job->job)));
         environ_set(t, xasprintf("TERN_ATTEMPT=%llu", (unsigned long long)job->attempt));
+        char *number = broker_list_number(number_place(job->job));
+        if (number)
+            environ_set(t, number);
     }
     environ_set(t, xasprintf("TERN_QUEUE=%.*s", (int)job->queue.n, job->queue.p ? job->queue.p : ""));
     if (job->timeout_ms == UNSET || job->timeout_ms <= 0)
@@ -102,6 +116,7 @@ static struct texts environ_of(const struct run_job *job, const struct str *env,
     struct texts t = { 0 };
     for (size_t i = 0; g->environ[i]; i++)
         texts_add(&t, xstrdup(g->environ[i]));
+    environ_set_broker(&t, job);
     for (size_t i = 0; i < n_env; i++)
         if (env[i].n && memchr(env[i].p, '=', env[i].n))
             environ_set(&t, xstrndup(env[i]));

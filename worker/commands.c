@@ -12,7 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worker/broker_list.h"
 #include "worker/cgroup.h"
+#include "worker/number.h"
 
 #define SAMPLE_MS 50
 #define SWEEP_MS 2
@@ -59,7 +61,7 @@ void commands_watch(struct commands *s, int fd, bool to_write)
 
 /* ---- begin, end ------------------------------------------------------------------------------- */
 
-static uint64_t key_of(const struct run_job *job) { return job->job ^ job->attempt << 48; }
+static uint64_t key_of(const struct run_job *job) { return number_key(job->job, job->attempt); }
 
 static bool is_limited(const struct command_run *c)
 {
@@ -187,9 +189,11 @@ static struct command_run *owner_of(const struct commands *s, const struct tree_
     if (c)
         return c;
     struct run_job job = { 0 };
+    uint64_t part, place;
     *ret_known = tree_environ_number(p->pid, "TERN_JOB_ID=", &job.job) &&
                  tree_environ_number(p->pid, "TERN_ATTEMPT=", &job.attempt);
-    uint64_t part;
+    if (*ret_known && tree_environ_number(p->pid, BROKER_LIST_NUMBER "=", &place))
+        job.job = number_of((place - 1) % LIMIT_BROKERS, number_own(job.job));
     if (*ret_known && tree_environ_number(p->pid, "TERN_PART=", &part))
         job = (struct run_job){ .job = part | PART_BIT, .attempt = 1 };
     return *ret_known ? idmap_find(&s->by_job, key_of(&job)) : NULL;

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "worker/number.h"
 #include "worker/task.h"
 
 #define STACK_BYTES (32u << 10)
@@ -44,7 +45,7 @@ static struct line begin_line(const char *event, const struct task *t)
     add(&l, "tern-worker: error: event=");
     add(&l, event);
     add(&l, " job=");
-    add_number(&l, t->call.job->job);
+    add_number(&l, number_own(t->call.job->job));
     add(&l, " attempt=");
     add_number(&l, t->call.job->attempt);
     add(&l, " handler=");

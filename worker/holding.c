@@ -30,7 +30,7 @@ struct holding *holding_add(struct holding_table *t, struct run *r)
     struct holding *h = xcalloc(1, sizeof *h);
     h->job = r->job.job;
     h->attempt = r->job.attempt;
-    h->pool = (enum pool_kind)r->job.pool;
+    h->pool = r->job.pool < N_POOLS ? (enum pool_kind)r->job.pool : POOL_PROCESS; /* of one that is refused */
     h->kill_grace_ms = or_default(r->job.kill_grace_ms, DEFAULT_KILL_GRACE_MS);
     h->run = r;
     h->next = idmap_find(&t->by_job, h->job);
@@ -41,7 +41,34 @@ struct holding *holding_add(struct holding_table *t, struct run *r)
     list_init(&h->reports);
     h->percent = UNSET;
     t->n++;
+    t->of[h->pool].held++;
     return h;
+}
+
+void holding_start(struct holding_table *t, struct holding *h)
+{
+    t->of[h->pool].started += !h->started;
+    h->started = true;
+}
+
+void holding_await(struct holding_table *t, struct holding *h, int by)
+{
+    bool was = h->n_awaits;
+    h->n_awaits += (size_t)by;
+    t->of[h->pool].parked += (size_t)(h->n_awaits > 0) - (size_t)was;
+}
+
+static void uncount(struct holding_table *t, const struct holding *h)
+{
+    t->of[h->pool].held--;
+    t->of[h->pool].started -= h->started;
+}
+
+void holding_finish(struct holding_table *t, struct holding *h)
+{
+    h->finished = true;
+    t->n_finished++;
+    uncount(t, h);
 }
 
 static void unchain(struct holding_table *t, struct holding *h)
@@ -70,5 +97,7 @@ void holding_remove(struct holding_table *t, struct holding *h)
     t->n_finished -= h->finished;
     if (h->finished)
         run_free(h->run);
+    else
+        uncount(t, h);
     free(h);
 }

@@ -6,6 +6,7 @@
 #include "worker/loop_http.h"
 #include "worker/loop_offload.h"
 #include "worker/loop_start.h"
+#include "worker/number.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@ const void *tern_payload(struct tern_job *job, size_t *ret_bytes)
     return job->job->payload.n ? job->job->payload.p : "";
 }
 
-uint64_t tern_job_id(const struct tern_job *job) { return job->job->job; }
+uint64_t tern_job_id(const struct tern_job *job) { return number_own(job->job->job); }
 uint64_t tern_attempt(const struct tern_job *job) { return job->job->attempt; }
 
 /* Notes when a handler has learnt that its time is over: if it then fails, that is why. No such job

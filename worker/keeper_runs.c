@@ -11,6 +11,7 @@
 #include "worker/job_log.h"
 #include "worker/job_text.h"
 #include "worker/keeper_asks.h"
+#include "worker/number.h"
 #include "worker/tree.h"
 
 #define RSS_GROWN_KB 4096
@@ -24,18 +25,17 @@ struct kept_ask {
 
 /* ---- which there are -------------------------------------------------------------------------- */
 
-static uint64_t key_of(uint64_t job, uint64_t attempt) { return job ^ attempt << 48; }
-
 static struct kept *find(struct keeper *k, uint64_t job, uint64_t attempt)
 {
-    struct kept *r = idmap_find(&k->by_job, key_of(job, attempt));
+    struct kept *r = idmap_find(&k->by_job, number_key(job, attempt));
     return r && r->job == job && r->attempt == attempt ? r : NULL;
 }
 
 static void keep(struct keeper *k, const struct run_job *job)
 {
     struct kept *r = xcalloc(1, sizeof *r);
-    r->job = job->job;
+    r->number = job->job;
+    r->job = number_own(job->job);
     r->attempt = job->attempt;
     r->began_us = clock_mono_us();
     r->cpu_us = keeper_is_shared(k) ? UNSET : runner_process_cpu_us(&k->process);
@@ -43,7 +43,7 @@ static void keep(struct keeper *k, const struct run_job *job)
     buf_init(&r->output, LIMIT_RESULT_BYTES);
     list_init(&r->asks);
     list_add_tail(&k->kept, &r->link);
-    idmap_put(&k->by_job, key_of(r->job, r->attempt), r);
+    idmap_put(&k->by_job, number_key(r->job, r->attempt), r);
     k->n_kept++;
 }
 
@@ -59,7 +59,7 @@ static void forget(struct keeper *k, struct kept *r)
 {
     list_each_safe(i, &r->asks)
         forget_ask(k, list_entry(i, struct kept_ask, link));
-    uint64_t key = key_of(r->job, r->attempt);
+    uint64_t key = number_key(r->job, r->attempt);
     if (idmap_find(&k->by_job, key) == r)
         idmap_remove(&k->by_job, key);
     list_remove(&r->link);
@@ -112,7 +112,7 @@ static void measure(struct keeper *k, const struct kept *r, int64_t cpu_us, stru
 static void end(struct keeper *k, struct kept *r, struct outcome *o)
 {
     struct message m;
-    o->job = r->job;
+    o->job = r->number;
     o->attempt = r->attempt;
     if (r->output.n)
         o->output = buf_str(&r->output);
@@ -165,7 +165,7 @@ void keeper_end_runs(struct keeper *k, int status, const char *text)
 void keeper_run(struct keeper *k, const struct run_job *job)
 {
     struct runner_run r = {
-        .what = RUNNER_RUN, .job = job->job, .attempt = job->attempt, .queue = job->queue, .handler = job->handler,
+        .what = RUNNER_RUN, .job = number_own(job->job), .attempt = job->attempt, .queue = job->queue, .handler = job->handler,
         .timeout_ms = job->timeout_ms, .name = job->name,
         .payload = job->payload.p ? job->payload : (struct str){ "", 0 }, .checkpoint = job->checkpoint,
     };
@@ -181,13 +181,13 @@ void keeper_begin_runs(struct keeper *k)
 
 void keeper_stop(struct keeper *k, const struct attempt_ref *ref)
 {
-    struct kept *r = find(k, ref->job, ref->attempt);
-    if (!r)
+    struct kept *r = find(k, number_own(ref->job), ref->attempt);
+    if (!r || r->number != ref->job)
         return;
     if (r->told && !keeper_is_shared(k))
         kill(k->process.pid, SIGKILL);
     else if (!r->told)
-        keeper_tell(k, RECORD_runner_stop, &(struct runner_stop){ RUNNER_STOP, ref->job, ref->attempt });
+        keeper_tell(k, RECORD_runner_stop, &(struct runner_stop){ RUNNER_STOP, r->job, r->attempt });
     r->told = true;
 }
 
@@ -282,7 +282,7 @@ void keeper_on_progress(struct keeper *k, const struct runner_progress *p)
         add_lines(r, p->text);
     if (!r || !job_progress_set(&r->progress, p->percent))
         return;
-    struct attempt_progress progress = { r->job, r->attempt, r->progress.percent };
+    struct attempt_progress progress = { r->number, r->attempt, r->progress.percent };
     message_init(&m, MSG_PROGRESS);
     m.progress.attempts = &progress;
     m.progress.n_attempts = 1;
@@ -315,5 +315,6 @@ void keeper_on_ask(struct keeper *k, struct message *ask)
         return;
     }
     *ask_req_at(ask) = keep_ask(k, r, own_req);
+    *ask_job_at(ask) = r->number;
     keeper_say(k, ask);
 }

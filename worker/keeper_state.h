@@ -21,7 +21,8 @@ struct keeper_lines {
 /* A run that the runner has. */
 struct kept {
     struct link link;
-    uint64_t job, attempt;
+    uint64_t number;       /* to the worker, which may serve several brokers, */
+    uint64_t job, attempt; /* and to the runner, which is one broker's at a time */
     struct buf output; /* owned: marked chunks */
     int64_t began_us, cpu_us;
     bool told;         /* to stop */

@@ -6,6 +6,7 @@
 #include "proto/base/log.h"
 #include "worker/asks.h"
 #include "worker/frame.h"
+#include "worker/number.h"
 #include "worker/pool_kind.h"
 #include "worker/runners.h"
 #include "worker/zygote.h"
@@ -83,11 +84,9 @@ static void flush(struct launcher *l)
 
 /* ---- what it runs ----------------------------------------------------------------------------- */
 
-static uint64_t key_of(uint64_t job, uint64_t attempt) { return job ^ attempt << 48; }
-
 static struct held_slot *find(const struct idmap *held, uint64_t job, uint64_t attempt)
 {
-    struct held_slot *h = idmap_find(held, key_of(job, attempt));
+    struct held_slot *h = idmap_find(held, number_key(job, attempt));
     return h && h->job == job && h->attempt == attempt ? h : NULL;
 }
 
@@ -95,7 +94,7 @@ static void end(struct idmap *held, struct held_slot *h, const struct outcome *o
 {
     struct pool *p = h->pool;
     struct slot *s = h->slot;
-    idmap_remove(held, key_of(h->job, h->attempt));
+    idmap_remove(held, number_key(h->job, h->attempt));
     free(h);
     if (p)
         pool_slot_ended(p, s, o, now);
@@ -123,7 +122,7 @@ int launcher_begin(struct launcher *l, struct pool *p, struct slot *s, struct no
 {
     (void)now;
     const struct run_job *job = &s->run->job;
-    if (idmap_find(&l->held, key_of(job->job, job->attempt)))
+    if (idmap_find(&l->held, number_key(job->job, job->attempt)))
         return -EEXIST;
     l->pool = l->role.runner ? p : NULL;
     int r = l->live ? 0 : start(l);
@@ -133,7 +132,7 @@ int launcher_begin(struct launcher *l, struct pool *p, struct slot *s, struct no
         return r;
     struct held_slot *h = xmalloc(sizeof(*h));
     *h = (struct held_slot){ p, s, job->job, job->attempt };
-    idmap_put(&l->held, key_of(job->job, job->attempt), h);
+    idmap_put(&l->held, number_key(job->job, job->attempt), h);
     flush(l);
     return 0;
 }
@@ -276,7 +275,7 @@ static void begin_again(struct idmap *held, const char *hopeless, struct now now
     struct held_slot *h;
     for (size_t i = 0; (h = idmap_next(held, &i)); i = 0) {
         struct held_slot was = *h;
-        idmap_remove(held, key_of(h->job, h->attempt));
+        idmap_remove(held, number_key(h->job, h->attempt));
         free(h);
         if (was.pool)
             try_again(&was, hopeless, now);

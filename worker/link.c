@@ -315,6 +315,7 @@ struct link_view link_view(const struct worker_link *l)
         .connected = l->state == LINK_IN,
         .quiet = l->quiet,
         .draining = l->draining,
+        .refused = l->shut_out && !l->ever_welcome,
         .epoch = l->epoch,
         .session = l->session,
         .held = l->held.n,

@@ -36,7 +36,6 @@ struct link_pools {
     void *ctx; /* borrowed: the first argument of all */
     void (*give)(void *ctx, enum pool_kind pool, struct run *r, struct now now);
     struct run *(*take_waiting)(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt);
-    struct run *(*take_any_waiting)(void *ctx, enum pool_kind pool);
     void (*stop)(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason,
                  int64_t grace_ms, struct now now);
     struct pool_load (*load)(void *ctx, enum pool_kind pool);
@@ -61,6 +60,7 @@ struct link_options {
     const struct amount *amounts;
     size_t n_amounts;
     bool pool_on[N_POOLS];      /* others are never called */
+    bool insist;                /* not let in: asks again, for there are other brokers */
     struct link_pools pools;
     struct rng *rng;            /* jitter */
 };
@@ -73,14 +73,14 @@ struct worker_link *link_free(struct worker_link *l);
 /* ---- in -------------------------------------------------------------------------------------- */
 
 void link_recv(struct worker_link *l, const struct message *m, struct now now);
-/* A pool has begun r, which stays the pool's. */
-void link_on_started(struct worker_link *l, struct run *r);
-/* r is finished, its outcome set; the link owns it from here on. ENDING_LOST with REASON_NONE:
+/* A pool has begun it. */
+void link_on_started(struct worker_link *l, struct attempt_ref ref);
+/* r is finished, its outcome set, and names its job as the broker does; the link owns it from here on. ENDING_LOST with REASON_NONE:
  * handed back. */
 void link_on_finished(struct worker_link *l, struct run *r);
-/* The handler of r, which runs, asks something of the broker (asks.h): it is answered through link_pools, perhaps at once,
+/* The handler of an attempt, which runs, asks something of the broker (asks.h): it is answered through link_pools, perhaps at once,
  * unless it ends before. */
-void link_on_asked(struct worker_link *l, const struct run *r, const struct message *ask, struct now now);
+void link_on_asked(struct worker_link *l, struct attempt_ref ref, const struct message *ask, struct now now);
 /* The socket refused a message: it is not connected, or its queue is full. */
 void link_on_unsent(struct worker_link *l, struct now now);
 /* Nothing new starts, what waits is given back; what runs at deadline_ms (monotonic; NEVER) is
@@ -114,11 +114,20 @@ bool link_is_over(const struct worker_link *l, int *ret_status);
 /* For people, and for tests. */
 struct link_view {
     bool connected, quiet, draining;
+    bool refused;      /* not let in so far */
     uint64_t epoch, session;
     size_t held;       /* attempts in any state */
     size_t unfinished; /* of these, waiting and running ones */
     size_t unrecorded; /* of these, finished ones */
 };
 struct link_view link_view(const struct worker_link *l);
+
+/* Of the attempts in a pool that have not finished. */
+struct link_tally {
+    size_t held;    /* all of them */
+    size_t started; /* of these */
+    size_t parked;  /* of these: they wait for their job's children */
+};
+struct link_tally link_tally(const struct worker_link *l, enum pool_kind pool);
 
 #endif

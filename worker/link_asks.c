@@ -30,9 +30,18 @@ struct ask {
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
-static void ask_free(struct worker_link *l, struct ask *a)
+/* It is no ask of its holding's any more, which may end before it is freed. */
+static void let_go(struct worker_link *l, struct ask *a)
 {
     list_remove(&a->of);
+    if (a->h && a->type == MSG_AWAIT)
+        holding_await(&l->held, a->h, -1);
+    a->h = NULL;
+}
+
+static void ask_free(struct worker_link *l, struct ask *a)
+{
+    let_go(l, a);
     list_remove(&a->link);
     idmap_remove(&l->asks_by_req, a->req);
     buf_fini(&a->bytes);
@@ -40,8 +49,9 @@ static void ask_free(struct worker_link *l, struct ask *a)
     free(a);
 }
 
-static void keep_ends(struct ask *a, const struct msg_await *m)
+static void keep_ends(struct worker_link *l, struct ask *a, const struct msg_await *m)
 {
+    holding_await(&l->held, a->h, 1);
     for (size_t i = 0; i < m->n_ranges; i++)
         a->n += m->ranges[i].last - m->ranges[i].first + 1;
     a->ends = xcalloc(a->n, sizeof *a->ends);
@@ -64,7 +74,7 @@ static struct ask *ask_new(struct worker_link *l, struct holding *h, const struc
     if (m->type == MSG_SPAWN || m->type == MSG_CHECKPOINT)
         message_encode(&a->bytes, m);
     else if (m->type == MSG_AWAIT)
-        keep_ends(a, &m->await);
+        keep_ends(l, a, &m->await);
     a->child = m->type == MSG_FETCH ? m->fetch.job : 0;
     a->what = m->type == MSG_FETCH ? m->fetch.what : 0;
     idmap_put(&l->asks_by_req, a->req, a);
@@ -84,7 +94,7 @@ static void answer(struct worker_link *l, struct ask *a, struct message *m, stru
 {
     const struct holding *h = a->h;
     *answer_req_at(m) = a->own_req;
-    list_remove(&a->of); /* what follows may ask anew */
+    let_go(l, a); /* what follows may ask anew */
     l->o.pools.answer(l->o.pools.ctx, h->pool, h->job, h->attempt, m, now);
     ask_free(l, a);
 }
@@ -108,9 +118,9 @@ static void give_up(struct worker_link *l, struct holding *h, uint64_t own_req, 
     }
 }
 
-void link_on_asked(struct worker_link *l, const struct run *r, const struct message *m, struct now now)
+void link_on_asked(struct worker_link *l, struct attempt_ref ref, const struct message *m, struct now now)
 {
-    struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);
+    struct holding *h = holding_find(&l->held, ref.job, ref.attempt);
     if (!h || h->finished || h->dropped)
         return;
     if (m->type == MSG_PROGRESS) {
@@ -134,14 +144,15 @@ void link_on_asked(struct worker_link *l, const struct run *r, const struct mess
 
 /* ---- saying ----------------------------------------------------------------------------------- */
 
-/* As the handler said it, but for the number. -EMSGSIZE */
+/* As the handler said it, but for the numbers. -EMSGSIZE */
 static int say_again(struct worker_link *l, const struct ask *a)
 {
     struct message m;
     const char *why;
     int r = message_decode(&m, a->bytes.p, a->bytes.n, &why);
     assert(r >= 0); /* it was encoded here */
-    *(m.type == MSG_SPAWN ? &m.spawn.req : &m.checkpoint.req) = a->req;
+    *ask_req_at(&m) = a->req;
+    *ask_job_at(&m) = a->h->job;
     r = link_send(l, &m);
     message_fini(&m);
     return r;

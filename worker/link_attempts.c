@@ -10,6 +10,12 @@ struct pool_load link_load(struct worker_link *l, enum pool_kind pool)
     return load;
 }
 
+struct link_tally link_tally(const struct worker_link *l, enum pool_kind pool)
+{
+    const struct holding_count *c = &l->held.of[pool];
+    return (struct link_tally){ c->held, c->started, c->parked };
+}
+
 size_t link_tell_loads(struct worker_link *l, struct pool_load ret[static N_POOLS])
 {
     size_t n = 0;
@@ -35,10 +41,9 @@ bool link_load_changed(struct worker_link *l)
 void link_finish(struct worker_link *l, struct holding *h)
 {
     const struct outcome *o = &h->run->outcome;
-    h->finished = true;
+    holding_finish(&l->held, h);
     h->sent_ms = NEVER;
     h->result_bytes = o->result.n + o->output.n + o->error.n + 128;
-    l->held.n_finished++;
     list_add_tail(&l->unsent, &h->said);
 }
 
@@ -52,9 +57,8 @@ void link_forget(struct worker_link *l, struct holding *h)
 void link_discard(struct worker_link *l, struct holding *h, struct run *r)
 {
     h->run = r;
-    h->finished = true;
+    holding_finish(&l->held, h);
     h->sent_ms = NEVER;
-    l->held.n_finished++;
     link_forget(l, h);
 }
 
@@ -105,11 +109,11 @@ void link_give_back_strangers(struct worker_link *l)
     }
 }
 
-void link_on_started(struct worker_link *l, struct run *r)
+void link_on_started(struct worker_link *l, struct attempt_ref ref)
 {
-    struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);
+    struct holding *h = holding_find(&l->held, ref.job, ref.attempt);
     assert(h);
-    h->started = true;
+    holding_start(&l->held, h);
     link_add_started(l, h->job, h->attempt);
 }
 

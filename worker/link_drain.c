@@ -6,13 +6,11 @@
 
 static void give_back_waiting(struct worker_link *l, const char *text)
 {
-    for (enum pool_kind pool = 0; pool < N_POOLS; pool++) {
+    list_each_safe(i, &l->held.all) {
+        struct holding *h = list_entry(i, struct holding, all);
         struct run *r;
-        while (l->o.pool_on[pool] && (r = l->o.pools.take_any_waiting(l->o.pools.ctx, pool))) {
-            struct holding *h = holding_find(&l->held, r->job.job, r->job.attempt);
-            assert(h);
+        if (!h->finished && !h->started && link_take_waiting(l, h, &r))
             link_give_back(l, h, r, text);
-        }
     }
 }
 

@@ -5,6 +5,8 @@ libworker_la_LIBADD = $(UV_LIBS) $(CURL_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) $(
 libworker_la_SOURCES = \
 	%D%/asks.c \
 	%D%/asks.h \
+	%D%/broker_list.c \
+	%D%/broker_list.h \
 	%D%/call.c \
 	%D%/call.h \
 	%D%/capture.c \
@@ -106,6 +108,7 @@ libworker_la_SOURCES = \
 	%D%/modules_files.c \
 	%D%/modules_state.h \
 	%D%/modules_trial.c \
+	%D%/number.h \
 	%D%/pass.c \
 	%D%/pass.h \
 	%D%/part.c \
@@ -157,8 +160,12 @@ libworker_la_SOURCES = \
 	%D%/send_progress.c \
 	%D%/send_result.c \
 	%D%/send_started.c \
+	%D%/served.c \
+	%D%/served.h \
 	%D%/sha256.c \
 	%D%/sha256.h \
+	%D%/share.c \
+	%D%/share.h \
 	%D%/slot.c \
 	%D%/slot.h \
 	%D%/task.c \

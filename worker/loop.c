@@ -8,87 +8,83 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "proto/socket.h"
 #include "worker/handlers.h"
+#include "worker/number.h"
 
-#define MESSAGES_A_TURN 100
-#define BYTES_A_TURN (8u << 20)
+#define DIVIDE_SPACING_MS 20
 #define EXTEND_MS 2000 /* between two words that the stop may take longer */
 #define EXTEND_BY_MS 15000
 #define LAST_WORD_MS 50 /* for BYE to leave */
 #define EXIT_SPENT 1
+#define EXIT_NOT_ALLOWED 77
 
-/* ---- the link's verbs on the pools ----------------------------------------------------------- */
+/* ---- from the pools --------------------------------------------------------------------------- */
 
-static struct pool *pool_of(void *ctx, enum pool_kind pool)
-{
-    struct worker_loop *l = ctx;
-    return l->pools[pool];
-}
-
-static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
-{
-    pool_give(pool_of(ctx, pool), r, now);
-}
-
-static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt)
-{
-    return pool_take_waiting(pool_of(ctx, pool), job, attempt);
-}
-
-static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
-{
-    return pool_take_any_waiting(pool_of(ctx, pool));
-}
-
-static void stop(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, enum reason reason,
-                 int64_t grace_ms, struct now now)
-{
-    pool_stop(pool_of(ctx, pool), job, attempt, reason, grace_ms, now);
-}
-
-static struct pool_load load(void *ctx, enum pool_kind pool)
-{
-    return pool_load(pool_of(ctx, pool));
-}
-
-static void answer(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt, const struct message *m, struct now now)
-{
-    pool_answer(pool_of(ctx, pool), job, attempt, m, now);
-}
-
-struct link_pools worker_loop_pools(struct worker_loop *l)
-{
-    return (struct link_pools){ l, give, take_waiting, take_any_waiting, stop, load, answer };
-}
+static struct served *served_of(struct worker_loop *l, const struct run *r) { return &l->served[number_place(r->job.job)]; }
 
 void worker_loop_on_started(void *ctx, struct run *r)
 {
     struct worker_loop *l = ctx;
     l->leaving.n_started++;
-    link_on_started(l->link, r);
-}
-void worker_loop_on_finished(void *ctx, struct run *r)
-{
-    link_on_finished(((struct worker_loop *)ctx)->link, r);
-}
-void worker_loop_on_asked(void *ctx, struct run *r, const struct message *ask, struct now now)
-{
-    link_on_asked(((struct worker_loop *)ctx)->link, r, ask, now);
+    served_on_started(served_of(l, r), r);
 }
 
-/* Before the link there is nobody to tell. */
+void worker_loop_on_finished(void *ctx, struct run *r) { served_on_finished(served_of(ctx, r), r); }
+
+void worker_loop_on_asked(void *ctx, struct run *r, const struct message *ask, struct now now)
+{
+    served_on_asked(served_of(ctx, r), r, ask, now);
+}
+
+/* ---- all brokers ------------------------------------------------------------------------------ */
+
+/* The first one after NULL; NULL after the last. What is logged meanwhile is about that one. */
+static struct served *next(const struct worker_loop *l, const struct served *s)
+{
+    struct served *n = s ? &l->served[s->place + 1] : l->served;
+    n = n < l->served + l->n_served ? n : NULL;
+    log_about(n ? n->pair : NULL);
+    return n;
+}
+
+/* Of all links together; connected: all are. */
+static struct link_view view_all(const struct worker_loop *l, size_t *ret_connected)
+{
+    struct link_view all = { .connected = true };
+    *ret_connected = 0;
+    for (struct served *s = NULL; (s = next(l, s));) {
+        struct link_view v = link_view(s->link);
+        *ret_connected += v.connected;
+        all.connected &= v.connected;
+        all.quiet |= v.quiet;
+        all.draining |= v.draining;
+        all.held += v.held;
+        all.unfinished += v.unfinished;
+    }
+    return all;
+}
+
+static void drain_all(struct worker_loop *l, int64_t deadline_ms, struct now now)
+{
+    for (struct served *s = NULL; (s = next(l, s));)
+        link_drain(s->link, deadline_ms, now);
+}
+
+/* Before the links there is nobody to tell. */
 void worker_loop_on_handlers(void *ctx, struct now now)
 {
     struct worker_loop *l = ctx;
     size_t n, n_notices;
-    if (!l->link)
+    if (!l->n_served)
         return;
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         if (l->pools[pool])
             pool_renew(l->pools[pool]);
     const struct handler_info *handlers = handlers_info(&n);
     const struct str *notices = modules_notices(l->modules, &n_notices);
-    link_set_handlers(l->link, handlers, n, notices, n_notices, now);
+    for (struct served *s = NULL; (s = next(l, s));)
+        link_set_handlers(s->link, handlers, n, notices, n_notices, now);
 }
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -103,17 +99,18 @@ void worker_loop_signals(sigset_t *ret)
 
 static void drain(struct worker_loop *l, struct now now)
 {
-    size_t runs = link_view(l->link).unfinished;
+    size_t connected, runs = view_all(l, &connected).unfinished;
     service_say_stopping();
     l->extend_at_ms = now.mono_ms;
     if (l->drain_asked) {
         log_info("handing back at once what still runs: held=%zu", runs);
-        link_drain_at_once(l->link, now);
+        for (struct served *s = NULL; (s = next(l, s));)
+            link_drain_at_once(s->link, now);
         return;
     }
     l->drain_asked = true;
     log_info("draining: held=%zu deadline_ms=%lld", runs, (long long)l->options->drain);
-    link_drain(l->link, now.mono_ms + l->options->drain, now);
+    drain_all(l, now.mono_ms + l->options->drain, now);
 }
 
 /* What can change while the worker runs: the queues, the drain time, the log level and the modules. The link
@@ -143,7 +140,8 @@ static void read_again(struct worker_loop *l, struct now now)
         return;
     }
     take_over(l->options, &fresh);
-    link_set_queues(l->link, l->options->queue_list, l->options->n_queues, now);
+    for (struct served *s = NULL; (s = next(l, s));)
+        link_set_queues(s->link, l->options->queue_list, l->options->n_queues, now);
     log_init("tern-worker", l->options->level);
     worker_options_fini(&fresh);
     log_info("reloaded queues, drain and log-level, and looking for modules in %s; other options take effect when the "
@@ -159,13 +157,19 @@ static void reload(struct worker_loop *l, struct now now)
     service_say_ready();
 }
 
-static void dump(struct worker_loop *l, struct now now)
+static void dump_link(const struct served *s)
 {
-    struct link_view v = link_view(l->link);
+    struct link_view v = link_view(s->link);
     log_info("event=state connected=%d epoch=%llu session=%llu quiet=%d draining=%d held=%zu "
              "unfinished=%zu unrecorded=%zu",
              v.connected, (unsigned long long)v.epoch, (unsigned long long)v.session, v.quiet,
              v.draining, v.held, v.unfinished, v.unrecorded);
+}
+
+static void dump(struct worker_loop *l, struct now now)
+{
+    for (struct served *s = NULL; (s = next(l, s));)
+        dump_link(s);
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
         if (l->pools[pool])
             pool_dump(l->pools[pool], now);
@@ -180,10 +184,12 @@ static void on_signal(struct worker_loop *l, int signal, struct now now)
         break;
     case SIGTSTP:
         log_info("quiet: nothing new starts until CONT");
-        link_quiet(l->link, now);
+        for (struct served *s = NULL; (s = next(l, s));)
+            link_quiet(s->link, now);
         break;
     case SIGCONT:
-        link_resume(l->link, now);
+        for (struct served *s = NULL; (s = next(l, s));)
+            link_resume(s->link, now);
         break;
     case SIGHUP:
         reload(l, now);
@@ -201,73 +207,6 @@ static void read_signals(struct worker_loop *l, struct now now)
         on_signal(l, (int)info.ssi_signo, now);
 }
 
-/* ---- the socket ------------------------------------------------------------------------------ */
-
-static void recv_one(struct worker_loop *l, const struct frame *f, struct now now)
-{
-    struct message m;
-    const char *why = NULL;
-    int r = message_decode(&m, f->p, f->n, &why);
-    if (r < 0) {
-        log_warning("dropped a message of %zu bytes from the broker: %s", f->n, why);
-        return;
-    }
-    link_recv(l->link, &m, now);
-    message_fini(&m);
-}
-
-/* Reads at most a turn's worth. True when more may be waiting. */
-static bool recv_batch(struct worker_loop *l, struct now now)
-{
-    size_t bytes = 0;
-    for (int i = 0; i < MESSAGES_A_TURN && bytes < BYTES_A_TURN; i++) {
-        struct frame f;
-        int r = socket_recv(l->socket, &f);
-        if (r == -EBADMSG)
-            continue;
-        if (r < 0)
-            return false;
-        bytes += f.n;
-        recv_one(l, &f, now);
-        frame_fini(&f);
-    }
-    return true;
-}
-
-/* What the socket does not take is dropped, and the link begins a new session, whose HELLO says
- * how things are. */
-static bool send_all(struct worker_loop *l, struct now now)
-{
-    struct buf bytes;
-    bool sent = true;
-    while (link_take_message(l->link, &bytes)) {
-        int r = socket_send(l->socket, buf_str(&bytes));
-        buf_fini(&bytes);
-        if (r < 0) {
-            sent = false;
-            link_on_unsent(l->link, now);
-        }
-    }
-    return sent;
-}
-
-int worker_loop_connect(const struct worker_options *o, struct socket **ret, char **ret_error)
-{
-    return socket_connect_keyed(ret, o->broker, o->keyed ? &o->own : NULL, &o->broker_is, ret_error);
-}
-
-static void reopen(struct worker_loop *l)
-{
-    struct socket *fresh = NULL;
-    cleanup(freep) char *error = NULL;
-    if (worker_loop_connect(l->options, &fresh, &error) < 0) {
-        log_error("%s", error);
-        return;
-    }
-    socket_close(l->socket);
-    l->socket = fresh;
-}
-
 /* ---- the service manager --------------------------------------------------------------------- */
 
 static void add_pools(struct buf *b, const struct worker_loop *l)
@@ -283,14 +222,32 @@ static void add_pools(struct buf *b, const struct worker_loop *l)
     }
 }
 
+/* Which of them are not there. */
+static void add_brokers(struct buf *b, const struct worker_loop *l, size_t connected)
+{
+    buf_addf(b, "connected to %zu of %zu brokers", connected, l->n_served);
+    const char *between = ": ";
+    for (struct served *s = NULL; (s = next(l, s));) {
+        struct link_view v = link_view(s->link);
+        if (v.connected)
+            continue;
+        buf_addf(b, "%s%.100s %s", between, served_address(s), served_is_over(s) ? "left" : v.refused ? "refuses" : "silent");
+        between = ", ";
+    }
+}
+
 static void tell_status(struct worker_loop *l)
 {
-    struct link_view v = link_view(l->link);
+    size_t connected;
+    struct link_view v = view_all(l, &connected);
     struct buf b;
     buf_init(&b, 2048);
-    const char *mode = v.draining ? "draining; " : v.quiet ? "quiet; " : "";
-    const char *verb = v.connected ? "connected to" : "waiting for the broker at";
-    buf_addf(&b, "%s%s %.200s; %zu jobs held", mode, verb, l->options->broker, v.held);
+    buf_addf(&b, "%s", v.draining ? "draining; " : v.quiet ? "quiet; " : "");
+    if (l->n_served > 1)
+        add_brokers(&b, l, connected);
+    else
+        buf_addf(&b, "%s %.200s", connected ? "connected to" : "waiting for the broker at", served_address(l->served));
+    buf_addf(&b, "; %zu jobs held", v.held);
     add_pools(&b, l);
     buf_add(&b, "", 1);
     service_set_status(&l->service, b.p);
@@ -341,7 +298,7 @@ static int64_t tell_service(struct worker_loop *l, struct now now)
 
 #define FDS_MAX (2 + LAUNCHERS_MOST + N_POOLS)
 
-static size_t list_fds(const struct worker_loop *l, struct pollfd fds[static FDS_MAX])
+static size_t list_fds(const struct worker_loop *l, struct pollfd *fds)
 {
     size_t n = 0;
     fds[n++].fd = l->signals;
@@ -359,7 +316,7 @@ static size_t list_fds(const struct worker_loop *l, struct pollfd fds[static FDS
     return n;
 }
 
-static void read_fds(struct worker_loop *l, const struct pollfd fds[static FDS_MAX], struct now now)
+static void read_fds(struct worker_loop *l, const struct pollfd *fds, struct now now)
 {
     size_t n = 0;
     if (fds[n++].revents)
@@ -384,7 +341,7 @@ static void leave_when_spent(struct worker_loop *l, enum pool_kind pool, struct 
               "return; draining, to be started anew",
               pool_name(pool));
     l->spent = true;
-    link_drain(l->link, now.mono_ms + l->options->drain, now);
+    drain_all(l, now.mono_ms + l->options->drain, now);
 }
 
 static const char *leave_text(enum leave why)
@@ -396,12 +353,13 @@ static const char *leave_text(enum leave why)
 static int64_t leave_by_itself(struct worker_loop *l, struct now now)
 {
     int64_t due_ms;
-    enum leave why = leaving_ask(&l->leaving, link_view(l->link).held, now, &due_ms);
+    size_t connected;
+    enum leave why = leaving_ask(&l->leaving, view_all(l, &connected).held, now, &due_ms);
     if (why <= l->leaves)
         return l->leaves == LEAVE_TIME || due_ms <= now.mono_ms ? NEVER : due_ms;
     l->leaves = why;
     log_info("draining: %s", leave_text(why));
-    link_drain(l->link, why == LEAVE_TIME ? now.mono_ms + l->options->drain : NEVER, now);
+    drain_all(l, why == LEAVE_TIME ? now.mono_ms + l->options->drain : NEVER, now);
     return now.mono_ms;
 }
 
@@ -417,23 +375,71 @@ static int64_t tick_pools(struct worker_loop *l, struct now now)
     return due_ms;
 }
 
+/* Among several. Not in every turn: each change is told to them. Returns when to look again. */
+static int64_t divide(struct worker_loop *l, struct now now)
+{
+    if (l->n_served == 1)
+        return NEVER;
+    if (now.mono_ms < l->divide_at_ms)
+        return l->divide_at_ms;
+    int64_t due_ms;
+    if (!served_divide(l->served, l->n_served, now, &due_ms))
+        return due_ms;
+    l->divide_at_ms = now.mono_ms + DIVIDE_SPACING_MS;
+    return l->divide_at_ms;
+}
+
 /* Returns when the next one should come. */
-static int64_t turn(struct worker_loop *l, const struct pollfd fds[static FDS_MAX])
+static int64_t turn(struct worker_loop *l, const struct pollfd *fds)
 {
     struct now now = clock_now();
-    bool more = recv_batch(l, now);
+    bool more = false;
+    for (struct served *s = NULL; (s = next(l, s));)
+        more |= served_recv(s, now);
     read_fds(l, fds, now);
-    link_tick(l->link, now);
+    for (struct served *s = NULL; (s = next(l, s));)
+        link_tick(s->link, now);
     int64_t modules_due_ms = modules_tick(l->modules, now);
     int64_t due_ms = min_i64(tick_pools(l, now), modules_due_ms);
     due_ms = min_i64(due_ms, leave_by_itself(l, now));
-    int64_t link_due_ms = link_flush(l->link, now);
-    if (!send_all(l, now))
-        link_due_ms = link_flush(l->link, now);
-    if (link_take_reopen(l->link))
-        reopen(l);
-    due_ms = min_i64(min_i64(due_ms, link_due_ms), tell_service(l, now));
+    due_ms = min_i64(due_ms, divide(l, now));
+    for (struct served *s = NULL; (s = next(l, s));)
+        due_ms = min_i64(due_ms, served_send(s, now));
+    due_ms = min_i64(due_ms, tell_service(l, now));
     return more ? now.mono_ms : due_ms;
+}
+
+/* Those that are not over. */
+static size_t list_sockets(const struct worker_loop *l, struct socket **ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_served; i++)
+        if (!served_is_over(&l->served[i]))
+            ret[n++] = l->served[i].socket;
+    return n;
+}
+
+/* Each has been drained; or none of several lets it in. */
+static bool is_over(const struct worker_loop *l, int *ret_status)
+{
+    size_t n_over = 0, n_refused = 0;
+    for (size_t i = 0; i < l->n_served; i++) {
+        n_over += link_is_over(l->served[i].link, ret_status);
+        n_refused += link_view(l->served[i].link).refused;
+    }
+    if (l->n_served > 1 && n_refused == l->n_served) {
+        log_error("none of the brokers lets this worker in");
+        *ret_status = EXIT_NOT_ALLOWED;
+        return true;
+    }
+    return n_over == l->n_served;
+}
+
+static void wait_for_any(struct worker_loop *l, struct pollfd *fds, int64_t due_ms)
+{
+    struct socket *sockets[LIMIT_BROKERS];
+    size_t n_sockets = list_sockets(l, sockets), n = list_fds(l, fds);
+    socket_poll_all(sockets, n_sockets, fds, n, max_i64(due_ms - clock_now().mono_ms, 0)); /* what is readable says itself in the turn */
 }
 
 int worker_loop_run(struct worker_loop *l)
@@ -441,16 +447,16 @@ int worker_loop_run(struct worker_loop *l)
     struct pollfd fds[FDS_MAX];
     int64_t due_ms = 0;
     int status = 0;
+    size_t connected;
     service_init(&l->service);
     leaving_init(&l->leaving, l->options->idle_exit, l->options->max_time, l->options->max_jobs, clock_now());
-    while (!link_is_over(l->link, &status)) {
-        size_t n = list_fds(l, fds);
-        int64_t wait_ms = max_i64(due_ms - clock_now().mono_ms, 0);
-        socket_poll(l->socket, fds, n, wait_ms); /* what is readable says itself in the turn */
+    while (!is_over(l, &status)) {
+        wait_for_any(l, fds, due_ms);
         due_ms = turn(l, fds);
     }
     service_fini(&l->service);
-    if (link_view(l->link).connected)
-        socket_poll(l->socket, NULL, 0, LAST_WORD_MS);
+    view_all(l, &connected);
+    if (connected)
+        poll(NULL, 0, LAST_WORD_MS);
     return l->spent && !status ? EXIT_SPENT : status;
 }

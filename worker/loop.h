@@ -4,16 +4,15 @@
 #define TERN_WORKER_LOOP_H
 
 #include "proto/base/service.h"
-#include "proto/socket.h"
 #include "worker/cgroup.h"
 #include "worker/launcher.h"
 #include "worker/leaving.h"
-#include "worker/link.h"
 #include "worker/modules.h"
+#include "worker/served.h"
 #include "worker/worker_options.h"
 #include "worker/zygote.h"
 
-#define LAUNCHERS_MOST (1 + 2 * LIMIT_RUNNERS)
+#define LAUNCHERS_MOST (1 + 2 * LIMIT_RUNNERS * LIMIT_BROKERS)
 
 struct worker_loop {
     struct worker_options *options; /* borrowed; HUP changes them */
@@ -25,8 +24,9 @@ struct worker_loop {
     size_t n_launchers;
     struct modules *modules;        /* borrowed */
     struct pool *pools[N_POOLS];    /* borrowed; NULL: off */
-    struct socket *socket;          /* owned while the loop runs: it is replaced */
-    struct worker_link *link;       /* borrowed */
+    struct served *served;          /* borrowed: one for each broker */
+    size_t n_served;
+    int64_t divide_at_ms;           /* of several: slots are not divided anew before */
     int signals;                    /* borrowed: a signalfd of worker_loop_signals() */
 
     bool spent, drain_asked;
@@ -38,16 +38,13 @@ struct worker_loop {
 
 /* What the loop reads from its signalfd; they must be blocked in every thread. */
 void worker_loop_signals(sigset_t *ret);
-/* The pools' reports, and the link's verbs: ctx is the loop. */
+/* The pools' reports; ctx is the loop. */
 void worker_loop_on_started(void *ctx, struct run *r);
 void worker_loop_on_finished(void *ctx, struct run *r);
 /* The modules' report; ctx is the loop. */
 void worker_loop_on_handlers(void *ctx, struct now now);
 void worker_loop_on_asked(void *ctx, struct run *r, const struct message *ask, struct now now);
-struct link_pools worker_loop_pools(struct worker_loop *l);
 
-/* A socket to the broker, with the worker's keys where it needs them. */
-int worker_loop_connect(const struct worker_options *o, struct socket **ret, char **ret_error);
 /* Until the worker is drained: the exit status. */
 int worker_loop_run(struct worker_loop *l);
 

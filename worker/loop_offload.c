@@ -2,10 +2,12 @@
 #include "worker/loop_offload.h"
 
 #include "proto/output.h"
+#include "worker/broker_list.h"
 #include "worker/handlers.h"
 #include "worker/job_log.h"
 #include "worker/loop_part.h"
 #include "worker/loop_task.h"
+#include "worker/number.h"
 
 #define NAME_FUNCTION "function" /* of what threads call, in the state that the worker shows */
 
@@ -134,28 +136,58 @@ static size_t count(const char *const *texts)
     return n;
 }
 
-/* Whose it is stands behind what the handler says. */
+/* Owned by the caller, each: the broker's, which the handler may replace, and whose it is, which it may not. */
+struct own_texts {
+    char *before[BROKER_LIST_TEXTS], *behind[3];
+    size_t n_before, n_behind;
+};
+
+static void own_texts_init(struct own_texts *t, const struct tern_job *j)
+{
+    size_t place = number_place(j->job->job), n = 0;
+    t->n_before = broker_list_environ(place, t->before);
+    t->behind[n++] = xasprintf("TERN_JOB_ID=%llu", (unsigned long long)tern_job_id(j));
+    t->behind[n++] = xasprintf("TERN_ATTEMPT=%llu", (unsigned long long)tern_attempt(j));
+    t->behind[n] = broker_list_number(place);
+    t->n_behind = n + (t->behind[n] != NULL);
+}
+
+static void own_texts_fini(struct own_texts *t)
+{
+    for (size_t i = 0; i < t->n_before; i++)
+        free(t->before[i]);
+    for (size_t i = 0; i < t->n_behind; i++)
+        free(t->behind[i]);
+}
+
+static struct str *put_texts(struct str *to, const char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        *to++ = str_of(texts[i]);
+    return to;
+}
+
 static int encode(struct buf *ret, const struct tern_job *j, const struct tern_command *c)
 {
+    struct own_texts own;
+    own_texts_init(&own, j);
     size_t n_argv = count(c->argv), n_env = count(c->env);
-    cleanup(freep) struct str *texts = xcalloc(n_argv + n_env + 2, sizeof *texts);
-    cleanup(freep) char *id = xasprintf("TERN_JOB_ID=%llu", (unsigned long long)tern_job_id(j));
-    cleanup(freep) char *attempt = xasprintf("TERN_ATTEMPT=%llu", (unsigned long long)tern_attempt(j));
+    cleanup(freep) struct str *texts = xcalloc(n_argv + own.n_before + n_env + own.n_behind, sizeof *texts);
+    struct str *env = put_texts(texts, c->argv, n_argv), *end;
     struct command command;
     record_init(RECORD_command, &command);
-    for (size_t i = 0; i < n_argv; i++)
-        texts[i] = str_of(c->argv[i]);
-    for (size_t i = 0; i < n_env; i++)
-        texts[n_argv + i] = str_of(c->env[i]);
-    texts[n_argv + n_env] = str_of(id);
-    texts[n_argv + n_env + 1] = str_of(attempt);
+    end = put_texts(env, (const char *const *)own.before, own.n_before);
+    end = put_texts(end, c->env, n_env);
+    end = put_texts(end, (const char *const *)own.behind, own.n_behind);
     command.argv = texts;
     command.n_argv = n_argv;
-    command.env = texts + n_argv;
-    command.n_env = n_env + 2;
+    command.env = env;
+    command.n_env = (size_t)(end - env);
     command.cwd = c->cwd ? str_of(c->cwd) : STR_UNSET;
     command.input = c->input_bytes ? (struct str){ c->input, c->input_bytes } : STR_UNSET;
-    return record_encode(ret, RECORD_command, &command) < 0 ? -E2BIG : 0;
+    int r = record_encode(ret, RECORD_command, &command) < 0 ? -E2BIG : 0;
+    own_texts_fini(&own);
+    return r;
 }
 
 static void split_output(struct str output, struct tern_reply *reply)

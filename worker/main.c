@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "proto/socket.h"
 #include "proto/zap.h"
 #include "worker/handlers.h"
 #include "worker/loop.h"
@@ -119,6 +120,12 @@ static int check_chosen(const struct worker_loop *l)
 
 /* ---- the parts ------------------------------------------------------------------------------- */
 
+/* The thread pool's come first. Two brokers share none: to a runner a run is named by its broker's own number. */
+static struct launcher **runners_of(struct worker_loop *l, enum pool_kind pool)
+{
+    return l->launchers + 1 + (pool == POOL_LOOP ? runners_count() * l->options->brokers.n : 0);
+}
+
 static int open_pool(struct worker_loop *l, enum pool_kind pool)
 {
     size_t slots = (size_t)l->options->slots[pool];
@@ -130,7 +137,7 @@ static int open_pool(struct worker_loop *l, enum pool_kind pool)
         .zygote = l->zygote,
         .launcher = l->launchers[0],
         .modules = l->modules,
-        .runners = pool == POOL_PROCESS ? NULL : l->launchers + 1 + (pool == POOL_LOOP ? runners_count() : 0),
+        .runners = pool == POOL_PROCESS ? NULL : runners_of(l, pool),
         .pools = l->pools,
         .jobs_per_child = (size_t)l->options->jobs_per_child,
         .stuck_max = pool == POOL_PROCESS ? 0 : slots,
@@ -169,9 +176,10 @@ static int load_modules(struct worker_loop *l)
 static int open_runners(struct worker_loop *l, enum pool_kind pool)
 {
     int r = 0;
-    for (size_t i = 1; i <= runners_count() && r >= 0; i++) {
-        size_t room = min_size(runners_get(i)->room, (size_t)max_i64(l->options->slots[pool], 1));
-        r = launcher_open_runner(&l->launchers[l->n_launchers++], l->zygote, room, i, pool);
+    for (size_t i = 0; i < runners_count() * l->options->brokers.n && r >= 0; i++) {
+        size_t runner = i % runners_count() + 1;
+        size_t room = min_size(runners_get(runner)->room, (size_t)max_i64(l->options->slots[pool], 1));
+        r = launcher_open_runner(&l->launchers[l->n_launchers++], l->zygote, room, runner, pool);
     }
     return r;
 }
@@ -219,7 +227,6 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
         .n_labels = o->labels.n,
         .amounts = o->amounts.at,
         .n_amounts = o->amounts.n,
-        .pools = worker_loop_pools(l),
         .rng = rng,
     };
     for (enum pool_kind pool = 0; pool < N_POOLS; pool++)
@@ -238,26 +245,26 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
 #define HANDSHAKE_MS 1000
 
 /* libzmq goes on trying, and never says what it was told: a key may be let in at any time. */
-static void try_keys(const struct worker_options *o)
+static void try_keys(const struct broker_list *l, const struct broker_entry *e)
 {
-    int r = zap_try(o->broker, &o->own, &o->broker_is, HANDSHAKE_MS);
+    int r = zap_try(e->address, &l->own, &e->key, HANDSHAKE_MS);
     if (r == -EACCES)
         log_warning("the broker at %s does not know this worker's key yet: let it in there with `tern-broker authorize NAME.pub`; "
-                    "waiting for that", o->broker);
+                    "waiting for that", e->address);
     else if (r == -EPROTO)
         log_warning("what answers at %s does not have the key that --broker-key says: it is another broker, it has a new key, or it "
-                    "has none; going on trying", o->broker);
+                    "has none; going on trying", e->address);
     else if (r < 0)
-        log_warning("no broker answers at %s yet; waiting for it", o->broker);
+        log_warning("no broker answers at %s yet; waiting for it", e->address);
 }
 
 /* A socket that is not there, or that this user may not open, is no reason not to start: but it is
  * worth a word. */
-static void look_for_broker(const struct worker_options *o)
+static void look_for(const struct broker_list *l, const struct broker_entry *e)
 {
-    const char *address = o->broker, *path = address_ipc_path(address);
-    if (o->keyed)
-        try_keys(o);
+    const char *address = e->address, *path = address_ipc_path(address);
+    if (e->keyed)
+        try_keys(l, e);
     if (!path || access(path, W_OK) == 0)
         return;
     if (errno == EACCES)
@@ -268,21 +275,40 @@ static void look_for_broker(const struct worker_options *o)
         log_warning("no broker at %s yet (%s); waiting for it", address, strerror(errno));
 }
 
-static int run_loop(struct worker_loop *l)
+/* A socket and a link to each. */
+static int open_served(struct worker_loop *l, const struct link_options *link)
 {
-    struct rng rng;
+    const struct broker_list *brokers = &l->options->brokers;
     cleanup(freep) char *error = NULL;
-    rng_init(&rng, random_seed());
-    struct link_options link = link_options_of(l, &rng);
-    if (worker_loop_connect(l->options, &l->socket, &error) < 0) {
-        log_error("%s", error);
-        return EXIT_USAGE;
+    l->served = xcalloc(brokers->n, sizeof *l->served);
+    for (size_t i = 0; i < brokers->n; i++) {
+        int r = served_open(&l->served[i], brokers, i, l->pools, link, clock_now(), &error);
+        if (r < 0) {
+            log_error("%s", error);
+            return r;
+        }
+        l->n_served++;
     }
-    l->link = link_new(&link, clock_now());
+    return 0;
+}
+
+static void close_served(struct worker_loop *l)
+{
+    for (size_t i = 0; i < l->n_served; i++)
+        served_close(&l->served[i]);
+    free(TAKE(l->served));
+}
+
+static int run_loop(struct worker_loop *l, struct rng *rng)
+{
+    struct link_options link = link_options_of(l, rng);
+    if (open_served(l, &link) < 0)
+        return EXIT_USAGE;
     log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name,
              l->options->broker, (long long)l->options->slots[POOL_PROCESS],
              (long long)l->options->slots[POOL_THREAD], (long long)l->options->slots[POOL_LOOP]);
-    look_for_broker(l->options);
+    for (size_t i = 0; i < l->n_served; i++)
+        look_for(&l->options->brokers, &l->options->brokers.at[i]);
     service_say_ready();
     return worker_loop_run(l);
 }
@@ -292,14 +318,15 @@ static int serve(struct worker_loop *l)
     l->signals = open_signals();
     if (l->signals < 0)
         return fail("cannot make a signalfd", -errno);
+    struct rng rng;
+    rng_init(&rng, random_seed());
     int r = load_modules(l), status = EXIT_USAGE;
     if (r >= 0) {
         r = open_pools(l);
-        status = r < 0 ? fail("cannot start the pools", r) : run_loop(l);
+        status = r < 0 ? fail("cannot start the pools", r) : run_loop(l, &rng);
         close_pools(l);
     }
-    link_free(l->link);
-    socket_close(l->socket);
+    close_served(l);
     modules_free(l->modules);
     closep(&l->signals);
     if (!status)
@@ -315,6 +342,7 @@ static int run_worker(struct worker_options *o, int argc, char **argv)
     if (init_handlers(o) < 0 || init_runners(o) < 0)
         return EXIT_USAGE;
     l.isolation = cgroup_open();
+    broker_list_know(&o->brokers);
     /* Before any thread, and while the limits are those that commands get. */
     int r = start_zygote(o, &l.zygote, &args);
     int status;
@@ -328,6 +356,7 @@ static int run_worker(struct worker_options *o, int argc, char **argv)
         runners_clear();
     }
     free_args(args);
+    broker_list_forget();
     return status;
 }
 
@@ -337,6 +366,7 @@ static int run_zygote(int argc, char **argv)
     int r = worker_options_read_zygote(&o, argc, argv);
     log_init("tern-worker", o.level);
     int status = r < 0 || init_handlers(&o) < 0 || init_runners(&o) < 0 ? EXIT_USAGE : zygote_main();
+    broker_list_forget();
     worker_options_fini(&o);
     return status;
 }

@@ -7,19 +7,17 @@
 
 /* ---- what is here, by job and attempt --------------------------------------------------------- */
 
-static uint64_t key_of(uint64_t job, uint64_t attempt) { return job ^ attempt << 48; }
-
-void pool_know(struct pool *p, struct run *r) { idmap_put(&p->runs, key_of(r->job.job, r->job.attempt), r); }
+void pool_know(struct pool *p, struct run *r) { idmap_put(&p->runs, number_key(r->job.job, r->job.attempt), r); }
 
 struct run *pool_find(const struct pool *p, uint64_t job, uint64_t attempt)
 {
-    struct run *r = idmap_find(&p->runs, key_of(job, attempt));
+    struct run *r = idmap_find(&p->runs, number_key(job, attempt));
     return r && r->job.job == job && r->job.attempt == attempt ? r : NULL;
 }
 
 void pool_forget(struct pool *p, struct run *r)
 {
-    uint64_t key = key_of(r->job.job, r->job.attempt);
+    uint64_t key = number_key(r->job.job, r->job.attempt);
     if (idmap_find(&p->runs, key) == r)
         idmap_remove(&p->runs, key);
 }
@@ -160,7 +158,7 @@ static void dump_slot(const struct pool *p, const struct slot *s, struct now now
     const struct run_job *job = pool_shown(s->run);
     log_info("event=slot pool=%s slot=%zu state=%s job=%llu attempt=%llu handler=%.*s ms=%lld",
              pool_name(p->options.kind), pool_slot_index(p, s), slot_state_name(s->state),
-             (unsigned long long)job->job, (unsigned long long)job->attempt,
+             pool_shown_job(s->run), (unsigned long long)job->attempt,
              (int)s->run->job.handler.n, s->run->job.handler.p ? s->run->job.handler.p : "",
              (long long)(now.mono_ms - s->started_us / 1000));
 }

@@ -21,7 +21,7 @@ struct pool_options {
     struct zygote *zygote;     /* borrowed */
     struct launcher *launcher; /* borrowed: of commands; may be NULL */
     struct modules *modules;   /* borrowed; NULL: none. Process */
-    struct launcher **runners; /* borrowed, thread and loop: one for each runner (runners.h), in their order */
+    struct launcher **runners; /* borrowed, thread and loop: of each broker one for each runner (runners.h), in their order */
     struct pool *const *pools; /* borrowed: N_POOLS of them, opened before; loop: what does parts of its jobs, or NULL */
     size_t jobs_per_child;     /* process: a child is recycled after so many; 0: never */
     size_t stuck_max;          /* thread, loop: slots that may be stuck and are replaced */
@@ -42,8 +42,6 @@ void pool_close(struct pool *p);
 void pool_give(struct pool *p, struct run *r, struct now now);
 /* Takes back a run that has not started: the caller owns it. NULL when it has started or is not here. */
 struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt);
-/* Any that waits (the newest), or NULL: for draining. */
-struct run *pool_take_any_waiting(struct pool *p);
 /* Tells a running attempt to stop; reason REASON_CANCELLED, or REASON_NONE when it is to be handed back to the broker
  * (its outcome then has ending ENDING_LOST and reason REASON_NONE, and is not sent but GIVEN). grace_ms: until it is
  * killed (process) or given up (thread, loop). Nothing happens when it is not here. */

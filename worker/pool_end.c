@@ -36,7 +36,7 @@ static char *text_of_stop(const struct slot *s)
 void pool_finish(struct pool *p, struct run *r, const struct outcome *o, struct now now)
 {
     if (o->reason == REASON_MEMORY_LIMIT)
-        log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", (unsigned long long)pool_shown(r)->job,
+        log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", pool_shown_job(r),
                     (unsigned long long)pool_shown(r)->attempt, pool_name(p->options.kind), (int)o->error.n,
                     o->error.p ? o->error.p : "");
     pool_forget(p, r);

@@ -3,6 +3,7 @@
 #ifndef TERN_POOL_INTERNAL_H
 #define TERN_POOL_INTERNAL_H
 
+#include "worker/number.h"
 #include "worker/part.h"
 #include "worker/pool_kind.h"
 
@@ -14,6 +15,7 @@ void pool_forget(struct pool *p, struct run *r);
 
 /* Whose it is, for people. */
 static inline const struct run_job *pool_shown(const struct run *r) { return r->part ? r->part->of : &r->job; }
+static inline unsigned long long pool_shown_job(const struct run *r) { return number_own(pool_shown(r)->job); }
 
 /* ---- pool_queue.c: what waits ----------------------------------------------------------------- */
 

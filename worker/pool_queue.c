@@ -151,13 +151,3 @@ struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt)
         pool_recall(p);
     return r && r->state == RUN_WAITING ? pool_take(p, r) : NULL;
 }
-
-struct run *pool_take_any_waiting(struct pool *p)
-{
-    pool_recall(p);
-    for (struct link *l = p->waiting.prev; l != &p->waiting; l = l->prev)
-        if (!list_entry(l, struct run, link)->part)
-            return pool_take(p, list_entry(l, struct run, link));
-    struct run *r = pool_gate_first_parked(p);
-    return r ? pool_take(p, r) : NULL;
-}

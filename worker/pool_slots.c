@@ -4,6 +4,7 @@
 
 #include "proto/base/log.h"
 #include "worker/handlers.h"
+#include "worker/runners.h"
 
 void pool_slots_init(struct pool *p)
 {
@@ -50,7 +51,7 @@ static struct launcher *launcher_of(const struct pool *p, const struct run *r)
     if (p->options.kind == POOL_PROCESS)
         return NULL;
     if (r->runner)
-        return p->options.runners[r->runner - 1];
+        return p->options.runners[number_place(r->job.job) * runners_count() + r->runner - 1];
     return handler_is_exec(r->job.handler) ? p->options.launcher : NULL;
 }
 

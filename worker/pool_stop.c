@@ -51,7 +51,7 @@ static void kill_slot(struct pool *p, struct slot *s, struct now now)
     s->n_kills++;
     if (s->n_kills == 4)
         log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu",
-                    (unsigned long long)pool_shown(s->run)->job, (unsigned long long)pool_shown(s->run)->attempt,
+                    pool_shown_job(s->run), (unsigned long long)pool_shown(s->run)->attempt,
                     pool_name(p->options.kind), pool_slot_index(p, s));
     slot_due_set(&p->due, s, now.mono_ms + KILL_AGAIN_MS);
     if (s->launcher)

@@ -3,6 +3,7 @@
 
 #include "proto/base/log.h"
 #include "worker/asks.h"
+#include "worker/number.h"
 #include "worker/runners.h"
 
 #define AVERAGE_OF 4
@@ -65,7 +66,7 @@ static void note_words(struct process *c, const struct msg_error *e)
     c->words = xstrndup(e->text.p ? e->text : str_of("its runner ended"));
     c->told = true;
     log_error("event=runner-ended runner=%s pool=process job=%llu times=%u text=\"%s\"", r->name,
-              (unsigned long long)(process_is_working(c) ? c->slot->run->job.job : 0), ++r->n_ended, c->words);
+              (unsigned long long)(process_is_working(c) ? number_own(c->slot->run->job.job) : 0), ++r->n_ended, c->words);
     if (!process_is_working(c))
         process_detach(c);
 }
@@ -108,7 +109,7 @@ bool process_on_frame(struct process *c, const struct message *m, struct now now
 static void garble(struct process *c)
 {
     log_warning("event=child-garbled job=%llu",
-                (unsigned long long)(process_is_working(c) ? c->slot->run->job.job : 0));
+                (unsigned long long)(process_is_working(c) ? number_own(c->slot->run->job.job) : 0));
     c->garbled = true;
     closep(&c->frames.fd);
     process_recall(c, false);

@@ -17,7 +17,7 @@ void link_recv_error(struct worker_link *l, const struct message *m, struct now 
     const struct msg_error *e = &m->error;
     const char *text = e->text.p ? e->text.p : "";
     int n = (int)min_size(e->text.n, LIMIT_TEXT_BYTES);
-    if (l->state == LINK_GREETING && e->code == CODE_NOT_ALLOWED && !l->ever_welcome) {
+    if (l->state == LINK_GREETING && e->code == CODE_NOT_ALLOWED && !l->ever_welcome && !l->o.insist) {
         log_error("the broker does not let this worker in: %.*s", n, text);
         l->over = true;
         l->status = NOT_ALLOWED_STATUS;

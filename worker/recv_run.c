@@ -3,10 +3,13 @@
 
 #include "proto/base/log.h"
 #include "worker/job_text.h"
+#include "worker/number.h"
 
 /* Why this worker cannot run it, owned by the caller; or NULL. */
 static char *refusal(const struct worker_link *l, const struct run_job *job)
 {
+    if (job->job > NUMBER_OWN_MAX)
+        return xstrdup("no job has such a number");
     if (job->pool >= N_POOLS || !l->o.pool_on[job->pool])
         return xasprintf("worker %s has no %s pool", l->o.name, pool_name((int64_t)job->pool));
     if (!strmap_find(&l->handlers, job->handler))

@@ -34,6 +34,8 @@ struct run {
     bool sent;              /* the outcome has been sent in this session */
 };
 
+static inline struct attempt_ref run_ref(const struct run *r) { return (struct attempt_ref){ r->job.job, r->job.attempt }; }
+
 /* Copies the view. */
 struct run *run_new(const struct run_job *job, struct now now);
 void run_free(struct run *r);

@@ -7,12 +7,10 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "proto/addresses.h"
 #include "proto/base/parse.h"
 #include "proto/limits.h"
 #include "proto/name.h"
 #include "proto/need.h"
-#include "proto/socket.h"
 #include "worker/runners.h"
 
 #define EXIT_USAGE 2
@@ -118,11 +116,11 @@ static int set_other(void *to, const char *section, const char *key, const char 
 }
 
 static const struct option_def table[] = {
-    { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock)", OPTION_TEXT,
+    { "broker", "ADDRESS", "where the broker listens (ipc:///run/tern/broker.sock); several: ADDRESS,ADDRESS", OPTION_TEXT,
       AT(broker), 0, 0, NULL, false },
     { "key", "FILE", "this worker's secret key, for TCP (" TERN_SYSCONFDIR "/worker.key)", OPTION_TEXT,
       AT(key), 0, 0, NULL, false },
-    { "broker-key", "KEY", "the broker's public key, or its file, for TCP (" TERN_SYSCONFDIR "/broker.pub)",
+    { "broker-key", "KEY", "the broker's public key, or its file, for TCP (" TERN_SYSCONFDIR "/broker.pub); of several: one for all, or KEY,KEY",
       OPTION_TEXT, AT(broker_key), 0, 0, NULL, false },
     { "name", "NAME", "what this worker is called (the host's name)", OPTION_TEXT, AT(name), 0, 0,
       NULL, false },
@@ -213,7 +211,7 @@ void worker_options_fini(struct worker_options *o)
     o->runners.n = o->runners.cap = 0;
     free(TAKE(o->host));
     free(TAKE(o->queue_list));
-    key_pair_wipe(&o->own);
+    broker_list_fini(&o->brokers);
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -269,47 +267,16 @@ static void name_modules(struct worker_options *o)
         o->modules = xstrdup(TERN_LIBDIR_MODULES);
 }
 
-/* A file that is no key, or that others can read, is mended there: no option was wrong. */
-static int read_keys(struct worker_options *o, const char *own, const char *broker, int *ret_status, char **ret_error)
+static int check_brokers(struct worker_options *o, int *ret_status, char **ret_error)
 {
-    int r = key_read_secret(own, &o->own, ret_error);
-    if (r >= 0)
-        r = key_read_broker(broker, &o->broker_is, ret_error);
-    if (r < 0)
-        *ret_status = EXIT_CONFIG;
-    return r;
-}
-
-/* One broker: attempts are named by job and number, which two brokers give out alike, and each would fill the same slots. */
-static int check_is_one(const char *address, char **ret_error)
-{
-    if (!addresses_are_several(address))
-        return 0;
-    *ret_error = xasprintf("broker = %s: a worker serves one broker: start one tern-worker for each, as a service tern-worker@NAME with "
-                           "its own " TERN_SYSCONFDIR "/worker-NAME.conf", address);
-    return -EINVAL;
-}
-
-/* Of TCP: both keys, or the address is refused. */
-static int check_address(struct worker_options *o, int *ret_status, char **ret_error)
-{
-    if (check_is_one(o->broker, ret_error) < 0)
-        return -EINVAL;
-    cleanup(freep) char *own = key_find_file(o->key, "worker.key", TERN_SYSCONFDIR "/worker.key");
-    cleanup(freep) char *broker =
-        key_find_file(o->broker_key, "broker.pub", TERN_SYSCONFDIR "/broker.pub");
-    o->keyed = own && broker && address_is_tcp(o->broker) && !o->insecure_loopback;
-    *ret_error = address_check(o->broker, o->keyed ? ADDRESS_HAS_KEYS : ADDRESS_WANTS_KEYS,
-                               o->insecure_loopback);
-    if (*ret_error)
-        return -EINVAL;
-    return o->keyed ? read_keys(o, own, broker, ret_status, ret_error) : 0;
+    struct broker_words words = { o->broker, o->key, o->broker_key, o->insecure_loopback };
+    return broker_list_read(&o->brokers, &words, ret_status, ret_error);
 }
 
 static int check(struct worker_options *o, int *ret_status, char **ret_error)
 {
     name_modules(o);
-    int r = check_address(o, ret_status, ret_error);
+    int r = check_brokers(o, ret_status, ret_error);
     if (r >= 0)
         r = check_name(o, ret_error);
     if (r >= 0)
@@ -398,7 +365,7 @@ int worker_options_read(struct worker_options *o, int argc, char *const *argv, i
 
 char **worker_options_for_zygote(const struct worker_options *o)
 {
-    char **args = xcalloc(5 + o->runners.n, sizeof *args);
+    char **args = xcalloc(7 + o->runners.n, sizeof *args);
     size_t n = 0;
     if (o->handlers)
         args[n++] = xasprintf("--handlers=%s", o->handlers);
@@ -408,6 +375,7 @@ char **worker_options_for_zygote(const struct worker_options *o)
         args[n++] = xasprintf("--http-allow=%s", o->http_allow);
     for (size_t i = 0; i < o->runners.n; i++)
         args[n++] = xasprintf("--runner=%s", o->runners.at[i]);
+    n += broker_list_arguments(args + n);
     args[n++] = xasprintf("--log-level=%s", o->log_level);
     return args;
 }
@@ -420,6 +388,8 @@ int worker_options_read_zygote(struct worker_options *o, int argc, char *const *
     int r = parse_arguments(&group, argc - 2, argv + 2, &error);
     if (r >= 0)
         r = check_level(o, &error);
+    if (r >= 0)
+        r = broker_list_know_again(o->broker, o->broker_key, &error);
     if (r < 0)
         fprintf(stderr, "tern-worker: %s\n", error);
     return r;

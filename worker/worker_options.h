@@ -5,8 +5,8 @@
 
 #include "proto/base/log.h"
 #include "proto/base/options.h"
-#include "proto/key.h"
 #include "proto/message.h"
+#include "worker/broker_list.h"
 
 struct worker_options {
     char *broker, *key, *broker_key, *name, *queues, *handlers, *http_allow, *modules, *config, *log_level; /* owned */
@@ -35,9 +35,7 @@ struct worker_options {
     struct str *queue_list; /* owned; views into queues */
     size_t n_queues;        /* 0: all */
     enum log_level level;
-    bool keyed;            /* the next two count */
-    struct key_pair own;
-    struct key broker_is;
+    struct broker_list brokers; /* owned */
 };
 
 /* The configuration file, then the command line. argv is left as it is. 1: go on; 0: help or

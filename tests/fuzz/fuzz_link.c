@@ -35,7 +35,7 @@ static void begin_next(struct fake_pool *p)
         p->n_waiting--;
         p->n_running++;
         r->state = RUN_RUNNING;
-        link_on_started(bench.link, r);
+        link_on_started(bench.link, run_ref(r));
     }
 }
 
@@ -75,13 +75,6 @@ static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, ui
     (void)ctx;
     struct fake_pool *p = &bench.pools[pool];
     return take(find(&p->waiting, job, attempt), &p->n_waiting);
-}
-
-static struct run *take_any_waiting(void *ctx, enum pool_kind pool)
-{
-    (void)ctx;
-    struct fake_pool *p = &bench.pools[pool];
-    return list_empty(&p->waiting) ? NULL : take(list_entry(p->waiting.prev, struct run, link), &p->n_waiting);
 }
 
 /* As from any handler; the pools see to it that its error is a text. */
@@ -324,7 +317,7 @@ static void begin(const uint8_t *bytes, size_t n)
         .handlers = handlers,
         .n_handlers = ELEMENTS(handlers),
         .pool_on = { true, true, false },
-        .pools = { NULL, give, take_waiting, take_any_waiting, stop, load },
+        .pools = { NULL, give, take_waiting, stop, load },
         .rng = &bench.rng,
     };
     static struct link_options kept;

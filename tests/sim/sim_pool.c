@@ -49,12 +49,6 @@ static struct run *take_waiting(void *ctx, enum pool_kind k, uint64_t job, uint6
     return NULL;
 }
 
-static struct run *take_any_waiting(void *ctx, enum pool_kind k)
-{
-    struct sim_pool *p = pool_of(ctx, k);
-    return list_empty(&p->waiting) ? NULL : take(p, p->waiting.prev);
-}
-
 static struct running *find_in(struct link *list, uint64_t job, uint64_t attempt)
 {
     list_each(l, list) {
@@ -130,7 +124,7 @@ static void ask_spawn(struct sim_pools *all, struct running *r)
     m.spawn.n_jobs = m.spawn.n_keys = n;
     m.spawn.detached = job->job % 5 == 0;
     r->does = SPAWNS;
-    link_on_asked(all->link, r->run, &m, all->world->now);
+    link_on_asked(all->link, run_ref(r->run), &m, all->world->now);
 }
 
 static void work(const struct world *w, struct running *r);
@@ -165,7 +159,7 @@ static void on_spawned(struct sim_pools *all, struct sim_pool *p, struct running
     list_add_tail(&p->parked, &r->link);
     p->n_running--;
     p->n_parked++;
-    link_on_asked(all->link, r->run, &m, all->world->now);
+    link_on_asked(all->link, run_ref(r->run), &m, all->world->now);
 }
 
 static void on_awaited(struct sim_pools *all, struct sim_pool *p, struct running *r, const struct msg_awaited *a)
@@ -190,7 +184,7 @@ static void ask_checkpoint(struct sim_pools *all, const struct run *r)
     m.checkpoint.job = r->job.job;
     m.checkpoint.attempt = r->job.attempt;
     m.checkpoint.body = kept_body(text, r->job.job, (struct mark){ r->job.attempt, a->n_left });
-    link_on_asked(all->link, r, &m, all->world->now);
+    link_on_asked(all->link, run_ref(r), &m, all->world->now);
 }
 
 static void on_checkpointed(struct sim_pools *all, const struct running *r, const struct msg_checkpointed *c)
@@ -222,7 +216,7 @@ static void answer(void *ctx, enum pool_kind k, uint64_t job, uint64_t attempt, 
 
 struct link_pools sim_pools_verbs(struct sim_pools *p)
 {
-    return (struct link_pools){ p, give, take_waiting, take_any_waiting, stop, load, answer };
+    return (struct link_pools){ p, give, take_waiting, stop, load, answer };
 }
 
 /* ---- running ----------------------------------------------------------------------------------------- */
@@ -251,7 +245,7 @@ static void report(struct sim_pools *all, const struct run *r)
     message_init(&m, MSG_PROGRESS);
     m.progress.attempts = &progress;
     m.progress.n_attempts = 1;
-    link_on_asked(all->link, r, &m, all->world->now);
+    link_on_asked(all->link, run_ref(r), &m, all->world->now);
 }
 
 static void begin(struct sim_pools *all, struct sim_pool *p)
@@ -271,7 +265,7 @@ static void begin(struct sim_pools *all, struct sim_pool *p)
         list_add_tail(&p->running, &r->link);
         p->n_running++;
         record_started(all->world, all, r->run->job.job, r->run->job.attempt);
-        link_on_started(all->link, r->run);
+        link_on_started(all->link, run_ref(r->run));
         report(all, r->run);
         ask_checkpoint(all, r->run);
         all->begun[all->n_begun++ % BEGUN_REMEMBERED] = (struct attempt_ref){ r->run->job.job, r->run->job.attempt };
