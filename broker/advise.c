@@ -40,8 +40,9 @@ static enum tag better_tag(const struct advise_case *c, struct measure_means m)
 
 /* ---- what that gains -------------------------------------------------------------------------------- */
 
-/* Jobs a second: no more than slots are free of, no more than the cores can compute. A pool of processes has a slot for each core, unless it
- * was told otherwise; what computes on the loop has one core. A command is a process of its own in every pool. */
+/* Jobs a second: no more than slots are free of, no more than the cores can compute. A pool of processes has a slot for each
+ * core, unless it was told otherwise; what computes on the loop has one core. A command is a process of its own in every
+ * pool. */
 static double most_rate(const struct advise_case *c, enum pool_kind pool, struct measure_means m)
 {
     bool shares_loop = pool == POOL_LOOP && strcmp(c->handler->name, "exec") != 0;

@@ -66,7 +66,8 @@ static const struct option_def table[] = {
 static void set_defaults(struct program_options *o)
 {
     *o = (struct program_options){
-        .listen = xstrdup("ipc:///run/tern/broker.sock"), .keys = xstrdup(TERN_SYSCONFDIR "/peers.d"), .db = xstrdup("/var/lib/tern/tern.db"),
+        .listen = xstrdup("ipc:///run/tern/broker.sock"), .keys = xstrdup(TERN_SYSCONFDIR "/peers.d"),
+        .db = xstrdup("/var/lib/tern/tern.db"),
         .log_level = xstrdup("info"), .heartbeat = 2000, .lost_after = 10000, .retention = 7ll * 86400 * 1000,
         .keep_finished = 10000000, .max_payload = LIMIT_PAYLOAD_BYTES, .disk_busy = 95, .ballast = 64ll << 20,
     };

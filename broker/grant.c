@@ -15,7 +15,8 @@ const struct option_def grant_options[] = {
     { "sessions", "N", "connections at a time (1000)", OPTION_NUMBER, AT(sessions), 1, 1000000, NULL, false },
     { "rate", "N", "jobs a second that it may submit; 0: no limit (0)", OPTION_NUMBER, AT(rate), 0, 1000000000, NULL, false },
     { "bytes", "SIZE", "payload a second that it may submit; 0: no limit (0)", OPTION_SIZE, AT(bytes), 0, INT64_MAX / 2, NULL, false },
-    { "open-jobs", "N", "jobs of its name that may be unfinished; 0: no limit (0)", OPTION_NUMBER, AT(open_jobs), 0, 1000000000, NULL, false },
+    { "open-jobs", "N", "jobs of its name that may be unfinished; 0: no limit (0)", OPTION_NUMBER, AT(open_jobs), 0, 1000000000, NULL,
+      false },
     { 0 },
 };
 

@@ -214,8 +214,8 @@ static int check_name_free(const struct grant *g, int others, bool said)
 {
     if (!others || said)
         return 0;
-    return fail(STATUS_REFUSED, "the name %s has another key: whoever has this one would be the owner of its jobs, too; say --name %s if it is "
-                "a second key of the same peer, or another name", g->name, g->name);
+    return fail(STATUS_REFUSED, "the name %s has another key: whoever has this one would be the owner of its jobs, too; say "
+                "--name %s if it is a second key of the same peer, or another name", g->name, g->name);
 }
 
 static void say_authorized(const struct grant *g, const char *path, int others)

@@ -201,8 +201,8 @@ static int save_tally(struct store *s, const struct measure *m, enum tag tag, st
     sketch_save(&t->memory, OF_MEMORY, bytes);
     return store_save_measure(s, &(struct measure_row){
         .handler = str_of(m->handler), .program = str_of(m->program), .tag = tag, .pool = t->pool, .runs = t->runs,
-        .last_ms = t->last_ms, .last_run = t->last_run, .recent = t->recent, .wall_us = t->wall_us, .cpu_us = t->cpu_us, .ready_us = t->ready_us,
-        .sketches = buf_str(bytes) });
+        .last_ms = t->last_ms, .last_run = t->last_run, .recent = t->recent, .wall_us = t->wall_us, .cpu_us = t->cpu_us,
+        .ready_us = t->ready_us, .sketches = buf_str(bytes) });
 }
 
 /* How many rows it took. */

@@ -245,7 +245,8 @@ static const char *why_not_this_worker(const struct broker *b, const struct msg_
     const struct worker *w = strmap_find(&b->workers, h->instance);
     cleanup(freep) char *owner = owner_text(from);
     if (!from->grant->may_work)
-        return from->key ? "a worker needs a key of the role worker" : "a worker must run as root, as the broker's own user, or as its --worker-user";
+        return from->key ? "a worker needs a key of the role worker"
+                         : "a worker must run as root, as the broker's own user, or as its --worker-user";
     if (w && w->owner && strcmp(w->owner, owner) != 0)
         return "another worker has said HELLO with this instance";
     for (size_t i = 0; i < h->n_queues; i++)

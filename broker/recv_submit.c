@@ -238,7 +238,9 @@ static char *too_many_open(struct broker *b, const struct peer *p, const struct 
     enum error_code code = wanted;
     open_jobs_limit(b);
     bool may_have_limit = b->open_limits && p->key[0];
-    cleanup(freep) char *text = may_have_limit ? open_jobs_refuse(b, store_owner(b->store, str_of(p->owner)), p->owner, m->n_jobs, &code) : NULL;
+    cleanup(freep) char *text = NULL;
+    if (may_have_limit)
+        text = open_jobs_refuse(b, store_owner(b->store, str_of(p->owner)), p->owner, m->n_jobs, &code);
     return code == wanted ? TAKE(text) : NULL;
 }
 

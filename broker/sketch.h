@@ -1,8 +1,9 @@
 /* sketch.h - how often a number was about so large, lately: a histogram in bounded memory, for quantiles. Pure.
  *
  * Buckets are linear in each power of two and so grow with what they hold, as in HdrHistogram (G. Tene, hdrhistogram.org): four of
- * them, so that a quantile is off by an eighth at most. Old numbers weigh less: every SKETCH_STEP numbers all counts are halved, as ages are in
- * TinyLFU (Einziger, Friedman, Manes 2017, "freshness"), so what is told is of the last SKETCH_STEP to 2 * SKETCH_STEP. */
+ * them, so that a quantile is off by an eighth at most. Old numbers weigh less: every SKETCH_STEP numbers all counts are
+ * halved, as ages are in TinyLFU (Einziger, Friedman, Manes 2017, "freshness"), so what is told is of the last SKETCH_STEP to
+ * 2 * SKETCH_STEP. */
 #ifndef TERN_SKETCH_H
 #define TERN_SKETCH_H
 

@@ -189,8 +189,8 @@ static int move_on(sqlite3 *db, const struct restore_options *o, struct restored
     ret->epoch = max_i64(epoch, old_epoch) + EPOCHS_SKIPPED;
     ret->jobs = number(db, "SELECT count(*) FROM job");
     ret->running = number(db, "SELECT count(*) FROM job WHERE state = 3");
-    cleanup(freep) char *text = xasprintf("INSERT OR REPLACE INTO meta (key, value) VALUES ('next_id', %" PRId64 "), ('epoch', %" PRId64 ")",
-                                          ret->next_id, ret->epoch);
+    cleanup(freep) char *text = xasprintf("INSERT OR REPLACE INTO meta (key, value) VALUES ('next_id', %" PRId64 "), "
+                                          "('epoch', %" PRId64 ")", ret->next_id, ret->epoch);
     return sqlite3_exec(db, text, NULL, NULL, NULL);
 }
 
@@ -268,8 +268,8 @@ static int check_source(const struct restore_options *o, char **ret_error)
     cleanup(freep) char *log = xasprintf("%s-wal", o->file);
     if (stat(log, &st) < 0 || st.st_size == 0)
         return 0;
-    *ret_error = xasprintf("%s is no backup: what was written to it last is in %s. Make a backup of it: tern-broker backup --db %s FILE", o->file,
-                           log, o->file);
+    *ret_error = xasprintf("%s is no backup: what was written to it last is in %s. Make a backup of it: tern-broker backup "
+                           "--db %s FILE", o->file, log, o->file);
     return -EINVAL;
 }
 

@@ -79,7 +79,8 @@
     X(STARTED, HOT, "UPDATE job SET started_at = ?3, started = 1 WHERE id = ?1 AND state = 3 AND attempt = ?2")           \
     X(PROGRESS, HOT, "UPDATE job SET progress = ?3 WHERE id = ?1 AND state = 3 AND attempt = ?2")                         \
     X(ATTEMPT_END, HOT,                                                                            \
-      "UPDATE job SET state = ?3, shelf = ?4, rank = coalesce(?5, -priority), due_at = coalesce(?6, due_at), failures = ?7, crashes = ?8, "  \
+      "UPDATE job SET state = ?3, shelf = ?4, rank = coalesce(?5, -priority), due_at = coalesce(?6, due_at), "          \
+      "failures = ?7, crashes = ?8, "                                                                                   \
       "class = ?9, finished_at = ?10, started_at = ?11, cancel = 0 WHERE id = ?1 AND state = 3 AND attempt = ?2")       \
     X(ATTEMPT_ADD, HOT,                                                                            \
       "INSERT INTO attempt (job, n, worker, pool, started_at, finished_at, ending, reason, exit_code, signal, wall_us, " \

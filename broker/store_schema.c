@@ -76,7 +76,8 @@ static const char schema_3[] =
     "CREATE TABLE expiry (at INTEGER NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (at, job)) STRICT, WITHOUT ROWID;"
     "INSERT INTO expiry SELECT expire_at, id FROM job WHERE expire_at IS NOT NULL AND state < 4;"
     "CREATE TABLE job_3 (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, class INTEGER NOT NULL, owner INTEGER NOT NULL,"
-    "  priority INTEGER NOT NULL, shelf INTEGER NOT NULL, rank INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,"
+    "  priority INTEGER NOT NULL, shelf INTEGER NOT NULL, rank INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,"
+    " failures INTEGER NOT NULL DEFAULT 0,"
     "  crashes INTEGER NOT NULL DEFAULT 0, cancel INTEGER NOT NULL DEFAULT 0, worker INTEGER, pool INTEGER,"
     "  submitted_at INTEGER NOT NULL, due_at INTEGER, expire_at INTEGER, started_at INTEGER, finished_at INTEGER,"
     "  started INTEGER NOT NULL DEFAULT 0) STRICT;"
@@ -103,7 +104,8 @@ static const char schema_3[] =
  * account: how many jobs of an owner with a limit are not finished. */
 static const char schema_4[] =
     "CREATE TABLE measure (handler TEXT NOT NULL, program TEXT NOT NULL, tag INTEGER NOT NULL, pool INTEGER NOT NULL,"
-    "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, last_at INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL, cpu_us REAL NOT NULL,"
+    "  runs INTEGER NOT NULL, last_run INTEGER NOT NULL, last_at INTEGER NOT NULL, recent REAL NOT NULL, wall_us REAL NOT NULL,"
+    " cpu_us REAL NOT NULL,"
     "  ready_us REAL NOT NULL, sketches BLOB NOT NULL, PRIMARY KEY (handler, program, tag)) STRICT, WITHOUT ROWID;"
     "ALTER TABLE class DROP COLUMN runs;"
     "ALTER TABLE class DROP COLUMN mean_wall_us;"

@@ -9,8 +9,8 @@
  * socket_listen. */
 void guard_start(void);
 
-/* The program has taken a message of n bytes from libzmq (in_box: it came by CURVE); and: there is none left. (Some are lost with their connections, which
- * nobody tells of: only the second sets things right.) */
+/* The program has taken a message of n bytes from libzmq (in_box: it came by CURVE); and: there is none left. (Some are lost
+ * with their connections, which nobody tells of: only the second sets things right.) */
 void guard_heard(size_t n, bool in_box);
 void guard_heard_all(void);
 

@@ -1,7 +1,8 @@
 /* numbered.h - a message that is lost, late or repeated between a broker and a worker is noticed.
  *
  * Within a session the broker's orders (RUN, TAKE_BACK, STOP, DRAIN, SPAWNED, AWAITED) and the worker's reports (STARTED, RESULT,
- * GIVEN, DRAIN, SPAWN, AWAIT) carry the numbers 1, 2, 3, ..., each direction its own; a BEAT carries the number of the last one before it. */
+ * GIVEN, DRAIN, SPAWN, AWAIT) carry the numbers 1, 2, 3, ..., each direction its own; a BEAT carries the number of the last one
+ * before it. */
 #ifndef TERN_NUMBERED_H
 #define TERN_NUMBERED_H
 

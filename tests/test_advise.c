@@ -77,7 +77,8 @@ static void the_tags_of_handlers_that_behave_steadily(void **state)
         run("h", cases[i].asked, 50, cases[i].wall_us, cases[i].percent);
         struct advice_given a = ask("h", cases[i].asked, cases[i].forms, !cases[i].unsafe);
         bool wrong = cases[i].better != cases[i].asked;
-        if ((strcmp(a.verdict, "wrong") == 0) != wrong || a.better != (wrong ? (int64_t)cases[i].better : UNSET) || !a.why || !a.gain == wrong)
+        int64_t better = wrong ? (int64_t)cases[i].better : UNSET;
+        if ((strcmp(a.verdict, "wrong") == 0) != wrong || a.better != better || !a.why || !a.gain == wrong)
             fail_msg("case %zu: %s: %s (%s)", i, a.verdict, a.why, a.gain ? a.gain : "");
         forget(&a);
     }
@@ -94,8 +95,8 @@ static void what_is_said_is_a_sentence_with_its_figures(void **state)
     forget(&a);
     run("resize", TAG_SLOW_IO, 60, 50 * MS, 100);
     a = ask("resize", TAG_SLOW_IO, BOTH, true);
-    assert_string_equal(a.gain, "each run computes for 50 ms on the one thread on which all others of the loop wait; at most 40 jobs a second "
-                                "instead of 20, with the slots that are connected");
+    assert_string_equal(a.gain, "each run computes for 50 ms on the one thread on which all others of the loop wait; at most 40 jobs "
+                                "a second instead of 20, with the slots that are connected");
     forget(&a);
 }
 

@@ -258,7 +258,8 @@ static void a_worker_may_fetch_what_came_of_a_child_of_somebody_elses_job(void *
     struct str key = str_of("#1");
     struct message m;
     message_init(&m, MSG_SPAWN);
-    m.spawn = (struct msg_spawn){ .req = 1, .job = run.job, .attempt = run.attempt, .jobs = &child, .n_jobs = 1, .keys = &key, .n_keys = 1 };
+    m.spawn = (struct msg_spawn){ .req = 1, .job = run.job, .attempt = run.attempt, .jobs = &child, .n_jobs = 1, .keys = &key,
+                                  .n_keys = 1 };
     bench_tell(t, &w, &m);
     bench_turn(t);
     uint64_t id = bench_expect(t, &w, MSG_SPAWNED)->spawned.children[0].id;

@@ -312,7 +312,8 @@ static void a_daemon_that_holds_the_pipe_is_ended(void **state)
 static void a_scrubbed_daemon_is_ended(void **state)
 {
     struct rig *g = rig_of(*(size_t *)*state);
-    begin(g, &(struct spec){ 0 }, "(setsid env -i sh -c 'cd /; setsid sleep 1000 & trap \"\" TERM; sleep 1000' </dev/null >/dev/null 2>&1 &) ; exit 0");
+    begin(g, &(struct spec){ 0 }, "(setsid env -i sh -c 'cd /; setsid sleep 1000 & trap \"\" TERM; sleep 1000' "
+                                  "</dev/null >/dev/null 2>&1 &) ; exit 0");
     finish(g);
     assert_int_equal(g->last.ending, ENDING_DONE);
     rig_fini(g);
@@ -353,7 +354,8 @@ static void one_that_ignores_term_or_is_stopped_is_killed(void **state)
 static void past_its_memory_it_is_killed(void **state)
 {
     struct rig *g = rig_of(*(size_t *)*state);
-    begin(g, &(struct spec){ .memory_bytes = 64 << 20 }, "setsid sh -c 'x=$(head -c 200000000 /dev/zero | tr \"\\0\" x); sleep 1000' & wait");
+    begin(g, &(struct spec){ .memory_bytes = 64 << 20 },
+          "setsid sh -c 'x=$(head -c 200000000 /dev/zero | tr \"\\0\" x); sleep 1000' & wait");
     finish(g);
     assert_int_equal(g->last.ending, ENDING_FAILED);
     assert_int_equal(g->last.reason, REASON_MEMORY_LIMIT);
@@ -368,7 +370,8 @@ static void past_its_memory_it_is_killed(void **state)
 static void a_swarm_of_twenty_ends(void **state)
 {
     struct rig *g = rig_of(*(size_t *)*state);
-    begin(g, &(struct spec){ .job = 3 }, "for i in 1 2 3 4 5 6 7 8 9 10; do (trap '' TERM; setsid sleep 1000 & sleep 1000; sleep 1000) & done; wait");
+    begin(g, &(struct spec){ .job = 3 }, "for i in 1 2 3 4 5 6 7 8 9 10; do (trap '' TERM; setsid sleep 1000 & sleep 1000; "
+                                         "sleep 1000) & done; wait");
     turns(g, 300);
     commands_stop(&g->commands, 3, 1);
     turns(g, 100);

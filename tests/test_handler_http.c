@@ -369,9 +369,11 @@ static int asks(struct tern_job *job)
     wrong |= (tern_await_http(job, &asked, &reply) || reply.status != 200 || !strstr(reply.bytes, "X-Colour: red\r\n") ||
               !strstr(reply.bytes, "X-None:") || strncmp(reply.bytes, "POST ", 5) != 0) << 1;
     tern_reply_free(&reply);
-    wrong |= (tern_await_http(job, &(struct tern_http){ .url = large }, &reply) != -EIO || !strstr(reply.error, "larger than 1048576")) << 2;
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = large }, &reply) != -EIO ||
+              !strstr(reply.error, "larger than 1048576")) << 2;
     tern_reply_free(&reply);
-    wrong |= (tern_await_http(job, &(struct tern_http){ .url = large, .max_bytes = 2 << 20 }, &reply) || reply.n != (1 << 20) + 1) << 3;
+    wrong |= (tern_await_http(job, &(struct tern_http){ .url = large, .max_bytes = 2 << 20 }, &reply) ||
+              reply.n != (1 << 20) + 1) << 3;
     tern_reply_free(&reply);
     wrong |= (tern_await_http(job, &(struct tern_http){ .url = none }, &reply) != -EIO || !reply.error) << 4;
     tern_reply_free(&reply);

@@ -19,8 +19,8 @@ static const struct {
     { MSG_BECAUSE, "" },   { MSG_QUEUES, "ca" },  { MSG_QUEUE_LIST, "" },  { MSG_WORKERS, "ca" },    { MSG_WORKER_LIST, "" },
     { MSG_STATS, "ca" },   { MSG_ADVISE, "ca" },  { MSG_ADVICE, "" },
      { MSG_STAT_LIST, "" }, { MSG_RUN, "" },         { MSG_STARTED, "w" },     { MSG_RESULT, "w" },
-    { MSG_RECORDED, "" },  { MSG_TAKE_BACK, "" }, { MSG_GIVEN, "w" },      { MSG_STOP, "" },         { MSG_SPAWN, "w" }, { MSG_CHECKPOINT, "w" },
-    { MSG_CHECKPOINTED, "" }, { MSG_PROGRESS, "w" },
+    { MSG_RECORDED, "" },  { MSG_TAKE_BACK, "" }, { MSG_GIVEN, "w" },      { MSG_STOP, "" },
+    { MSG_SPAWN, "w" },    { MSG_CHECKPOINT, "w" }, { MSG_CHECKPOINTED, "" }, { MSG_PROGRESS, "w" },
     { MSG_SPAWNED, "" },   { MSG_AWAIT, "w" },    { MSG_AWAITED, "" },
 };
 

@@ -76,7 +76,7 @@ static int spawn_filled(struct tern_job *j, struct spawning *s, size_t n, bool d
     if (r < 0)
         return r;
     if (answer.type != MSG_SPAWNED || answer.spawned.code || answer.spawned.n_children != n)
-        r = job_refused(j, answer.type == MSG_SPAWNED ? answer.spawned.code : 0, answer.type == MSG_SPAWNED ? answer.spawned.text : STR_UNSET);
+        r = answer.type == MSG_SPAWNED ? job_refused(j, answer.spawned.code, answer.spawned.text) : job_refused(j, 0, STR_UNSET);
     for (size_t i = 0; i < n && r >= 0; i++)
         ret_ids[i] = answer.spawned.children[i].id;
     message_fini(&answer);

@@ -134,8 +134,9 @@ void pool_slot_asked(struct pool *p, struct slot *s, const struct message *ask, 
         return;
     }
     if (!p->options.on_asked || s->run->part) {
-        refuse(p, s, ask, CODE_REFUSED, s->run->part ? "children and checkpoints are for the handler to ask for, not for what it has others do for it"
-                                                    : "nobody here can ask a broker");
+        refuse(p, s, ask, CODE_REFUSED, s->run->part ? "children and checkpoints are for the handler to ask for, not for what it has "
+                                                       "others do for it"
+                                                     : "nobody here can ask a broker");
         return;
     }
     if (ask->type != MSG_CHECKPOINT && !may_be_parent(p, s)) {

@@ -1,5 +1,5 @@
-/* hash.c - a blocking handler that computes: a checksum of its payload, or of a file on the worker (a payload of @/path; the command itself reads
- * what stands behind an @, so that one comes from standard input).
+/* hash.c - a blocking handler that computes: a checksum of its payload, or of a file on the worker (a payload of @/path; the
+ * command itself reads what stands behind an @, so that one comes from standard input).
  *
  *     cc -shared -fPIC $(pkg-config --cflags tern) hash.c -o hash.so
  *     install hash.so "$(pkg-config --variable=modulesdir tern)" && systemctl reload tern-worker

@@ -19,7 +19,8 @@ static size_t check_worker(struct world *w, const struct worker *worker)
         leased += p->leased;
         world_check(w, 0, p->started <= p->leased, "%zu attempts have started of %zu leased", p->started, p->leased);
         world_check(w, 0, p->parked <= LIMIT_PARKED * SLOTS, "P6: %zu attempts of %s are parked", p->parked, worker->name);
-        world_check(w, 0, p->leased <= SLOTS + SLOTS * LIMIT_PARKED + SLOTS * PREFETCH_MS, "P6: %zu leases of %s exceed its credit", p->leased, worker->name);
+        world_check(w, 0, p->leased <= SLOTS + SLOTS * LIMIT_PARKED + SLOTS * PREFETCH_MS,
+                    "P6: %zu leases of %s exceed its credit", p->leased, worker->name);
     }
     return leased;
 }
@@ -257,7 +258,8 @@ static void check_attempts(struct world *w)
         { "SELECT coalesce(min(job), 0) FROM attempt WHERE ending = 0 AND state <> 4", "an attempt did it, and it did not end as done" },
         { "SELECT coalesce(min(id), 0) FROM job WHERE state IN (4, 5) AND (id, attempt, state) NOT IN (SELECT job, n, state FROM attempt)",
           "it is done or dead, and no attempt made it so" },
-        { "SELECT coalesce(min(id), 0) FROM job WHERE (shelf, rank) IS NOT (CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END, "
+        { "SELECT coalesce(min(id), 0) FROM job WHERE (shelf, rank) IS NOT ("
+          "CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END, "
           "CASE state WHEN 1 THEN due_at WHEN 2 THEN -priority WHEN 0 THEN 0 WHEN 3 THEN 0 ELSE finished_at END)",
           "it stands where its state does not belong" },
         { "SELECT coalesce(min(id), 0) FROM job WHERE expire_at IS NOT NULL AND state < 3 "

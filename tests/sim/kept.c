@@ -40,8 +40,8 @@ static void check_handed(struct world *w, uint64_t job, uint64_t attempt, struct
     world_check(w, job, mark.attempt < attempt && by && by->started && mark.n <= by->n_left,
                 "P2: attempt %lu of job %lu is handed a checkpoint that none before it has left", at, id);
     world_check(w, job, !is_older(mark, n->kept),
-                "P1: attempt %lu of job %lu is handed a checkpoint of attempt %lu; a later one, of attempt %lu, was acknowledged", at, id, of,
-                (unsigned long)n->kept.attempt);
+                "P1: attempt %lu of job %lu is handed a checkpoint of attempt %lu; a later one, of attempt %lu, was acknowledged",
+                at, id, of, (unsigned long)n->kept.attempt);
     world_check(w, job, mark.attempt > n->ended_attempt,
                 "P2: attempt %lu of job %lu is handed a checkpoint from before the job had ended", at, id);
     world_check(w, job, mark.attempt >= before->attempt || is_same(mark, before->handed),

@@ -80,7 +80,8 @@ static void check_whole(struct sweep *s)
           "an attempt is recorded that has not ended" },
         { "SELECT count(*) FROM job WHERE failures > (SELECT count(*) FROM attempt WHERE job = id AND ending = 1)",
           "a failure is counted that no attempt tells of" },
-        { "SELECT count(*) FROM job WHERE (shelf, rank) IS NOT (CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END, "
+        { "SELECT count(*) FROM job WHERE (shelf, rank) IS NOT ("
+          "CASE state WHEN 0 THEN -3 WHEN 1 THEN -1 WHEN 2 THEN class WHEN 3 THEN -2 ELSE 0 END, "
           "CASE state WHEN 1 THEN due_at WHEN 2 THEN -priority WHEN 0 THEN 0 WHEN 3 THEN 0 ELSE finished_at END)",
           "a job stands where its state does not belong" },
         { "SELECT count(*) FROM job WHERE expire_at IS NOT NULL AND state < 3 AND (expire_at, id) NOT IN (SELECT at, job FROM expiry)",
