@@ -254,6 +254,7 @@ struct broker *broker_close(struct broker *b)
         forget(b);
     peers_fini(&b->peers);
     quotas_fini(&b->quotas);
+    old_workers_fini(&b->old_workers);
     grants_free(b->grants);
     outbox_fini(&b->outbox);
     store_close(b->store);

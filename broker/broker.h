@@ -12,6 +12,7 @@
 #define TERN_BROKER_H
 
 #include "broker/grants.h"
+#include "broker/old_workers.h"
 #include "broker/outbox.h"
 #include "broker/peer.h"
 #include "broker/retry.h"
@@ -51,6 +52,7 @@ struct broker {
     bool open_limits;           /* some key has a limit of open jobs */
     bool open_limits_told;      /* the store knows them */
     struct strmap workers;      /* by instance; of struct worker, owned */
+    struct old_workers old_workers;
     struct idmap leases;        /* by job; of struct lease, owned */
     struct idmap watched;       /* by job: struct watch, owned: the waits that look at it */
     struct link any_waits;      /* of struct wait: those for any of their jobs */

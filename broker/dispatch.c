@@ -212,7 +212,7 @@ static void fill(struct broker *b, struct heap *h, struct batch *batch)
         }
         struct worker *w = e->worker;
         size_t i = batch->n++;
-        batch->orders[i] = (struct lease_order){ .id = c->heads[c->first_head].id, .worker = w->row, .pool = pool,
+        batch->orders[i] = (struct lease_order){ .id = c->heads[c->first_head].id, .pool = pool,
                                                  .chosen = CHOSEN(route_chosen_by(c, e->handler), route_tag(c, e->handler)) };
         batch->workers[i] = w;
         batch->classes[i] = c;
@@ -299,11 +299,30 @@ static void send_runs(struct broker *b, struct batch *batch, struct lease **leas
     send_run(b, w, jobs, n);
 }
 
+/* Its first job: from now on there is something to be told of it. A row that it had before is its own again. */
+static void make_row(struct broker *b, struct worker *w, struct now now)
+{
+    struct str instance = { (const char *)w->instance, sizeof w->instance };
+    int r = store_worker(b->store, instance, str_of(w->name), str_of(w->host), str_of(w->owner), now.wall_ms, &w->row);
+    if (!broker_failed(b, r))
+        old_workers_keep(&b->old_workers, w->row);
+}
+
+static void name_workers(struct broker *b, struct batch *batch, struct now now)
+{
+    for (size_t i = 0; i < batch->n && !b->failed; i++) {
+        if (!batch->workers[i]->row)
+            make_row(b, batch->workers[i], now);
+        batch->orders[i].worker = batch->workers[i]->row;
+    }
+}
+
 /* False when that was all that fits into one turn. */
 static bool lease_batch(struct broker *b, struct batch *batch, struct now now)
 {
     struct lease *leases[LEASES_A_BATCH] = { NULL };
-    if (broker_failed(b, store_lease(b->store, batch->orders, batch->n, now.wall_ms)))
+    name_workers(b, batch, now);
+    if (b->failed || broker_failed(b, store_lease(b->store, batch->orders, batch->n, now.wall_ms)))
         batch->n = 0;
     for (size_t i = 0; i < batch->n && !b->failed; i++)
         leases[i] = note(b, batch, i, now);

@@ -35,6 +35,8 @@ libbroker_la_SOURCES = \
 	%D%/measure.h \
 	%D%/needs.c \
 	%D%/needs.h \
+	%D%/old_workers.c \
+	%D%/old_workers.h \
 	%D%/open_jobs.c \
 	%D%/open_jobs.h \
 	%D%/outbox.c \

@@ -171,25 +171,19 @@ static void count_amounts(struct worker *w)
         needs_take_own(&list_entry(link, struct lease, link)->class->needs, w);
 }
 
-static struct worker *find_or_add_worker(struct broker *b, const struct msg_hello *h, const char *owner, struct now now)
+static struct worker *find_or_add_worker(struct broker *b, const struct msg_hello *h)
 {
     struct worker *w = strmap_find(&b->workers, h->instance);
     if (w)
         return w;
-    uint64_t row;
-    struct str host = text_cut(h->host, LIMIT_NAME_BYTES);
-    if (broker_failed(b, store_worker(b->store, h->instance, h->name, host, str_of(owner), now.wall_ms, &row)))
-        return NULL;
-    w = worker_new(row, (const unsigned char *)h->instance.p, h->name);
+    w = worker_new(0, (const unsigned char *)h->instance.p, h->name);
     strmap_put(&b->workers, h->instance, w);
     return w;
 }
 
 static void welcome_worker(struct broker *b, struct peer *p, const struct msg_hello *h, struct now now)
 {
-    struct worker *w = find_or_add_worker(b, h, p->owner, now);
-    if (!w)
-        return;
+    struct worker *w = find_or_add_worker(b, h);
     if (w->peer && w->peer != p) {
         w->peer->worker = NULL;
         broker_drop_peer(b, w->peer);

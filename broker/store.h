@@ -265,6 +265,16 @@ int store_worker(struct store *s, struct str instance, struct str name, struct s
 /* The instance of a row, 16 bytes into ret; -ENOENT. Its name and its owner (NULL: not known), owned by the caller, in *ret_name
  * and *ret_owner when not NULL. */
 int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16], char **ret_name, char **ret_owner);
+/* The rows behind this one, in order, at most max; returns how many. */
+struct worker_seen {
+    uint64_t row;
+    int64_t first_ms;
+};
+int store_workers(struct store *s, uint64_t after, struct worker_seen *ret, size_t max);
+/* Who ran the attempts behind *at, in order of job and attempt, at most max; 0: nobody knows. *at goes along. Returns how many. */
+int store_attempt_workers(struct store *s, struct attempt_ref *at, uint64_t *ret, size_t max);
+/* Whom no attempt and no lease names. */
+int store_forget_worker(struct store *s, uint64_t worker);
 
 /* ---- client sessions (idempotent submits) ------------------------------------------------------- */
 

@@ -140,6 +140,9 @@
     X(LEASES, COLD, "SELECT " JOB_COLUMNS " FROM " JOB_TABLES " WHERE shelf = -2 AND rank = 0 ORDER BY id")                 \
     X(WORKER_FIND, HOT, "SELECT id FROM worker WHERE instance = ?")                                \
     X(WORKER_ADD, HOT, "INSERT INTO worker (instance, name, host, first_seen, owner) VALUES (?, ?, ?, ?, ?) RETURNING id") \
+    X(WORKERS, HOT, "SELECT id, first_seen FROM worker WHERE id > ? ORDER BY id LIMIT ?")          \
+    X(WORKER_REMOVE, HOT, "DELETE FROM worker WHERE id = ?")                                       \
+    X(ATTEMPT_WORKERS, HOT, "SELECT job, n, worker FROM attempt WHERE (job, n) > (?, ?) ORDER BY job, n LIMIT ?")      \
     X(WORKER_GET, HOT, "SELECT instance, name, owner FROM worker WHERE id = ?")                    \
     X(SUBMITS, HOT, "SELECT seq, first_id, count FROM submit WHERE owner = ? AND instance = ? ORDER BY seq DESC")      \
     X(SUBMIT_ADD, HOT, "INSERT OR REPLACE INTO submit (owner, instance, seq, first_id, count) VALUES (?, ?, ?, ?, ?)") \

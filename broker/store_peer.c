@@ -44,6 +44,41 @@ int store_worker_instance(struct store *s, uint64_t worker, unsigned char ret[16
     return 0;
 }
 
+int store_workers(struct store *s, uint64_t after, struct worker_seen *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_WORKERS);
+    bind_int(q, 1, (int64_t)after);
+    bind_int(q, 2, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0)
+        ret[n++] = (struct worker_seen){ (uint64_t)column_int(q, 0), column_int(q, 1) };
+    return r < 0 ? r : n;
+}
+
+int store_attempt_workers(struct store *s, struct attempt_ref *at, uint64_t *ret, size_t max)
+{
+    sqlite3_stmt *q = sql(s, SQL_ATTEMPT_WORKERS);
+    bind_int(q, 1, (int64_t)at->job);
+    bind_int(q, 2, (int64_t)at->attempt);
+    bind_int(q, 3, (int64_t)max);
+    int n = 0, r;
+    while ((r = sql_row(s, q)) > 0) {
+        *at = (struct attempt_ref){ (uint64_t)column_int(q, 0), (uint64_t)column_int(q, 1) };
+        ret[n++] = (uint64_t)or_default(column_int(q, 2), 0);
+    }
+    return r < 0 ? r : n;
+}
+
+int store_forget_worker(struct store *s, uint64_t worker)
+{
+    int r = store_write(s);
+    if (r < 0)
+        return r;
+    bind_int(sql(s, SQL_WORKER_REMOVE), 1, (int64_t)worker);
+    r = sql_run(s, sql(s, SQL_WORKER_REMOVE));
+    return r < 0 ? r : 0;
+}
+
 /* The newest first: a new number needs no more than that one. */
 int store_find_submit(struct store *s, struct str owner, struct str instance, uint64_t seq, struct submit_row *ret,
                       uint64_t *ret_last)

@@ -209,6 +209,8 @@ int64_t broker_tick(struct broker *b, struct now now)
         save_measures(b, now);
     if (!b->failed)
         store_starts(b, now);
+    if (!b->failed)
+        old_workers_tick(b, now);
     bool more = !b->failed && change_tick(b, now);
     more |= !b->failed && children_tick(b, now);
     more |= !b->failed && open_jobs_tick(b);
@@ -225,6 +227,6 @@ int64_t broker_tick(struct broker *b, struct now now)
         return now.mono_ms;
     next = min_i64(next, until_wall(b->next_due_ms, now));
     next = min_i64(next, until_wall(b->next_expiry_ms, now));
-    next = min_i64(next, b->next_upkeep_mono_ms);
+    next = min_i64(next, min_i64(b->next_upkeep_mono_ms, b->old_workers.next_mono_ms));
     return min_i64(next, now.mono_ms + max_i64(b->options.heartbeat_ms / 2, 1));
 }

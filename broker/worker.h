@@ -46,7 +46,7 @@ struct child_ends {
 };
 
 struct worker {
-    uint64_t row;               /* in the store */
+    uint64_t row;               /* in the store; 0: none yet, as it was never handed a job */
     unsigned char instance[16];
     char *name, *host, *software, *isolation; /* owned */
     char *owner;                /* owned: the identity it connected with; NULL: not known since the start */

@@ -68,6 +68,7 @@ UNIT_TESTS = \
 	%D%/test_needs \
 	%D%/test_number \
 	%D%/test_numbered \
+	%D%/test_old_workers \
 	%D%/test_options \
 	%D%/test_output \
 	%D%/test_parse \

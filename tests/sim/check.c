@@ -268,6 +268,7 @@ static void check_attempts(struct world *w)
           "AND parent NOT IN (SELECT job FROM event WHERE event = 'retried')", "its parent has it twice, or does not know it" },
         { "SELECT coalesce(min(job), 0) FROM checkpoint WHERE job NOT IN (SELECT id FROM job WHERE state < 4)",
           "it has ended, and its checkpoint is still there" },
+        { "SELECT coalesce(min(job), 0) FROM attempt WHERE worker NOT IN (SELECT id FROM worker)", "nobody knows who ran it" },
         { "SELECT coalesce(min(parent), 0) FROM cascade", "it was cancelled, and what it has started was not" },
     };
     for (size_t i = 0; i < ELEMENTS(rules); i++) {

@@ -27,13 +27,15 @@ static struct grants *grants_of(const struct world *w)
     return all;
 }
 
+#define KEPT_MS 2000 /* finished jobs, in a world that deletes them */
+
 static void start(struct world *w)
 {
     struct broker_options o = {
         .store = { .path = w->db_path, .quiet = true, .vfs = DISK_VFS, .drop_cache = disk_drop_cache },
         .heartbeat_ms = HEARTBEAT_MS,
         .lost_after_ms = LOST_AFTER_MS,
-        .retention_ms = 7ll * 86400 * 1000,
+        .retention_ms = w->keep_finished < JOBS_MAX ? KEPT_MS : 7ll * 86400 * 1000,
         .keep_finished = w->keep_finished,
         .max_payload_bytes = LIMIT_PAYLOAD_BYTES,
         .disk_busy_percent = 101,
@@ -144,6 +146,8 @@ static struct doom draw_doom(struct world *w)
 static void turn(struct world *w, const struct doom *d)
 {
     recv_all(w);
+    if (world_chance(w, 4))
+        w->broker->old_workers.next_mono_ms = 0; /* which it does seldom */
     broker_tick(w->broker, w->now);
     if (d->how == DIES_BEFORE_COMMIT && !d->disk) {
         die(w, d->keep_all, d->down_ms);
