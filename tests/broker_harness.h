@@ -113,8 +113,21 @@ void bench_tell_outcome(struct bench *t, const struct conn *c, struct outcome o)
 void bench_end(struct bench *t, const struct conn *c, uint64_t job, uint64_t attempt, enum ending ending);
 /* CANCEL, RETRY or REMOVE of ranges, and its turn. */
 void bench_change(struct bench *t, struct conn *c, enum message_type verb, struct range *ranges, size_t n);
+/* Asks to pause a queue; without a turn. */
+void bench_ask_pause(struct bench *t, const struct conn *c, const char *queue);
 void bench_change_one(struct bench *t, struct conn *c, enum message_type verb, uint64_t id);
 void bench_expect_changed(struct bench *t, const struct conn *c, uint64_t changed, uint64_t skipped, size_t refusals);
+/* ---- one job that runs ---------------------------------------------------------------------------- */
+
+struct bench_scene {
+    struct bench *t;
+    struct conn client, worker;
+    uint64_t job, attempt;
+};
+
+/* One job `cpu` with three retries, and a worker that runs it. */
+struct bench_scene bench_scene(struct bench *t);
+
 /* ---- a bench for each test ---------------------------------------------------------------------- */
 
 int bench_setup(void **state);

@@ -271,6 +271,16 @@ void bench_change(struct bench *t, struct conn *c, enum message_type verb, struc
     bench_turn(t);
 }
 
+void bench_ask_pause(struct bench *t, const struct conn *c, const char *queue)
+{
+    struct message m;
+    message_init(&m, MSG_PAUSE);
+    m.pause.req = 7;
+    m.pause.queue = str_of(queue);
+    m.pause.paused = 1;
+    bench_tell(t, c, &m);
+}
+
 void bench_change_one(struct bench *t, struct conn *c, enum message_type verb, uint64_t id)
 {
     struct range one = { id, id };
@@ -283,4 +293,17 @@ void bench_expect_changed(struct bench *t, const struct conn *c, uint64_t change
     assert_int_equal(m->changed.changed, changed);
     assert_int_equal(m->changed.skipped, skipped);
     assert_int_equal(m->changed.n_refusals, refusals);
+}
+
+struct bench_scene bench_scene(struct bench *t)
+{
+    struct bench_scene s = { .t = t };
+    struct job_spec spec = bench_spec("cpu");
+    spec.retries = 3;
+    spec.backoff_min_ms = spec.backoff_max_ms = 1;
+    s.client = bench_client(s.t, "cli-1", 1000);
+    s.job = bench_submit_spec(s.t, &s.client, spec);
+    s.worker = bench_worker(s.t, "wrk-1", 1, 0, 0);
+    s.attempt = bench_run(s.t, &s.worker).attempt;
+    return s;
 }

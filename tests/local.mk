@@ -372,6 +372,7 @@ EXTRA_DIST += \
 	%D%/runner/cases.py \
 	%D%/schema_2.sql \
 	$(SYSTEMD_TESTS) \
+	%D%/systemd/helpers.bash \
 	%D%/systemd/packages.bats \
 	%D%/systemd/packages.sh \
 	%D%/systemd/service.bats \

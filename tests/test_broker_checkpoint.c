@@ -1,27 +1,7 @@
 /* test_broker_checkpoint.c - the core with attempts that leave something to the next one. */
 #include "tests/broker_harness.h"
 
-struct scene {
-    struct bench *t;
-    struct conn client, worker;
-    uint64_t job, attempt;
-};
-
-/* One job `cpu` with three retries, and a worker that runs it. */
-static struct scene scene_of(void **state)
-{
-    struct scene s = { .t = *state };
-    struct job_spec spec = bench_spec("cpu");
-    spec.retries = 3;
-    spec.backoff_min_ms = spec.backoff_max_ms = 1;
-    s.client = bench_client(s.t, "cli-1", 1000);
-    s.job = bench_submit_spec(s.t, &s.client, spec);
-    s.worker = bench_worker(s.t, "wrk-1", 1, 0, 0);
-    s.attempt = bench_run(s.t, &s.worker).attempt;
-    return s;
-}
-
-static void tell(struct scene *s, const struct conn *w, uint64_t attempt, struct str body)
+static void tell(struct bench_scene *s, const struct conn *w, uint64_t attempt, struct str body)
 {
     struct message m;
     message_init(&m, MSG_CHECKPOINT);
@@ -33,7 +13,7 @@ static void tell(struct scene *s, const struct conn *w, uint64_t attempt, struct
     bench_turn(s->t);
 }
 
-static void keep(struct scene *s, const char *text)
+static void keep(struct bench_scene *s, const char *text)
 {
     tell(s, &s->worker, s->attempt, str_of(text));
     const struct msg_checkpointed *c = &bench_expect(s->t, &s->worker, MSG_CHECKPOINTED)->checkpointed;
@@ -41,13 +21,13 @@ static void keep(struct scene *s, const char *text)
     assert_int_equal(c->code, 0);
 }
 
-static void expect_refused(struct scene *s, const struct conn *w, enum error_code code)
+static void expect_refused(struct bench_scene *s, const struct conn *w, enum error_code code)
 {
     assert_int_equal(bench_expect(s->t, w, MSG_CHECKPOINTED)->checkpointed.code, code);
 }
 
 /* The attempt fails; what the next one is handed is the text, or nothing. */
-static void expect_next(struct scene *s, const char *text)
+static void expect_next(struct bench_scene *s, const char *text)
 {
     bench_end(s->t, &s->worker, s->job, s->attempt, ENDING_FAILED);
     bench_advance(s->t, 1000);
@@ -59,11 +39,11 @@ static void expect_next(struct scene *s, const char *text)
     s->attempt++;
 }
 
-static int64_t kept(const struct scene *s) { return bench_number(s->t, "SELECT count(*) FROM checkpoint"); }
+static int64_t kept(const struct bench_scene *s) { return bench_number(s->t, "SELECT count(*) FROM checkpoint"); }
 
 static void the_next_attempt_is_handed_the_last_one(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     expect_next(&s, NULL);
     keep(&s, "one");
     keep(&s, "two");
@@ -73,7 +53,7 @@ static void the_next_attempt_is_handed_the_last_one(void **state)
 
 static void it_is_there_after_a_restart_of_the_broker(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     keep(&s, "one");
     bench_restart(s.t);
     bench_live(s.t, 60000); /* its worker is lost */
@@ -84,7 +64,7 @@ static void it_is_there_after_a_restart_of_the_broker(void **state)
 
 static void only_the_holder_of_the_lease_may_keep_one(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     struct conn second = bench_worker(s.t, "vrk-2", 1, 0, 0);
     keep(&s, "one");
     tell(&s, &second, s.attempt, str_of("foreign"));
@@ -99,7 +79,7 @@ static void only_the_holder_of_the_lease_may_keep_one(void **state)
 
 static void one_that_is_too_large_is_refused_and_leaves_what_there_was(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     cleanup(freep) char *large = xcalloc(LIMIT_CHECKPOINT_BYTES + 1, 1);
     keep(&s, "one");
     tell(&s, &s.worker, s.attempt, (struct str){ large, LIMIT_CHECKPOINT_BYTES + 1 });
@@ -113,7 +93,7 @@ static void one_that_is_too_large_is_refused_and_leaves_what_there_was(void **st
 
 static void it_goes_when_the_job_ends(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     keep(&s, "one");
     bench_end(s.t, &s.worker, s.job, s.attempt, ENDING_DONE);
     assert_int_equal(kept(&s), 0);
@@ -124,7 +104,7 @@ static void it_goes_when_the_job_ends(void **state)
 
 static void it_goes_when_the_job_is_cancelled_while_it_waits(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     keep(&s, "one");
     bench_end(s.t, &s.worker, s.job, s.attempt, ENDING_FAILED);
     assert_int_equal(kept(&s), 1);

@@ -36,12 +36,7 @@ static void what_cannot_run_stands_in_nobodys_way(void **state)
     struct job_spec s = bench_spec("cpu");
     s.queue = str_of("paused");
     bench_submit_n(t, &c, s, 5000);
-    struct message m;
-    message_init(&m, MSG_PAUSE);
-    m.pause.req = 9;
-    m.pause.queue = str_of("paused");
-    m.pause.paused = 1;
-    bench_tell(t, &root, &m);
+    bench_ask_pause(t, &root, "paused");
     bench_turn(t);
     bench_expect(t, &root, MSG_OK);
     bench_submit_n(t, &c, bench_spec("net"), 5000); /* its pool will be full */

@@ -109,17 +109,12 @@ static void a_client_may_not_do_what_is_for_admins(void **state)
     know(t, everybody(NULL));
     struct conn ada = client_of(t, "ada-1", ADA), chief = client_of(t, "chf-1", CHIEF);
     bench_submit(t, &ada, "cpu");
-    struct message m;
-    message_init(&m, MSG_PAUSE);
-    m.pause.req = 7;
-    m.pause.queue = str_of("default");
-    m.pause.paused = 1;
-    bench_tell(t, &ada, &m);
+    bench_ask_pause(t, &ada, "default");
     bench_turn(t);
     const struct message *e = bench_expect(t, &ada, MSG_ERROR);
     assert_int_equal(e->error.code, CODE_NOT_ALLOWED);
     assert_int_equal(e->error.req, 7);
-    bench_tell(t, &chief, &m);
+    bench_ask_pause(t, &chief, "default");
     bench_turn(t);
     bench_expect(t, &chief, MSG_OK);
 }

@@ -95,6 +95,16 @@ static void what_a_worker_was_lost_under_in_a_thread_runs_again_in_a_process(voi
     assert_state(t, id, STATE_DONE);
 }
 
+/* A worker that has so many processes comes, is to run it in that pool, and is lost before it has said that it has begun: which
+ * is not counted. */
+static void lose_unbegun(struct bench *t, uint64_t id, uint64_t attempt, uint64_t processes, enum pool_kind pool)
+{
+    struct conn w = bench_worker(t, "wrk-1", processes, 4, 4);
+    assert_int_equal(bench_run(t, &w).pool, pool);
+    lose(t, &w, id, attempt, false);
+    assert_int_equal(bench_job(t, id, "crashes"), 0);
+}
+
 /* It ends its worker before that can say that it has begun. */
 static void what_a_worker_was_lost_under_twice_unbegun_runs_again_in_a_process(void **state)
 {
@@ -102,18 +112,11 @@ static void what_a_worker_was_lost_under_twice_unbegun_runs_again_in_a_process(v
     struct conn c = bench_client(t, "cli-1", 1000);
     uint64_t id = bench_submit(t, &c, "io");
     for (uint64_t i = 1; i <= 2; i++) {
-        struct conn w = bench_worker(t, "wrk-1", 4, 4, 4);
-        assert_int_equal(bench_run(t, &w).pool, POOL_THREAD);
-        lose(t, &w, id, i, false);
+        lose_unbegun(t, id, i, 4, POOL_THREAD);
         assert_state(t, id, STATE_QUEUED);
-        assert_int_equal(bench_job(t, id, "crashes"), 0);
     }
-    for (uint64_t i = 3; i <= 6; i++) { /* in a process it is innocent of that */
-        struct conn w = bench_worker(t, "wrk-1", 4, 4, 4);
-        assert_int_equal(bench_run(t, &w).pool, POOL_PROCESS);
-        lose(t, &w, id, i, false);
-        assert_int_equal(bench_job(t, id, "crashes"), 0);
-    }
+    for (uint64_t i = 3; i <= 6; i++) /* in a process it is innocent of that */
+        lose_unbegun(t, id, i, 4, POOL_PROCESS);
     struct conn w = bench_worker(t, "wrk-1", 4, 4, 4);
     struct run_job run = bench_run(t, &w);
     bench_end(t, &w, id, run.attempt, ENDING_DONE);
@@ -125,12 +128,8 @@ static void nothing_waits_for_processes_that_its_workers_do_not_have(void **stat
     struct bench *t = *state;
     struct conn c = bench_client(t, "cli-1", 1000);
     uint64_t id = bench_submit(t, &c, "io");
-    for (uint64_t i = 1; i <= 4; i++) {
-        struct conn w = bench_worker(t, "wrk-1", 0, 4, 4);
-        assert_int_equal(bench_run(t, &w).pool, POOL_THREAD);
-        lose(t, &w, id, i, false);
-        assert_int_equal(bench_job(t, id, "crashes"), 0);
-    }
+    for (uint64_t i = 1; i <= 4; i++)
+        lose_unbegun(t, id, i, 0, POOL_THREAD);
 }
 
 static void suspects_that_cannot_run_in_a_process_run_a_few_at_a_time(void **state)

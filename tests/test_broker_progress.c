@@ -1,27 +1,7 @@
 /* test_broker_progress.c - the core with attempts that say how far they are. */
 #include "tests/broker_harness.h"
 
-struct scene {
-    struct bench *t;
-    struct conn client, worker;
-    uint64_t job, attempt;
-};
-
-/* One job `cpu` with three retries, and a worker that runs it. */
-static struct scene scene_of(void **state)
-{
-    struct scene s = { .t = *state };
-    struct job_spec spec = bench_spec("cpu");
-    spec.retries = 3;
-    spec.backoff_min_ms = spec.backoff_max_ms = 1;
-    s.client = bench_client(s.t, "cli-1", 1000);
-    s.job = bench_submit_spec(s.t, &s.client, spec);
-    s.worker = bench_worker(s.t, "wrk-1", 1, 0, 0);
-    s.attempt = bench_run(s.t, &s.worker).attempt;
-    return s;
-}
-
-static void tell(struct scene *s, const struct conn *w, uint64_t attempt, int64_t percent)
+static void tell(struct bench_scene *s, const struct conn *w, uint64_t attempt, int64_t percent)
 {
     struct attempt_progress p[] = { { s->job + 77, 1, 50 }, { s->job, attempt, percent } };
     struct message m;
@@ -33,7 +13,7 @@ static void tell(struct scene *s, const struct conn *w, uint64_t attempt, int64_
 }
 
 /* As people are shown it. */
-static int64_t shown(const struct scene *s)
+static int64_t shown(const struct bench_scene *s)
 {
     struct store_reader *r;
     struct message ask, m;
@@ -55,7 +35,7 @@ static int64_t shown(const struct scene *s)
 
 static void it_is_shown_while_the_attempt_runs_and_the_next_one_begins_with_none(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     assert_int_equal(shown(&s), UNSET);
     tell(&s, &s.worker, s.attempt, 0);
     assert_int_equal(shown(&s), 0);
@@ -74,7 +54,7 @@ static void it_is_shown_while_the_attempt_runs_and_the_next_one_begins_with_none
 
 static void it_stands_over_a_restart_of_the_broker(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     tell(&s, &s.worker, s.attempt, 42);
     bench_restart(s.t);
     assert_int_equal(shown(&s), 42);
@@ -82,7 +62,7 @@ static void it_stands_over_a_restart_of_the_broker(void **state)
 
 static void only_the_holder_of_the_lease_is_heard_and_only_percentages(void **state)
 {
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     struct conn second = bench_worker(s.t, "vrk-2", 1, 0, 0);
     tell(&s, &s.worker, s.attempt, 42);
     tell(&s, &second, s.attempt, 50);
@@ -138,7 +118,7 @@ static void it_costs_no_sync_and_what_comes_after_it_has_its_own(void **state)
     sqlite3_vfs *vfs = register_counting();
     t->options.store.vfs = "counting";
     bench_restart(t);
-    struct scene s = scene_of(state);
+    struct bench_scene s = bench_scene(*state);
     n_syncs = 0;
     for (int64_t percent = 1; percent <= 100; percent++)
         tell(&s, &s.worker, s.attempt, percent);

@@ -14,20 +14,6 @@ example() {
     ${CC:-cc} -Wall -Wextra -Werror -shared -fPIC -O1 -I"$include" -o "mods/$1.so" "$1.c"
 }
 
-# Answers GET /N after 0.2 to 1 s; sets $port, and ends with descriptor 7.
-start_server() {
-    [ -x "$TERN_BUILD/contrib/slow-server" ] || skip "contrib/slow-server is not built"
-    mkfifo end
-    exec 7<> end
-    (
-        ulimit -n "$(ulimit -Hn)"
-        exec "$TERN_BUILD/contrib/slow-server" < end > port 2> server.log 3>&- 7>&-
-    ) &
-    started+=("$!")
-    eventually 20 test -s port
-    port=$(< port)
-}
-
 start_all() {
     start_broker "$@"
     start_worker w1 --modules "$dir/mods" --process 2 --thread 4 --http-allow loopback
@@ -35,7 +21,7 @@ start_all() {
 
 @test "fetch: a thousand pages of one job are awaited at once" {
     example fetch
-    start_server
+    start_slow_server
     start_all
     local before
     before=$(now_ms)
@@ -51,7 +37,7 @@ start_all() {
 
 @test "fetch: a page that is not there costs that page alone, and the log says why" {
     example fetch
-    start_server
+    start_slow_server
     start_all
     printf '%s\n' "http://127.0.0.1:$port/1" http://127.0.0.1:1/ http://169.254.0.1/ file:///etc/passwd |
         tern submit --handler fetch --payload - --wait > /dev/null
@@ -64,7 +50,7 @@ start_all() {
 
 @test "pipeline: a thousand items are fetched on the loop, packed in processes and written in threads" {
     example pipeline
-    start_server
+    start_slow_server
     start_all
     mkdir out
     { echo "$dir/out"; seq -f "http://127.0.0.1:$port/%.0f" 1000; } |
@@ -79,7 +65,7 @@ start_all() {
 
 @test "pipeline: cancelled, all of it ends, and the pools have their slots back" {
     example pipeline
-    start_server
+    start_slow_server
     start_all
     mkdir out
     { echo "$dir/out"; seq -f "http://127.0.0.1:$port/%.0f" 2000; } > payload

@@ -225,6 +225,20 @@ lines_of() {
     [ "$(wc -l < "$1")" -eq "$2" ]
 }
 
+# Answers GET /N after 0.2 to 1 s; sets $port, and ends with descriptor 7.
+start_slow_server() {
+    [ -x "$TERN_BUILD/contrib/slow-server" ] || skip "contrib/slow-server is not built"
+    mkfifo end
+    exec 7<> end
+    (
+        ulimit -n "$(ulimit -Hn)"
+        exec "$TERN_BUILD/contrib/slow-server" < end > port 2> server.log 3>&- 7>&-
+    ) &
+    started+=("$!")
+    eventually 20 test -s port
+    port=$(< port)
+}
+
 # repeat N LINE: a batch.
 repeat() {
     yes "$2" | head -n "$1"

@@ -84,17 +84,9 @@ mebibytes_at_most() {
 }
 
 @test "2,000 http requests at once, each answered after 0.2 to 1 s, are all right" {
-    [ -x "$TERN_BUILD/contrib/slow-server" ] || skip "contrib/slow-server is not built"
+    start_slow_server
     start_broker
     start_worker w1 --http-allow loopback
-    mkfifo end
-    exec 7<> end
-    (
-        ulimit -n "$(ulimit -Hn)"
-        exec "$TERN_BUILD/contrib/slow-server" < end > port 2> server.log 3>&- 7>&-
-    ) &
-    started+=("$!")
-    eventually 20 test -s port
     local i before
     for ((i = 1; i <= 2000; i++)); do
         echo '{"handler":"http","tag":"slow-io","payload":"http://127.0.0.1:'"$(< port)"/$i'"}'

@@ -2,21 +2,10 @@
 # The packages, in the machine that packages.sh makes: TERN_DEBS names the directory they are in.
 # shellcheck shell=bash
 bats_require_minimum_version 1.5.0
+load helpers
 
 setup_file() {
     rm -f /usr/sbin/policy-rc.d # containers have one that starts nothing
-}
-
-eventually() {
-    local until=$((SECONDS + $1 + 1))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        if [ "$SECONDS" -ge "$until" ]; then
-            echo "in vain: $*" >&2
-            return 1
-        fi
-        read -rt 0.05 <> <(:) || true
-    done
 }
 
 connected() { tern workers --json | grep -q '"name"'; }

@@ -2,6 +2,7 @@
 # Broker and workers as services: inside the machine that flows.sh makes.
 # shellcheck shell=bash
 bats_require_minimum_version 1.5.0
+load helpers
 
 setup_file() {
     make -s -C "$TERN_BUILD" install > "$BATS_FILE_TMPDIR/install.log" 2>&1
@@ -27,18 +28,6 @@ teardown() {
     systemctl reset-failed
     rm -rf "${conf:?}"/*.conf "$conf/peers.d" /etc/credstore /etc/systemd/system/tern-* /var/lib/tern/*
     systemctl daemon-reload
-}
-
-eventually() {
-    local until=$((SECONDS + $1 + 1))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        if [ "$SECONDS" -ge "$until" ]; then
-            echo "in vain: $*" >&2
-            return 1
-        fi
-        read -rt 0.05 <> <(:) || true
-    done
 }
 
 # property UNIT NAME
