@@ -310,6 +310,11 @@ FLOW_TESTS = \
 	%D%/flow/wrong_input.bats \
 	$(END)
 
+# Control groups of version 2, in a kernel that runs as a process.
+CGROUP_TESTS = \
+	%D%/cgroup/cgroup.sh \
+	$(END)
+
 # The units, in a throw-away machine with a systemd.
 SYSTEMD_TESTS = \
 	%D%/systemd/flows.sh \
@@ -371,6 +376,9 @@ EXTRA_DIST += \
 	%D%/runner/cases.c \
 	%D%/runner/cases.py \
 	%D%/schema_2.sql \
+	$(CGROUP_TESTS) \
+	%D%/cgroup/init \
+	%D%/cgroup/memory.bats \
 	$(SYSTEMD_TESTS) \
 	%D%/systemd/helpers.bash \
 	%D%/systemd/packages.bats \
@@ -393,7 +401,7 @@ if HAVE_CMOCKA
 check_LTLIBRARIES += librig.la
 check_PROGRAMS += $(UNIT_TESTS) $(SIM_TESTS) $(SWEEP_TESTS) $(FUZZ_TESTS) $(TEST_HELPERS)
 PROGRAM_TESTS = $(CHAOS_TESTS) $(SIM_TESTS) $(FLOW_TESTS) $(SWEEP_TESTS) $(UNIT_TESTS) $(FUZZ_TESTS)
-TESTS += $(SYSTEMD_TESTS) $(PROGRAM_TESTS)
+TESTS += $(SYSTEMD_TESTS) $(CGROUP_TESTS) $(PROGRAM_TESTS)
 else
 check-local:
 	@echo "make check needs cmocka, which configure did not find." >&2
@@ -402,7 +410,7 @@ check-local:
 endif
 
 # Flows start the programs, so these are built first even for make check TESTS=...
-$(FLOW_TESTS:.bats=.log) $(SYSTEMD_TESTS:.sh=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
+$(FLOW_TESTS:.bats=.log) $(SYSTEMD_TESTS:.sh=.log) $(CGROUP_TESTS:.sh=.log) $(CHAOS_TESTS:.sh=.log): tern$(EXEEXT) tern-broker$(EXEEXT) tern-worker$(EXEEXT)
 
 # Without what reads the tree alone, and what a sanitizer's programs cannot do.
 check-programs:
