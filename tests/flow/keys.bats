@@ -123,7 +123,7 @@ credentials_of() {
     id=$(as ada submit -- sh -c "read -r line < $dir/go")
     eventually 20 field_is "$id" state running
     mv peers.d/w1.conf peers.d/w1.conf~
-    sleep 0.1 # it syncs
+    tern ping # when it answers, it has seen that the file is gone
     cp peers.d/w1.conf~ peers.d/w1.conf
     rm peers.d/w1.conf~
     echo > go
