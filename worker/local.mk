@@ -170,6 +170,8 @@ libworker_la_SOURCES = \
 	%D%/slot.h \
 	%D%/task.c \
 	%D%/task.h \
+	%D%/threads.c \
+	%D%/threads.h \
 	%D%/tree.c \
 	%D%/tree.h \
 	%D%/usage.c \
