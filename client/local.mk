@@ -1,4 +1,4 @@
-# libtern: the shared library that others link. It exports tern_* and nothing else.
+# libtern: the shared library that others link. It exports tern_* and nothing else, as contrib/debian/libtern0.symbols lists it.
 lib_LTLIBRARIES += libtern.la
 
 libtern_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^tern_' -no-undefined

@@ -78,6 +78,7 @@ EXTRA_DIST += \
 	%D%/debian/libtern-dev.examples \
 	%D%/debian/libtern-dev.install \
 	%D%/debian/libtern0.install \
+	%D%/debian/libtern0.symbols \
 	%D%/debian/rules \
 	%D%/debian/source/format \
 	%D%/debian/tern-broker.install \

@@ -33,10 +33,15 @@ connected() { tern workers --json | grep -q '"name"'; }
 }
 
 @test "a program is built against the installed library" {
-    printf '#include <tern/tern.h>\n#include <tern/handler.h>\nint main(void) { return 0; }\n' > "$BATS_TEST_TMPDIR/a.c"
+    cd "$BATS_TEST_TMPDIR"
+    printf '#include <tern/tern.h>\n#include <tern/handler.h>\nint main(void) { return tern_exit_status(0); }\n' > a.c
     # shellcheck disable=SC2046
-    cc -o "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/a.c" $(pkg-config --cflags --libs tern)
-    "$BATS_TEST_TMPDIR/a"
+    cc -o a a.c $(pkg-config --cflags --libs tern)
+    ./a
+    mkdir debian
+    printf 'Source: a\n\nPackage: a\nArchitecture: any\n' > debian/control
+    needs=$(dpkg-shlibdeps -O a)
+    [[ $needs == *"libtern0 (>= 0.1.0)"* ]]
 }
 
 @test "removed, nothing runs; purged, nothing is left" {
