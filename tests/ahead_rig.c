@@ -230,16 +230,7 @@ static struct buf script(const char *text)
 {
     cleanup(freep) char *noting = xasprintf("printf \"\\\\$(printf %%o $((TERN_JOB_ID %% 256)))\\\\$(printf %%o $((TERN_JOB_ID / 256)))"
                                             "\\\\0\\\\0\\\\0\\\\0\\\\0\\\\0\" >> $" NOTES "; %s", text);
-    struct str argv[] = { str_of("/bin/sh"), str_of("-c"), str_of(noting) };
-    struct command c;
-    record_init(RECORD_command, &c);
-    c.argv = argv;
-    c.n_argv = ELEMENTS(argv);
-    c.cwd = str_of("/");
-    struct buf payload;
-    buf_init(&payload, LIMIT_PAYLOAD_BYTES);
-    assert_int_equal(record_encode(&payload, RECORD_command, &c), 0);
-    return payload;
+    return own_zygote_script(noting);
 }
 
 uint64_t give(struct rig *g, const struct what *w)

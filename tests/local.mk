@@ -104,6 +104,7 @@ UNIT_TESTS = \
 	%D%/test_validate \
 	%D%/test_words \
 	%D%/test_zygote \
+	%D%/test_zygote_wrong \
 	$(END)
 
 # Of the command and the library: linked to these alone.
@@ -146,6 +147,9 @@ MESSAGE_RIG = %D%/message_rig.c %D%/message_rig.h
 tests_test_message_SOURCES = %D%/test_message.c $(MESSAGE_RIG)
 tests_test_message_refused_SOURCES = %D%/test_message_refused.c $(MESSAGE_RIG)
 tests_test_message_text_SOURCES = %D%/test_message_text.c $(MESSAGE_RIG)
+ZYGOTE_RIG = %D%/zygote_rig.c %D%/zygote_rig.h
+tests_test_zygote_SOURCES = %D%/test_zygote.c $(ZYGOTE_RIG)
+tests_test_zygote_wrong_SOURCES = %D%/test_zygote_wrong.c $(ZYGOTE_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.

@@ -17,6 +17,19 @@ void own_zygote_handlers(const struct tern_handler *handlers, size_t n)
         abort();
 }
 
+struct buf own_zygote_script(const char *script)
+{
+    struct str argv[] = { str_of("sh"), str_of("-c"), str_of(script) };
+    struct command c;
+    struct buf b;
+    record_init(RECORD_command, &c);
+    c.argv = argv;
+    c.n_argv = ELEMENTS(argv);
+    buf_init(&b, LIMIT_PAYLOAD_BYTES);
+    assert_int_equal(record_encode(&b, RECORD_command, &c), 0);
+    return b;
+}
+
 int own_zygote_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests)
 {
     if (argc > 1 && strcmp(argv[1], "--zygote") == 0)

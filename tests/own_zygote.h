@@ -15,6 +15,8 @@ extern struct zygote *zygote; /* one for all tests: started before any thread */
 
 /* These, and exec, are what there is to run, in the zygote too. They stay borrowed. */
 void own_zygote_handlers(const struct tern_handler *handlers, size_t n);
+/* The payload of an `exec` in which sh runs this; owned by the caller. */
+struct buf own_zygote_script(const char *script);
 /* The end of such a test's main, once there are handlers: it is the zygote's main too. A word after the program's name chooses the
  * cases. */
 int own_zygote_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests);

@@ -270,18 +270,3 @@ void wait_unused(struct rig *g)
     assert_int_equal(pool_load(g->pool).used, 0);
     assert_int_equal(pool_load(g->pool).stuck, 0);
 }
-
-/* ---- cases ----------------------------------------------------------------------------------- */
-
-struct buf command_of(const char *script)
-{
-    struct str argv[] = { str_of("sh"), str_of("-c"), str_of(script) };
-    struct command c;
-    struct buf b;
-    record_init(RECORD_command, &c);
-    c.argv = argv;
-    c.n_argv = ELEMENTS(argv);
-    buf_init(&b, LIMIT_PAYLOAD_BYTES);
-    assert_int_equal(record_encode(&b, RECORD_command, &c), 0);
-    return b;
-}

@@ -37,6 +37,5 @@ void begin(struct rig *g, size_t n);
 const struct outcome *outcome_of(const struct rig *g, uint64_t job);
 void assert_text(struct str s, const char *text);
 void wait_unused(struct rig *g);
-struct buf command_of(const char *script);
 
 #endif

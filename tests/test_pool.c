@@ -217,7 +217,7 @@ static void a_command_runs_in_every_pool(void **state)
     static const char *const scripts[] = { "echo out; echo err >&2", "exit 3", "kill -9 $$", "sleep 60" };
     struct rig *g = rig_new(state, 4);
     for (size_t i = 0; i < ELEMENTS(scripts); i++) {
-        struct buf payload = command_of(scripts[i]);
+        struct buf payload = own_zygote_script(scripts[i]);
         struct run_job j = job_of(g, i + 1, "exec", "");
         j.payload = buf_str(&payload);
         j.timeout_ms = i == 3 ? 200 : UNSET;

@@ -126,7 +126,7 @@ static void what_is_stopped_and_taken_back_at_any_moment_is_there_once(void **st
 static void what_waits_behind_commands_runs_after_them(void **state)
 {
     struct rig *g = rig_new(state, 2);
-    struct buf payload = command_of("sleep .05");
+    struct buf payload = own_zygote_script("sleep .05");
     for (uint64_t i = 1; i <= 2; i++) {
         struct run_job j = job_of(g, i, "exec", "");
         j.payload = buf_str(&payload);
