@@ -85,6 +85,7 @@ UNIT_TESTS = \
 	%D%/test_route \
 	%D%/test_selector \
 	%D%/test_service \
+	%D%/test_served \
 	%D%/test_sha256 \
 	%D%/test_share \
 	%D%/test_sketch \
