@@ -13,6 +13,7 @@
 #include "worker/number.h"
 
 #define DIVIDE_SPACING_MS 20
+#define ABSENT_NAMED 3 /* in the status */
 #define EXTEND_MS 2000 /* between two words that the stop may take longer */
 #define EXTEND_BY_MS 15000
 #define LAST_WORD_MS 50 /* for BYE to leave */
@@ -222,18 +223,21 @@ static void add_pools(struct buf *b, const struct worker_loop *l)
     }
 }
 
-/* Which of them are not there. */
+static const char *absence_of(const struct served *s)
+{
+    return served_is_over(s) ? "left" : link_view(s->link).refused ? "refuses" : "silent";
+}
+
+/* And a few of those that are not there. */
 static void add_brokers(struct buf *b, const struct worker_loop *l, size_t connected)
 {
+    size_t absent = 0;
     buf_addf(b, "connected to %zu of %zu brokers", connected, l->n_served);
-    const char *between = ": ";
-    for (struct served *s = NULL; (s = next(l, s));) {
-        struct link_view v = link_view(s->link);
-        if (v.connected)
-            continue;
-        buf_addf(b, "%s%.100s %s", between, served_address(s), served_is_over(s) ? "left" : v.refused ? "refuses" : "silent");
-        between = ", ";
-    }
+    for (struct served *s = NULL; (s = next(l, s));)
+        if (!link_view(s->link).connected && absent++ < ABSENT_NAMED)
+            buf_addf(b, "%s %.200s %s", absent == 1 ? ":" : ",", served_address(s), absence_of(s));
+    if (absent > ABSENT_NAMED)
+        buf_addf(b, " and %zu more", absent - ABSENT_NAMED);
 }
 
 static void tell_status(struct worker_loop *l)

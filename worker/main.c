@@ -243,6 +243,7 @@ static struct link_options link_options_of(struct worker_loop *l, struct rng *rn
 /* ---- life ------------------------------------------------------------------------------------ */
 
 #define HANDSHAKE_MS 1000
+#define LOOK_MS 1500
 
 /* libzmq goes on trying, and never says what it was told: a key may be let in at any time. */
 static void try_keys(const struct broker_list *l, const struct broker_entry *e)
@@ -260,10 +261,10 @@ static void try_keys(const struct broker_list *l, const struct broker_entry *e)
 
 /* A socket that is not there, or that this user may not open, is no reason not to start: but it is
  * worth a word. */
-static void look_for(const struct broker_list *l, const struct broker_entry *e)
+static void look_for(const struct broker_list *l, const struct broker_entry *e, int64_t until_ms)
 {
     const char *address = e->address, *path = address_ipc_path(address);
-    if (e->keyed)
+    if (e->keyed && clock_now().mono_ms < until_ms)
         try_keys(l, e);
     if (!path || access(path, W_OK) == 0)
         return;
@@ -273,6 +274,14 @@ static void look_for(const struct broker_list *l, const struct broker_entry *e)
                     address);
     else
         log_warning("no broker at %s yet (%s); waiting for it", address, strerror(errno));
+}
+
+/* Many that do not answer must not hold up the start: the link tells of them as well, in time. */
+static void look_for_all(const struct broker_list *l)
+{
+    int64_t until_ms = clock_now().mono_ms + LOOK_MS;
+    for (size_t i = 0; i < l->n; i++)
+        look_for(l, &l->at[i], until_ms);
 }
 
 /* A socket and a link to each. */
@@ -307,8 +316,7 @@ static int run_loop(struct worker_loop *l, struct rng *rng)
     log_info("worker=%s broker=%s process=%lld thread=%lld loop=%lld", l->options->name,
              l->options->broker, (long long)l->options->slots[POOL_PROCESS],
              (long long)l->options->slots[POOL_THREAD], (long long)l->options->slots[POOL_LOOP]);
-    for (size_t i = 0; i < l->n_served; i++)
-        look_for(&l->options->brokers, &l->options->brokers.at[i]);
+    look_for_all(&l->options->brokers);
     service_say_ready();
     return worker_loop_run(l);
 }

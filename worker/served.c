@@ -231,6 +231,7 @@ int served_open(struct served *s, const struct broker_list *brokers, size_t plac
     log_about(NULL);
     own.pools = (struct link_pools){ s, give, take_waiting, stop, load, answer };
     own.insist = brokers->n > 1;
+    own.instance[0] ^= (unsigned char)place; /* two addresses may be the same broker's */
     s->link = link_new(&own, now);
     return 0;
 }

@@ -94,7 +94,8 @@ runs_in() {
     [ "$(two show --json 3 | value queue)" = late ]
     counts one 'done' 2
     # A job that names another one means it; whose it is itself it cannot say.
-    id=$(two submit --env "TERN_BROKER=$first" --env TERN_BROKER_NUMBER=7 -- sh -c 'tern submit --queue sent -- true; echo $TERN_BROKER_NUMBER')
+    id=$(two submit --env "TERN_BROKER=$first" --env TERN_BROKER_NUMBER=7 -- \
+        sh -c 'tern submit --queue sent -- true; echo $TERN_BROKER_NUMBER')
     two wait --timeout 60s "$id"
     [ "$(two result "$id")" = "3"$'\n'"2" ]
     [ "$(one show --json 3 | value queue)" = sent ]
@@ -270,22 +271,66 @@ runs_in() {
     grep -q 'as many jobs as it was to' worker-w1.log
 }
 
+# work_of BROKER: checkpoints, and families whose children need the same pool, in both languages and all pools; the children's numbers are
+# those of other jobs at the other broker.
+work_of() {
+    local language tag
+    for language in c py; do
+        for tag in cpu io slow-io; do
+            "$1" submit --handler "$(name_of "$language" "$tag" resume)" --tag "$tag" --retries 1 --backoff 1ms..1ms
+            "$1" submit --handler "$(name_of "$language" "$tag" family)" --tag "$tag" --retries 1 --backoff 1ms..1ms \
+                --payload "$(name_of "$language" "$tag" echo) $tag"
+        done
+    done
+}
+
 @test "children and checkpoints go to their parent's broker, and a shared runner keeps namesakes apart" {
     need_python
     two_brokers
-    serve --process 2 --thread 4 --loop 100 --modules "$cases/mods" --runner "py=$python -m tern.runner '$TERN_SOURCE/tests/runner/cases.py'"
-    for tag in cpu io slow-io; do
-        for i in 1 2 3 4; do
-            same_job --handler "$(name_of py $tag echo)" --tag $tag --payload "p$i"
+    serve --process 2 --thread 2 --loop 2 --modules "$cases/mods" --runner "py=$python -m tern.runner '$TERN_SOURCE/tests/runner/cases.py'"
+    work_of one > ids-one
+    work_of two > ids-two
+    one wait --timeout 90s all
+    two wait --timeout 90s all
+    for broker in one two; do
+        counts $broker 'done' 30 # each family has three children
+        while read -r resumed && read -r family; do
+            [ "$($broker result "$resumed")" = 'half of it' ]
+            [ "$($broker result "$family")" = 123 ]
+        done < ids-$broker
+    done
+    # One process of the runner for each broker: neither is told of two runs of one name.
+    for i in 1 2 3 4; do
+        for tag in io slow-io; do
+            one submit --handler "$(name_of py $tag wait)" --tag $tag
+            two submit --handler "$(name_of py $tag wait)" --tag $tag
         done
     done
-    one wait --timeout 60s all
-    two wait --timeout 60s all
-    counts one 'done' 12
-    counts two 'done' 12
-    for id in 1 7 12; do
-        [ "$(one result $id)" = "$(two result $id)" ]
-    done
+    eventually 20 pool_is two thread used 1
+    one cancel all
+    two cancel all
+    one wait --timeout 60s all || [ $? -eq 1 ]
+    not grep -E 'runner-ended|garbled' worker-w1.log
+}
+
+@test "a reload is told to both, and the log says of which broker a line is" {
+    two_brokers
+    printf '[worker]\nbroker = %s, %s\nqueues = default\n' "$first" "$second" > worker.conf
+    tern-worker --config worker.conf --name w1 < /dev/null >> worker-w1.log 2>&1 3>&- &
+    worker=$!
+    started+=("$worker")
+    eventually 20 at_both "$worker"
+    one submit --queue other -- true
+    two submit --queue other -- true
+    sed -i 's/queues = .*/queues = other/' worker.conf
+    kill -HUP "$worker"
+    one wait --timeout 30s all
+    two wait --timeout 30s all
+    kill -USR1 "$worker"
+    eventually 20 grep -q "event=state connected=1.*broker=$first" worker-w1.log
+    eventually 20 grep -q "event=state connected=1.*broker=$second" worker-w1.log
+    kill_and_wait TERM "$b2"
+    eventually 20 grep -qE "(the broker has stopped|no connection to the broker).* broker=$second" worker-w1.log
 }
 
 @test "two brokers with two keys over TCP; one that lets nobody in is only warned of" {
@@ -321,10 +366,30 @@ runs_in() {
     kill_and_wait TERM "$worker"
     [ "$ended" -eq 0 ]
     # Keys in the wrong order are of other brokers.
-    tern-worker --broker "$first,$second" --broker-key "$dir/b/broker.pub,$dir/a/broker.pub" --key w1.key --name w1 < /dev/null >> wrong.log 2>&1 3>&- &
+    tern-worker --broker "$first,$second" --broker-key "$dir/b/broker.pub,$dir/a/broker.pub" --key w1.key --name w1 \
+        < /dev/null >> wrong.log 2>&1 3>&- &
     started+=("$!")
     eventually 20 grep -q "what answers at $second does not have the key" wrong.log
     eventually 20 grep -q "what answers at $first does not have the key" wrong.log
+}
+
+@test "one broker under two names is two to the worker, and each job runs once" {
+    two_brokers
+    ln -s "$dir/first.sock" alias.sock
+    tern-worker --broker "$first,ipc://$dir/alias.sock" --name w1 < /dev/null >> worker-w1.log 2>&1 3>&- &
+    worker=$!
+    started+=("$worker")
+    eventually 20 two_of_it
+    repeat 200 '{"command":["sh","-c","echo $TERN_JOB_ID >> ran"]}' > jobs.txt
+    one submit --batch jobs.txt > /dev/null
+    one wait --timeout 60s all
+    lines_of ran 200
+    [ "$(sort -u ran | wc -l)" -eq 200 ]
+    [ "$(grep -c connected worker-w1.log)" -eq 2 ]
+}
+
+two_of_it() {
+    [ "$(one workers --json | wc -l)" -eq 2 ]
 }
 
 @test "a list that makes no sense is refused" {
