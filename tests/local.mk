@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	%D%/test_broker_children \
 	%D%/test_broker_dispatch \
 	%D%/test_broker_keys \
+	%D%/test_broker_limits \
 	%D%/test_broker_loss \
 	%D%/test_broker_progress \
 	%D%/test_broker_submit \
@@ -34,6 +35,7 @@ UNIT_TESTS = \
 	%D%/test_broker_worker \
 	%D%/test_buf \
 	%D%/test_class \
+	%D%/test_class_ahead \
 	%D%/test_cli_job_options \
 	%D%/test_cli_json \
 	%D%/test_cli_slurp \
@@ -78,6 +80,7 @@ UNIT_TESTS = \
 	%D%/test_pool_children \
 	%D%/test_pool_queue \
 	%D%/test_reader \
+	%D%/test_reader_fetch \
 	%D%/test_regress \
 	%D%/test_retry \
 	%D%/test_ring \
@@ -151,6 +154,15 @@ tests_test_message_text_SOURCES = %D%/test_message_text.c $(MESSAGE_RIG)
 ZYGOTE_RIG = %D%/zygote_rig.c %D%/zygote_rig.h
 tests_test_zygote_SOURCES = %D%/test_zygote.c $(ZYGOTE_RIG)
 tests_test_zygote_wrong_SOURCES = %D%/test_zygote_wrong.c $(ZYGOTE_RIG)
+KEYS_RIG = %D%/keys_rig.c %D%/keys_rig.h
+tests_test_broker_keys_SOURCES = %D%/test_broker_keys.c $(KEYS_RIG)
+tests_test_broker_limits_SOURCES = %D%/test_broker_limits.c $(KEYS_RIG)
+READER_RIG = %D%/reader_rig.c %D%/reader_rig.h
+tests_test_reader_SOURCES = %D%/test_reader.c $(READER_RIG)
+tests_test_reader_fetch_SOURCES = %D%/test_reader_fetch.c $(READER_RIG)
+CLASS_RIG = %D%/class_rig.c %D%/class_rig.h
+tests_test_class_SOURCES = %D%/test_class.c $(CLASS_RIG)
+tests_test_class_ahead_SOURCES = %D%/test_class_ahead.c $(CLASS_RIG)
 
 # The simulation and the fuzz targets' replay are programs too. One of more than one file, or with arguments
 # for the compiler, says so below by its own tests_sim_sim_SOURCES and the like.

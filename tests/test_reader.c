@@ -1,162 +1,9 @@
-/* test_reader.c - answers to LIST, FETCH and HISTORY, straight from the store's reader, and from
- * the thread that asks it. */
-#include "broker/reader.h"
+/* test_reader.c - answers to LIST, straight from the store's reader, and from the thread that asks it. */
+#include "tests/reader_rig.h"
 
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "broker/store_internal.h"
-#include "proto/output.h"
-
-#define NOW 1700000000000
-
-static char dir[64], path[80];
-static struct store *s;
-static struct store_reader *reader;
-static uint32_t classes[3]; /* queue a, queue b, commands in a */
-static uint64_t worker;
-static struct buf bytes;
-static struct message answer;
-static bool answered;
-
-static uint32_t add_class(const char *queue, const char *handler)
-{
-    struct class_row c = { .queue = str_of(queue), .handler = str_of(handler) };
-    uint32_t id;
-    assert_int_equal(store_add_class(s, &c, &id), 0);
-    return id;
-}
-
-static int make(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tern-reader-XXXXXX");
-    if (!mkdtemp(dir))
-        return -1;
-    snprintf(path, sizeof path, "%s/t.db", dir);
-    struct store_options o = { .path = path, .quiet = true };
-    char *error = NULL;
-    if (store_open(&s, &o, &error) < 0 || store_reader_open(&reader, path, &error) < 0)
-        fail_msg("%s", error);
-    classes[0] = add_class("a", "cpu");
-    classes[1] = add_class("b", "cpu");
-    classes[2] = add_class("a", "exec");
-    struct str instance = { "0123456789abcdef", 16 };
-    assert_int_equal(store_worker(s, instance, str_of("w"), str_of("h"), str_of("uid:0"), NOW, &worker), 0);
-    buf_init(&bytes, LIMIT_MESSAGE_BYTES);
-    return store_commit(s);
-}
-
-static void forget_answer(void)
-{
-    if (answered)
-        message_fini(&answer);
-    answered = false;
-    buf_clear(&bytes);
-}
-
-static int unmake(void **state)
-{
-    (void)state;
-    static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
-    forget_answer();
-    buf_fini(&bytes);
-    reader = store_reader_close(reader);
-    s = store_close(s);
-    for (size_t i = 0; i < ELEMENTS(ends); i++) {
-        cleanup(freep) char *p = xasprintf("%s%s", path, ends[i]);
-        unlink(p);
-    }
-    return rmdir(dir);
-}
-
-static uint64_t add(uint32_t class, size_t n, const char *owner, struct str payload)
-{
-    struct job_spec spec;
-    record_init(RECORD_job_spec, &spec);
-    spec.payload = payload;
-    struct new_job *jobs = xcalloc(n, sizeof *jobs);
-    for (size_t i = 0; i < n; i++)
-        jobs[i] = (struct new_job){ &spec, class, STATE_QUEUED, UNSET, UNSET, 0 };
-    uint64_t id = 0;
-    assert_int_equal(store_add_jobs(s, jobs, n, str_of(owner), NOW, &id), 0);
-    assert_int_equal(store_commit(s), 0);
-    free(jobs);
-    return id;
-}
-
-static void lease_at(uint64_t id, int64_t now)
-{
-    struct lease_order o = { .id = id, .worker = worker, .pool = POOL_PROCESS };
-    assert_int_equal(store_lease(s, &o, 1, now), 0);
-    assert_true(o.leased);
-    free(o.owned);
-    assert_int_equal(store_commit(s), 0);
-}
-
-static void end_at(uint64_t id, uint32_t class, uint64_t attempt, enum job_state to,
-                   struct outcome *o, int64_t now)
-{
-    struct attempt_end e = { .id = id,
-                             .attempt = attempt,
-                             .to = to,
-                             .due_ms = to == STATE_SCHEDULED ? now + 500 : UNSET,
-                             .from_class = class,
-                             .class = class,
-                             .worker = worker,
-                             .pool = POOL_PROCESS,
-                             .started_ms = now - 10,
-                             .finished_ms = now,
-                             .outcome = o };
-    assert_int_equal(store_end_attempts(s, &e, 1), 0);
-    assert_true(e.recorded);
-    assert_int_equal(store_commit(s), 0);
-}
-
-static const struct message *ask_as(const struct message *m, const char *owner)
-{
-    forget_answer();
-    const char *why;
-    assert_int_equal(store_reader_answer(reader, m, str_of(owner), &bytes), 0);
-    assert_int_equal(message_decode(&answer, bytes.p, bytes.n, &why), 0);
-    answered = true;
-    assert_int_equal(answer.list.req, m->list.req);
-    return &answer;
-}
-
-static const struct message *ask(const struct message *m) { return ask_as(m, NULL); }
-
-static struct message list(void)
-{
-    struct message m;
-    message_init(&m, MSG_LIST);
-    m.list.req = 77;
-    return m;
-}
-
-static uint64_t add_child(uint64_t parent, const char *key)
-{
-    struct job_spec spec;
-    record_init(RECORD_job_spec, &spec);
-    struct new_job j = { &spec, classes[0], STATE_QUEUED, UNSET, UNSET, parent };
-    uint64_t id;
-    assert_int_equal(store_add_child(s, &j, str_of(key), false, 1, NOW, &id), 1);
-    assert_int_equal(store_commit(s), 0);
-    return id;
-}
-
-static void assert_not_found(const struct message *m)
-{
-    assert_int_equal(m->type, MSG_ERROR);
-    assert_int_equal(m->error.code, CODE_NOT_FOUND);
-}
-
-/* ---- LIST ----------------------------------------------------------------------------------- */
+/* ---- LIST ------------------------------------------------------------------------------------ */
 
 /* All ids that the pages of a list give, in order. */
 static size_t walk(struct message m, uint64_t *ret, size_t max)
@@ -343,125 +190,7 @@ static void a_search_is_bounded_and_says_where_to_go_on(void **state)
     assert_int_equal(ids[0], wanted);
 }
 
-/* ---- FETCH, HISTORY ------------------------------------------------------------------------- */
-
-static const struct message *fetch(uint64_t job, int64_t attempt, uint64_t what)
-{
-    struct message m;
-    message_init(&m, MSG_FETCH);
-    m.fetch.req = 5;
-    m.fetch.job = job;
-    m.fetch.attempt = attempt;
-    m.fetch.what = what;
-    return ask(&m);
-}
-
-static struct outcome outcome(enum ending ending)
-{
-    struct outcome o;
-    record_init(RECORD_outcome, &o);
-    o.ending = ending;
-    return o;
-}
-
-static void result_and_output_of_each_attempt_can_be_fetched(void **state)
-{
-    (void)state;
-    uint64_t id = add(classes[0], 1, "uid:1", STR_UNSET);
-    assert_int_equal(fetch(id, UNSET, WHAT_RESULT)->fetched.state, STATE_QUEUED);
-    assert_null(answer.fetched.data.p);
-    lease_at(id, NOW);
-    struct outcome o = outcome(ENDING_FAILED);
-    o.reason = REASON_EXIT;
-    o.exit_code = 3;
-    o.error = str_of("no");
-    o.output = str_of("first output");
-    end_at(id, classes[0], 1, STATE_QUEUED, &o, NOW + 10);
-    lease_at(id, NOW + 20);
-    o = outcome(ENDING_DONE);
-    o.result = (struct str){ "a\0b", 3 };
-    end_at(id, classes[0], 2, STATE_DONE, &o, NOW + 30);
-    const struct message *m = fetch(id, UNSET, WHAT_RESULT);
-    assert_int_equal(m->fetched.attempt, 2);
-    assert_int_equal(m->fetched.state, STATE_DONE);
-    assert_true(str_equal(m->fetched.data, o.result));
-    m = fetch(id, 1, WHAT_OUTPUT);
-    assert_true(str_is(m->fetched.data, "first output") && str_is(m->fetched.error, "no"));
-    assert_int_equal(m->fetched.exit_code, 3);
-    assert_not_found(fetch(id, 3, WHAT_RESULT));
-    assert_not_found(fetch(999, UNSET, WHAT_RESULT));
-    assert_not_found(fetch((uint64_t)INT64_MAX + 1 + id, UNSET, WHAT_RESULT));
-    struct message of_another;
-    message_init(&of_another, MSG_FETCH);
-    of_another.fetch.job = id;
-    assert_not_found(ask_as(&of_another, "uid:2"));
-}
-
-static void the_result_of_a_command_is_its_standard_output(void **state)
-{
-    (void)state;
-    struct str argv[2] = { str_of("echo"), str_of("x") };
-    struct command c;
-    record_init(RECORD_command, &c);
-    c.argv = argv;
-    c.n_argv = 2;
-    struct buf payload, output;
-    buf_init(&payload, 10000);
-    buf_init(&output, 10000);
-    assert_int_equal(record_encode(&payload, RECORD_command, &c), 0);
-    output_add(&output, OUTPUT_STDOUT, "one ", 4);
-    output_add(&output, OUTPUT_STDERR, "noise", 5);
-    output_add(&output, OUTPUT_STDOUT, "two", 3);
-    uint64_t id = add(classes[2], 1, "uid:1", buf_str(&payload));
-    lease_at(id, NOW);
-    struct outcome o = outcome(ENDING_DONE);
-    o.output = buf_str(&output);
-    end_at(id, classes[2], 1, STATE_DONE, &o, NOW);
-    assert_true(str_is(fetch(id, UNSET, WHAT_RESULT)->fetched.data, "one two"));
-    assert_true(str_equal(fetch(id, UNSET, WHAT_OUTPUT)->fetched.data, buf_str(&output)));
-    struct message m = list();
-    assert_int_equal(ask(&m)->jobs.jobs[0].n_command, 2);
-    assert_true(str_is(answer.jobs.jobs[0].command[0], "echo"));
-    buf_fini(&payload);
-    buf_fini(&output);
-}
-
-static void history_tells_a_life_with_retries(void **state)
-{
-    (void)state;
-    uint64_t id = add(classes[0], 1, "uid:1", STR_UNSET);
-    lease_at(id, NOW + 10);
-    store_hand_back(s, id, 1, "the worker left", str_of("w"), NOW + 20);
-    lease_at(id, NOW + 30);
-    struct outcome o = outcome(ENDING_FAILED);
-    o.reason = REASON_SIGNAL;
-    o.signal = 6;
-    end_at(id, classes[0], 2, STATE_SCHEDULED, &o, NOW + 60);
-    struct due_job due;
-    assert_int_equal(store_promote_due(s, NOW + 1000, &due, 1), 1);
-    lease_at(id, NOW + 1000);
-    o = outcome(ENDING_DONE);
-    end_at(id, classes[0], 3, STATE_DONE, &o, NOW + 1100);
-    struct message m;
-    message_init(&m, MSG_HISTORY);
-    m.history.job = id;
-    const struct message *h = ask(&m);
-    assert_int_equal(h->type, MSG_EVENTS);
-    static const char *const want[] = { "submitted", "handed-back", "running", "failed",
-                                        "scheduled", "running",     "done" };
-    size_t at = 0;
-    for (size_t i = 0; i < h->events.n_events; i++) {
-        assert_true(i == 0 || h->events.events[i].at_ms >= h->events.events[i - 1].at_ms);
-        if (at < ELEMENTS(want) && str_is(h->events.events[i].event, want[at]))
-            at++;
-    }
-    assert_int_equal(at, ELEMENTS(want));
-    assert_not_found(ask_as(&m, "uid:2"));
-    m.history.job = 999;
-    assert_not_found(ask(&m));
-}
-
-/* ---- the thread ----------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static struct reader *start(void)
 {
@@ -553,8 +282,6 @@ static void a_reader_of_no_database_says_so(void **state)
     free(error);
 }
 
-#define test(f) cmocka_unit_test_setup_teardown(f, make, unmake)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,9 +293,6 @@ int main(void)
         test(commands_with_much_input_come_in_smaller_pages),
         test(what_cannot_be_read_is_an_error_and_never_just_missing),
         test(a_search_is_bounded_and_says_where_to_go_on),
-        test(result_and_output_of_each_attempt_can_be_fetched),
-        test(the_result_of_a_command_is_its_standard_output),
-        test(history_tells_a_life_with_retries),
         test(many_questions_are_answered_each_to_who_asked),
         test(more_questions_than_may_wait_get_busy_until_answers_are_taken),
         test(one_connection_does_not_take_the_place_of_all_others),
