@@ -320,15 +320,28 @@ static int revoke_peer(struct keys_options *o, struct grant *g, const char *oper
     return status ? status : r.failed;
 }
 
+static void print_limit(const char *key, int64_t value, int64_t usual)
+{
+    if (value != usual)
+        printf(" %s=%lld", key, (long long)value);
+}
+
 static void print_one(void *ctx, const char *path, const struct grant *g)
 {
     (void)ctx, (void)path;
+    struct grant usual;
+    grant_init(&usual);
     printf("%-20s %-7s %s", g->name, role_name(g->role), g->digits);
     if (g->queues)
         printf(" queues=%s", g->queues);
     if (g->handlers)
         printf(" handlers=%s", g->handlers);
-    printf("%s\n", g->exec ? " exec=yes" : "");
+    printf("%s", g->exec ? " exec=yes" : "");
+    print_limit("sessions", g->sessions, usual.sessions);
+    print_limit("rate", g->rate, usual.rate);
+    print_limit("bytes", g->bytes, usual.bytes);
+    print_limit("open-jobs", g->open_jobs, usual.open_jobs);
+    putchar('\n');
 }
 
 static int list(struct keys_options *o, struct grant *g, const char *operand)

@@ -359,7 +359,7 @@ jobs_of() { tern queues --json | grep '"name":"'"$1"'"' | value queued; }
     keyed_broker
     tern keygen few
     tern-broker authorize few.pub --keys peers.d --open-jobs 3
-    grep -qx 'open-jobs = 3' peers.d/few.conf
+    tern-broker keys --keys peers.d | grep -x 'few .* open-jobs=3'
     repeat 3 '{"handler":"nobody-has-it"}' | as few submit --batch - > ids
     run -75 as few submit --broker-timeout 1500ms --handler nobody-has-it
     [[ $output == *"key:few may have 3 open jobs (open-jobs of its key) and has 3; wait until"* ]]
