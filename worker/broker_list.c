@@ -1,6 +1,8 @@
 /* broker_list.c - reads the list of brokers, and tells commands which one is theirs. */
 #include "worker/broker_list.h"
 
+#include <stdio.h>
+
 #include "proto/base/buf.h"
 #include "proto/socket.h"
 
@@ -123,3 +125,10 @@ size_t broker_list_environ(size_t place, char *ret[static BROKER_LIST_TEXTS])
 }
 
 char *broker_list_number(size_t place) { return find(place) ? xasprintf(BROKER_LIST_NUMBER "=%zu", place + 1) : NULL; }
+
+const char *broker_list_pair(size_t place)
+{
+    static char pair[256];
+    const struct broker_address *a = find(place);
+    return a && snprintf(pair, sizeof pair, "broker=%s", a->address) > 0 ? pair : NULL;
+}

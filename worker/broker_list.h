@@ -43,5 +43,7 @@ int broker_list_know_again(const char *addresses, const char *keys, char **ret_e
  * job says otherwise; returns how many. And which one it is; NULL. With one broker commands are told nothing. */
 size_t broker_list_environ(size_t place, char *ret[static BROKER_LIST_TEXTS]);
 char *broker_list_number(size_t place);
+/* For log_about, valid until it is asked for the next; NULL with one broker. On the link's thread. */
+const char *broker_list_pair(size_t place);
 
 #endif

@@ -156,11 +156,13 @@ bool pool_is_alive(const struct pool *p) { return !p->ops->is_alive || p->ops->i
 static void dump_slot(const struct pool *p, const struct slot *s, struct now now)
 {
     const struct run_job *job = pool_shown(s->run);
+    const char *before = pool_log_about(s->run);
     log_info("event=slot pool=%s slot=%zu state=%s job=%llu attempt=%llu handler=%.*s ms=%lld",
              pool_name(p->options.kind), pool_slot_index(p, s), slot_state_name(s->state),
              pool_shown_job(s->run), (unsigned long long)job->attempt,
              (int)s->run->job.handler.n, s->run->job.handler.p ? s->run->job.handler.p : "",
              (long long)(now.mono_ms - s->started_us / 1000));
+    log_about(before);
 }
 
 void pool_dump(const struct pool *p, struct now now)

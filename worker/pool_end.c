@@ -33,12 +33,19 @@ static char *text_of_stop(const struct slot *s)
     return xstrdup(s->stop_reason == REASON_CANCELLED ? "cancelled while it ran" : "handed back");
 }
 
+/* For whoever watches the machine. */
+static void log_memory_limit(const struct pool *p, const struct run *r, const struct outcome *o)
+{
+    const char *before = pool_log_about(r);
+    log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", pool_shown_job(r), (unsigned long long)pool_shown(r)->attempt,
+                pool_name(p->options.kind), (int)o->error.n, o->error.p ? o->error.p : "");
+    log_about(before);
+}
+
 void pool_finish(struct pool *p, struct run *r, const struct outcome *o, struct now now)
 {
     if (o->reason == REASON_MEMORY_LIMIT)
-        log_warning("event=memory-limit job=%llu attempt=%llu pool=%s: %.*s", pool_shown_job(r),
-                    (unsigned long long)pool_shown(r)->attempt, pool_name(p->options.kind), (int)o->error.n,
-                    o->error.p ? o->error.p : "");
+        log_memory_limit(p, r, o);
     pool_forget(p, r);
     r->slot = NULL;
     run_finish(r, o, now.mono_ms * 1000);

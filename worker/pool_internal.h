@@ -3,6 +3,8 @@
 #ifndef TERN_POOL_INTERNAL_H
 #define TERN_POOL_INTERNAL_H
 
+#include "proto/base/log.h"
+#include "worker/broker_list.h"
 #include "worker/number.h"
 #include "worker/part.h"
 #include "worker/pool_kind.h"
@@ -16,6 +18,11 @@ void pool_forget(struct pool *p, struct run *r);
 /* Whose it is, for people. */
 static inline const struct run_job *pool_shown(const struct run *r) { return r->part ? r->part->of : &r->job; }
 static inline unsigned long long pool_shown_job(const struct run *r) { return number_own(pool_shown(r)->job); }
+/* What is logged next is about its broker, where there are several; as log_about. */
+static inline const char *pool_log_about(const struct run *r)
+{
+    return log_about(broker_list_pair(number_place(pool_shown(r)->job)));
+}
 
 /* ---- pool_queue.c: what waits ----------------------------------------------------------------- */
 

@@ -44,15 +44,21 @@ void pool_stop_slot(struct pool *p, struct slot *s, enum reason reason, int64_t 
 
 /* ---- what is due ------------------------------------------------------------------------------ */
 
+static void log_unkillable(const struct pool *p, const struct slot *s)
+{
+    const char *before = pool_log_about(s->run);
+    log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu", pool_shown_job(s->run),
+                (unsigned long long)pool_shown(s->run)->attempt, pool_name(p->options.kind), pool_slot_index(p, s));
+    log_about(before);
+}
+
 static void kill_slot(struct pool *p, struct slot *s, struct now now)
 {
     if (s->state != SLOT_KILLED)
         slot_move(s, SLOT_KILLED);
     s->n_kills++;
     if (s->n_kills == 4)
-        log_warning("event=unkillable job=%llu attempt=%llu pool=%s slot=%zu",
-                    pool_shown_job(s->run), (unsigned long long)pool_shown(s->run)->attempt,
-                    pool_name(p->options.kind), pool_slot_index(p, s));
+        log_unkillable(p, s);
     slot_due_set(&p->due, s, now.mono_ms + KILL_AGAIN_MS);
     if (s->launcher)
         launcher_kill(s->launcher, s);

@@ -120,7 +120,8 @@ static const struct option_def table[] = {
       AT(broker), 0, 0, NULL, false },
     { "key", "FILE", "this worker's secret key, for TCP (" TERN_SYSCONFDIR "/worker.key)", OPTION_TEXT,
       AT(key), 0, 0, NULL, false },
-    { "broker-key", "KEY", "the broker's public key, or its file, for TCP (" TERN_SYSCONFDIR "/broker.pub); of several: one for all, or KEY,KEY",
+    { "broker-key", "KEY", "the broker's public key, or its file, for TCP ("
+      TERN_SYSCONFDIR "/broker.pub); of several: one for all, or KEY,KEY",
       OPTION_TEXT, AT(broker_key), 0, 0, NULL, false },
     { "name", "NAME", "what this worker is called (the host's name)", OPTION_TEXT, AT(name), 0, 0,
       NULL, false },

@@ -150,7 +150,12 @@ static char *put_prefix(char *text, enum log_level level)
     return memcpy(text - n, prefix, n);
 }
 
-void log_about(const char *pair) { about = pair; }
+const char *log_about(const char *pair)
+{
+    const char *before = about;
+    about = pair;
+    return before;
+}
 
 static size_t add_about(char *text, size_t n, size_t room)
 {

@@ -16,8 +16,8 @@ void log_init(const char *program, enum log_level most);
 /* "error", "warning", "info", "debug"; or -EINVAL. */
 int log_level_parse(const char *name);
 bool log_enabled(enum log_level level);
-/* Until NULL: lines of this thread end in a space and this `key=value`, borrowed. */
-void log_about(const char *pair);
+/* Until it says NULL: lines of this thread end in a space and this `key=value`, borrowed. Returns what it was before. */
+const char *log_about(const char *pair);
 void log_at(enum log_level level, const char *format, ...) printf_like(2, 3);
 
 /* The events that have an id of their own; contrib/systemd/tern.catalog explains them. NULL at the end. */

@@ -326,7 +326,13 @@ work_of() {
     kill -HUP "$worker"
     one wait --timeout 30s all
     two wait --timeout 30s all
+    same=$(one submit --queue other -- sleep 1000)
+    [ "$(two submit --queue other -- sleep 1000)" = "$same" ]
+    eventually 20 pool_is one process used 1
+    eventually 20 pool_is two process used 1
     kill -USR1 "$worker"
+    eventually 20 grep -q "event=slot .*job=$same .*broker=$first" worker-w1.log
+    eventually 20 grep -q "event=slot .*job=$same .*broker=$second" worker-w1.log
     eventually 20 grep -q "event=state connected=1.*broker=$first" worker-w1.log
     eventually 20 grep -q "event=state connected=1.*broker=$second" worker-w1.log
     kill_and_wait TERM "$b2"
