@@ -4,13 +4,7 @@
 static int run(struct cli *cli, void *to, int n, char **args)
 {
     (void)to;
-    int status = cli_one_operand(n, args, "queue");
-    if (status == 0)
-        status = cli_use_home(cli, args[0]);
-    if (status)
-        return status;
-    int r = tern_client_pause(cli->client, args[0], false);
-    return r < 0 ? cli_broken(cli, r) : 0;
+    return cmd_pause(cli, n, args, false);
 }
 
 const struct command command_resume = {

@@ -19,6 +19,9 @@ extern const struct command *const commands[];
 const struct command *command_find(const char *name);
 /* How to use one; all of them. */
 void command_print_help(const struct command *c);
+
+/* What `pause` and `resume` do, with operands of the one or the other. */
+int cmd_pause(struct cli *cli, int n, char **args, bool paused);
 void commands_print_help(void);
 
 /* A word of the command line that is no command: says so, and the nearest. */

@@ -115,6 +115,8 @@ void bench_end(struct bench *t, const struct conn *c, uint64_t job, uint64_t att
 void bench_change(struct bench *t, struct conn *c, enum message_type verb, struct range *ranges, size_t n);
 /* Asks to pause a queue; without a turn. */
 void bench_ask_pause(struct bench *t, const struct conn *c, const char *queue);
+/* Asks why a job does not run; without a turn. */
+void bench_ask_why(struct bench *t, struct conn *c, uint64_t id);
 void bench_change_one(struct bench *t, struct conn *c, enum message_type verb, uint64_t id);
 void bench_expect_changed(struct bench *t, const struct conn *c, uint64_t changed, uint64_t skipped, size_t refusals);
 /* ---- one job that runs ---------------------------------------------------------------------------- */

@@ -281,6 +281,15 @@ void bench_ask_pause(struct bench *t, const struct conn *c, const char *queue)
     bench_tell(t, c, &m);
 }
 
+void bench_ask_why(struct bench *t, struct conn *c, uint64_t id)
+{
+    struct message m;
+    message_init(&m, MSG_WHY);
+    m.why.req = ++c->req;
+    m.why.job = id;
+    bench_tell(t, c, &m);
+}
+
 void bench_change_one(struct bench *t, struct conn *c, enum message_type verb, uint64_t id)
 {
     struct range one = { id, id };

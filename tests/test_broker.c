@@ -200,21 +200,12 @@ static void more_queues_than_may_be_are_refused_and_the_broker_goes_on(void **st
 
 /* ---- owners ---------------------------------------------------------------------------------- */
 
-static void ask_why(struct bench *t, struct conn *c, uint64_t id)
-{
-    struct message m;
-    message_init(&m, MSG_WHY);
-    m.why.req = ++c->req;
-    m.why.job = id;
-    bench_tell(t, c, &m);
-}
-
 static void a_client_sees_and_changes_its_own_jobs_alone(void **state)
 {
     struct bench *t = *state;
     struct conn a = bench_client(t, "ali-1", 1000), b = bench_client(t, "bli-1", 1001);
     uint64_t of_a = bench_submit(t, &a, "cpu");
-    ask_why(t, &b, of_a);
+    bench_ask_why(t, &b, of_a);
     bench_turn(t);
     bench_expect_error(t, &b, CODE_NOT_FOUND, "no such job");
     static const enum message_type verbs[] = { MSG_CANCEL, MSG_RETRY, MSG_REMOVE, MSG_WAIT };
@@ -231,7 +222,7 @@ static void a_client_sees_and_changes_its_own_jobs_alone(void **state)
     bench_expect_changed(t, &b, 2, 0, 0);
     assert_state(t, of_a, STATE_QUEUED);
     struct conn root = bench_client(t, "rut-1", 0);
-    ask_why(t, &root, of_a);
+    bench_ask_why(t, &root, of_a);
     bench_change(t, &root, MSG_CANCEL, &all, 1);
     bench_expect(t, &root, MSG_BECAUSE);
     bench_expect_changed(t, &root, 1, 2, 0);

@@ -232,11 +232,7 @@ static void more_open_waits_than_may_be_get_busy(void **state)
 
 static void expect_why(struct bench *t, struct conn *c, uint64_t id, const char *code)
 {
-    struct message m;
-    message_init(&m, MSG_WHY);
-    m.why.req = ++c->req;
-    m.why.job = id;
-    bench_tell(t, c, &m);
+    bench_ask_why(t, c, id);
     bench_turn(t);
     const struct message *y = bench_expect(t, c, MSG_BECAUSE);
     for (size_t i = 0; i < y->because.n_reasons; i++)

@@ -242,11 +242,7 @@ static void nobody_fetches_ahead_what_others_could_run_with(void **state)
 
 static const char *why(struct bench *t, struct conn *c, uint64_t job)
 {
-    struct message m;
-    message_init(&m, MSG_WHY);
-    m.why.req = ++c->req;
-    m.why.job = job;
-    bench_tell(t, c, &m);
+    bench_ask_why(t, c, job);
     bench_turn(t);
     const struct message *answer = bench_expect(t, c, MSG_BECAUSE);
     assert_true(answer->because.n_reasons > 0);

@@ -80,6 +80,14 @@ static void raw_shake_hands(int fd, struct str id, const char *name, const char 
     buf_fini(&b);
 }
 
+/* One that has shaken hands. */
+static int raw_enter(const struct fixture *f)
+{
+    int fd = raw_connect(f->path);
+    raw_shake_hands(fd, str_of(""), NULL, NULL);
+    return fd;
+}
+
 /* Reads until the other side hangs up. */
 static void expect_hang_up(int fd)
 {
@@ -92,16 +100,15 @@ static void expect_hang_up(int fd)
     }
 }
 
-/* ---- there and back -------------------------------------------------------------------------- */
+/* ---- peers that do not read, or do not speak ZMTP 3 -------------------------------------------- */
 
 /* A peer that has shaken hands and said "hi": its name. */
 static int raw_peer(struct fixture *f, char *ret_routing_id)
 {
     struct buf b;
     struct frame frame;
-    int fd = raw_connect(f->path);
+    int fd = raw_enter(f);
     buf_init(&b, 100);
-    raw_shake_hands(fd, (struct str){ "", 0 }, NULL, NULL);
     add_frame(&b, false, "hi");
     raw_send(fd, &b);
     buf_fini(&b);
@@ -164,10 +171,9 @@ static void a_message_of_two_frames_is_thrown_away_and_the_next_one_read(void **
 {
     struct fixture *f = *state;
     struct frame frame;
-    cleanup(closep) int fd = raw_connect(f->path);
+    cleanup(closep) int fd = raw_enter(f);
     struct buf b;
     buf_init(&b, 4096);
-    raw_shake_hands(fd, str_of(""), NULL, NULL);
     add_frame(&b, false, "one");
     add_frame(&b, true, "two");
     add_frame(&b, false, "frames");
@@ -191,10 +197,9 @@ static void a_peer_of_the_wrong_socket_type_is_not_heard(void **state)
 {
     struct fixture *f = *state;
     struct frame frame;
-    cleanup(closep) int fd = raw_connect(f->path);
+    cleanup(closep) int fd = raw_enter(f);
     struct buf b;
     buf_init(&b, 4096);
-    raw_shake_hands(fd, str_of(""), NULL, NULL);
     add_frame(&b, true, "");
     add_frame(&b, false, "request");
     raw_send(fd, &b);
@@ -252,10 +257,9 @@ static void no_peer_can_take_the_name_of_one_that_is_here(void **state)
 static void a_message_over_the_limit_costs_its_sender_the_connection(void **state)
 {
     struct fixture *f = *state;
-    cleanup(closep) int fd = raw_connect(f->path);
+    cleanup(closep) int fd = raw_enter(f);
     struct buf b;
     buf_init(&b, 4096);
-    raw_shake_hands(fd, str_of(""), NULL, NULL);
     buf_add(&b, "\x02\0\0\0\0\x01\0\0\x01", 9); /* 16 MiB and 1 */
     buf_add(&b, "aaaa", 4);
     raw_send(fd, &b);
@@ -283,20 +287,25 @@ static void garbage_costs_its_sender_the_connection_and_nobody_else(void **state
 }
 
 /* ZMTP lets a peer say anything about itself; who it is, only the kernel says. */
-static void a_peer_at_a_unix_socket_cannot_say_who_it_is(void **state)
+static void expect_heard_as(struct socket *router, int fd, int64_t uid)
 {
-    struct fixture *f = *state;
     struct frame frame;
-    cleanup(closep) int fd = raw_connect(f->path);
     struct buf b;
     buf_init(&b, 4096);
     raw_shake_hands(fd, str_of(""), "Peer-Address", "localhost:4242:0:1");
     add_frame(&b, false, "I am 4242");
     raw_send(fd, &b);
-    expect(f->router, "I am 4242", &frame);
-    assert_int_equal(frame.uid, getuid());
+    expect(router, "I am 4242", &frame);
+    assert_int_equal(frame.uid, uid);
     frame_fini(&frame);
     buf_fini(&b);
+}
+
+static void a_peer_at_a_unix_socket_cannot_say_who_it_is(void **state)
+{
+    struct fixture *f = *state;
+    cleanup(closep) int fd = raw_connect(f->path);
+    expect_heard_as(f->router, fd, getuid());
 }
 
 static void a_peer_at_a_tcp_socket_cannot_say_who_it_is(void **state)
@@ -305,18 +314,9 @@ static void a_peer_at_a_tcp_socket_cannot_say_who_it_is(void **state)
     char address[32];
     uint16_t port;
     struct socket *router = listen_on_tcp(address, &port);
-    struct frame frame;
-    struct buf b;
     cleanup(closep) int fd = raw_connect_tcp(port);
-    raw_shake_hands(fd, str_of(""), "Peer-Address", "localhost:4242:0:1");
-    buf_init(&b, 4096);
-    add_frame(&b, false, "I am 4242");
-    raw_send(fd, &b);
-    expect(router, "I am 4242", &frame);
-    assert_int_equal(frame.uid, -1);
-    frame_fini(&frame);
+    expect_heard_as(router, fd, -1);
     socket_close(router);
-    buf_fini(&b);
 }
 
 int main(void)

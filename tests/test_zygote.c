@@ -220,11 +220,6 @@ static void it_is_fast(void **state)
 
 int main(int argc, char **argv)
 {
-    init_handlers();
-    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
-        return zygote_main();
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_zygote_that_dies_is_replaced),
         cmocka_unit_test(a_child_that_is_killed_costs_one_attempt),
@@ -236,5 +231,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_that_is_asked_gives_a_sign_of_life_unless_it_hangs),
         cmocka_unit_test(it_is_fast),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_main(argc, argv, tests, ELEMENTS(tests));
 }

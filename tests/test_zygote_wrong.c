@@ -190,11 +190,6 @@ static void a_command_holds_no_thread(void **state)
 
 int main(int argc, char **argv)
 {
-    init_handlers();
-    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
-        return zygote_main();
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_crash_is_recorded_as_its_signal),
         cmocka_unit_test(past_its_memory_a_handler_is_killed),
@@ -206,5 +201,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(commands_end_as_what_they_were_in_each_pool),
         cmocka_unit_test(a_command_holds_no_thread),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return rig_main(argc, argv, tests, ELEMENTS(tests));
 }

@@ -150,8 +150,6 @@ static const struct tern_handler handlers[] = {
     { .name = "computes", .blocking = computes }, { .name = "small", .blocking = tells_size },
 };
 
-void init_handlers(void) { own_zygote_handlers(handlers, ELEMENTS(handlers)); }
-
 /* ---- pools with all they stand on ------------------------------------------------------------ */
 
 static struct rig rig;
@@ -293,4 +291,14 @@ void assert_well(struct rig *g, uint64_t job)
     const struct outcome *o = outcome_of(g, job);
     assert_int_equal(o->ending, ENDING_DONE);
     assert_true(str_is(o->result, "well"));
+}
+
+int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests)
+{
+    own_zygote_handlers(handlers, ELEMENTS(handlers));
+    if (argc > 1 && strcmp(argv[1], "--zygote") == 0)
+        return zygote_main();
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return _cmocka_run_group_tests("tests", tests, n_tests, NULL, NULL);
 }

@@ -13,8 +13,6 @@
 #include "worker/launcher.h"
 
 void nap(int64_t ms);
-/* Before zygote_main. */
-void init_handlers(void);
 
 enum { MOST = 4096 };
 
@@ -40,5 +38,7 @@ void give_id(struct pool *p, uint64_t id, const char *handler);
 void give_script(struct pool *p, struct run_job j, const char *script);
 const struct outcome *outcome_of(const struct rig *g, uint64_t job);
 void assert_well(struct rig *g, uint64_t job);
+/* The main of such a test, which is its zygotes' too. A word after the program's name chooses the cases. */
+int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests);
 
 #endif
