@@ -353,6 +353,7 @@ work_of() {
     first=tcp://127.0.0.1:$port second=tcp://127.0.0.1:$((port + 1))
     export TERN_KEY=$dir/ada.key
     TERN_BROKER_KEY=$dir/a/broker.pub TERN_BROKER=$first start_broker --db first.db --key a/broker.key --keys a/peers.d
+    b1=$broker
     TERN_BROKER_KEY=$dir/b/broker.pub TERN_BROKER=$second start_broker --db second.db --key b/broker.key --keys b/peers.d
     b2=$broker
     unset TERN_BROKER
@@ -371,6 +372,26 @@ work_of() {
     [ "$(two run -- sh -c 'echo $TERN_BROKER_KEY')" = "$(grep -o '[0-9a-f]\{64\}' b/broker.pub)" ]
     kill_and_wait TERM "$worker"
     [ "$ended" -eq 0 ]
+    # One that refuses it is told of and asked again; the other is served.
+    tern-broker authorize w1.pub --keys b/peers.d --role client
+    kill -HUP "$b2"
+    tern-worker --config worker.conf --name w1 < /dev/null >> role.log 2>&1 3>&- &
+    worker=$!
+    started+=("$worker")
+    eventually 20 grep -q "the broker says: not-allowed: .*broker=$second" role.log
+    [ "$(TERN_BROKER_KEY=$dir/a/broker.pub one run -- echo served)" = served ]
+    tern-broker authorize w1.pub --keys b/peers.d --role worker
+    kill -HUP "$b2"
+    [ "$(two run -- echo served)" = served ]
+    kill_and_wait TERM "$worker"
+    [ "$ended" -eq 0 ]
+    # When all do, it leaves.
+    for b in a b; do
+        tern-broker authorize w1.pub --keys $b/peers.d --role client
+    done
+    kill -HUP "$b1" "$b2"
+    run -77 tern-worker --config worker.conf --name w1
+    [[ $output == *"none of the brokers lets this worker in"* ]]
     # Keys in the wrong order are of other brokers.
     tern-worker --broker "$first,$second" --broker-key "$dir/b/broker.pub,$dir/a/broker.pub" --key w1.key --name w1 \
         < /dev/null >> wrong.log 2>&1 3>&- &
