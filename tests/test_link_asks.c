@@ -1,6 +1,7 @@
 /* test_link_asks.c - what handlers ask of the broker, on its way through the link: said in every session until it is answered. */
 #include "worker/asks.h"
 #include "worker/link.h"
+#include "worker/number.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -178,7 +179,7 @@ static void ask_spawn(struct rig *g)
     spec.handler = str_of("echo");
     message_init(&m, MSG_SPAWN);
     m.spawn.req = 77;
-    m.spawn.job = 5;
+    m.spawn.job = number_of(3, 5); /* as the pools call it */
     m.spawn.attempt = 2;
     m.spawn.jobs = &spec;
     m.spawn.keys = &key;
@@ -264,6 +265,28 @@ static void a_spawn_is_said_in_every_session_until_it_is_answered(void **state)
     assert_true(g->answer.spawned.req == 77 && g->answer.spawned.children[0].id == 10);
     begin_anew(g, true);
     assert_int_equal(turn(g, MSG_SPAWN), 0);
+}
+
+static void assert_tally(const struct rig *g, size_t held, size_t started, size_t parked)
+{
+    struct link_tally t = link_tally(g->link, POOL_THREAD);
+    assert_true(t.held == held && t.started == started && t.parked == parked);
+}
+
+static void who_waits_for_children_is_counted_as_parked(void **state)
+{
+    struct rig *g = *state;
+    assert_tally(g, 1, 1, 0);
+    ask_await(g, 1);
+    assert_tally(g, 1, 1, 1);
+    turn(g, MSG_AWAIT);
+    tell_ended(g, 10);
+    assert_tally(g, 1, 1, 0);
+    ask_await(g, 3);
+    ask_await(g, 3);
+    assert_tally(g, 1, 1, 1);
+    end_run(g);
+    assert_tally(g, 0, 0, 0);
 }
 
 static void report(struct rig *g, int64_t percent)
@@ -440,6 +463,7 @@ int main(void)
         CASE(what_nobody_waits_for_any_more_is_forgotten),
         CASE(a_fetch_without_its_answer_is_repeated_and_an_error_is_one),
         CASE(what_an_attempt_asked_ends_with_it),
+        CASE(who_waits_for_children_is_counted_as_parked),
         CASE(an_older_broker_is_asked_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
