@@ -57,6 +57,7 @@ void tern_client_set_timeouts(struct tern_client *c, int64_t silence_ms, int64_t
 {
     c->silence_ms = max_i64(silence_ms, 1);
     c->broker_timeout_ms = max_i64(broker_timeout_ms, 1);
+    c->beat_due_ms = 0;
 }
 
 void tern_client_set_interrupt(struct tern_client *c, int fd) { c->interrupt_fd = fd; }

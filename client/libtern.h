@@ -59,6 +59,7 @@ struct tern_client {
     uint64_t epoch, session;
     uint64_t generation; /* counts the WELCOMEs */
     int64_t opened_ms, due_ms, heard_ms, beat_due_ms, turn_ms;
+    int64_t asked_ms; /* the first of what was asked since heard_ms; 0: nothing was */
     int64_t backoff_ms;
     int64_t heartbeat_ms, lost_after_ms; /* told by the broker */
     uint64_t max_payload_bytes, max_message_bytes;
@@ -106,6 +107,8 @@ void session_close(struct tern_client *c);
 /* Does what is due, sends, waits until something happens but not past until_ms (0: does not wait),
  * takes what has arrived. Negative: the call is over. -EINTR: fd is readable; -1: none. */
 int session_turn(struct tern_client *c, int64_t until_ms, int fd);
+/* Something that has an answer is sent, or would be were there a connection. */
+void session_asks(struct tern_client *c, int64_t now_ms);
 /* Encodes with the present session and sends. -EAGAIN: no connection. */
 int session_send(struct tern_client *c, struct message *m);
 

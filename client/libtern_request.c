@@ -117,8 +117,9 @@ static void encode_again(struct tern_client *c, struct request *r)
     message_fini(&m);
 }
 
-static int send_one(struct tern_client *c, struct request *r)
+static int send_one(struct tern_client *c, struct request *r, int64_t now_ms)
 {
+    session_asks(c, now_ms);
     if (r->encoded_in != c->generation)
         encode_again(c, r);
     int e = socket_send(c->socket, buf_str(&r->bytes));
@@ -141,7 +142,7 @@ int64_t requests_send(struct tern_client *c, int64_t now_ms, int64_t until_ms)
         }
         /* No connection, or its queue is full: soon again, and those behind it wait for their turn.
          */
-        if (send_one(c, r) == -EAGAIN)
+        if (send_one(c, r, now_ms) == -EAGAIN)
             return min_i64(until_ms, now_ms + 5);
     }
     return until_ms;

@@ -6,7 +6,8 @@
  *        |   no answer   |  `- HELLO_AGAIN --'  |
  *        `---------------+---- nothing heard ---'
  *
- * Before the first answer, silence_ms of silence end the call; after it, broker_timeout_ms. */
+ * Before the first answer, silence_ms of silence end the call; after it, broker_timeout_ms without a
+ * sign of life since something was asked. Beats are asked at least twice in that time. */
 #include "client/libtern.h"
 
 #include <poll.h>
@@ -16,6 +17,7 @@
 
 #define HELLO_AGAIN_MS 2000
 #define SEND_AGAIN_MS 50
+#define AWAY_LEAST_MS 50
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MOST_MS 1000
 #define MESSAGES_A_TURN 1000
@@ -31,6 +33,12 @@ int session_send(struct tern_client *c, struct message *m)
         r = socket_send(c->socket, buf_str(&b));
     buf_fini(&b);
     return r;
+}
+
+void session_asks(struct tern_client *c, int64_t now_ms)
+{
+    if (!c->asked_ms)
+        c->asked_ms = now_ms;
 }
 
 int session_open(struct tern_client *c)
@@ -85,16 +93,19 @@ static int64_t with_jitter(struct tern_client *c, int64_t ms)
 static void reopen_later(struct tern_client *c, int64_t now)
 {
     session_close(c);
+    session_asks(c, now);
     c->backoff_ms = min_i64(BACKOFF_MOST_MS, max_i64(BACKOFF_FIRST_MS, c->backoff_ms * 2));
     c->due_ms = now + with_jitter(c, c->backoff_ms);
 }
 
-/* When the broker's silence, or its `busy`, ends the call. */
+/* When the broker's silence, or its `busy`, ends the call. Who was asked nothing is not silent. */
 static int64_t patience_ends_ms(const struct tern_client *c)
 {
     if (c->busy)
         return c->busy_ms + c->broker_timeout_ms;
-    return c->greeted ? c->heard_ms + c->broker_timeout_ms : c->opened_ms + c->silence_ms;
+    if (!c->greeted)
+        return c->opened_ms + c->silence_ms;
+    return c->asked_ms ? c->asked_ms + c->broker_timeout_ms : INT64_MAX;
 }
 
 static int no_broker(struct tern_client *c, int64_t now)
@@ -126,11 +137,18 @@ static void tick_hello(struct tern_client *c, int64_t now)
     }
     if (now < c->due_ms)
         return;
+    session_asks(c, now);
     /* A connection takes a moment to be made: soon again, then less often. */
     if (send_hello(c) == -EAGAIN)
         c->due_ms = now + min_i64(SEND_AGAIN_MS, 1 + (now - c->opened_ms) / 8);
     else
         c->due_ms = now + HELLO_AGAIN_MS;
+}
+
+/* A request that the broker has taken need not have its answer yet: beats tell whether it lives. */
+static int64_t beat_every_ms(const struct tern_client *c)
+{
+    return min_i64(c->heartbeat_ms, max_i64(c->broker_timeout_ms / 2, 1));
 }
 
 static void tick_welcome(struct tern_client *c, int64_t now)
@@ -144,7 +162,8 @@ static void tick_welcome(struct tern_client *c, int64_t now)
     struct message m;
     message_init(&m, MSG_BEAT);
     m.beat.req = c->next_req++;
-    c->beat_due_ms = now + (session_send(c, &m) == -EAGAIN ? SEND_AGAIN_MS : c->heartbeat_ms);
+    session_asks(c, now);
+    c->beat_due_ms = now + (session_send(c, &m) == -EAGAIN ? SEND_AGAIN_MS : beat_every_ms(c));
 }
 
 static int tick_closed(struct tern_client *c, int64_t now)
@@ -163,8 +182,10 @@ static int tick_closed(struct tern_client *c, int64_t now)
  * nothing. */
 static void was_away(struct tern_client *c, int64_t ms, int64_t now)
 {
-    if (c->greeted && ms >= c->heartbeat_ms * 2)
-        c->heard_ms = now;
+    if (!c->greeted || ms < max_i64(AWAY_LEAST_MS, min_i64(c->heartbeat_ms * 2, c->broker_timeout_ms / 2)))
+        return;
+    c->heard_ms = now;
+    c->asked_ms = c->asked_ms ? now : 0;
 }
 
 /* Does what is due; *until_ms becomes earlier where something will be. */
@@ -202,7 +223,7 @@ static void take_welcome(struct tern_client *c, const struct message *m, int64_t
     c->lost_after_ms = w->lost_after_ms ? (int64_t)w->lost_after_ms : c->lost_after_ms;
     c->max_payload_bytes = w->max_payload_bytes ? w->max_payload_bytes : LIMIT_PAYLOAD_BYTES;
     c->max_message_bytes = w->max_message_bytes ? w->max_message_bytes : LIMIT_MESSAGE_BYTES;
-    c->beat_due_ms = now + c->heartbeat_ms;
+    c->beat_due_ms = now + beat_every_ms(c);
     free(c->software);
     c->software = xstrndup(w->software);
     c->knows_needs = false;
@@ -264,6 +285,7 @@ static int receive(struct tern_client *c, int64_t now)
         if (r < 0)
             continue;
         c->heard_ms = now;
+        c->asked_ms = 0;
         r = message_decode(&m, f.p, f.n, &why);
         if (r >= 0 && take(c, &m, &f, now))
             continue;

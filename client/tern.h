@@ -65,8 +65,8 @@ struct tern_client;
 struct tern_client *tern_client_new(void);
 void tern_client_free(struct tern_client *c);
 
-/* silence_ms: until the first answer (5000). broker_timeout_ms: after the last sign of life
- * (30000). */
+/* silence_ms: until the first answer (5000). broker_timeout_ms: later, for how long the broker may be silent when it was asked
+ * something, or busy (30000). */
 void tern_client_set_timeouts(struct tern_client *c, int64_t silence_ms, int64_t broker_timeout_ms);
 
 /* Every call ends with -EINTR as soon as fd is readable (a signalfd, an eventfd); -1: none. The

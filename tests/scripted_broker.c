@@ -42,26 +42,33 @@ void answer(struct fake *b, struct message *m)
     buf_fini(&out);
 }
 
-void next(struct fake *b)
+static void answer_beat(struct fake *b)
+{
+    struct message beat;
+    message_init(&beat, MSG_BEAT);
+    beat.beat.req = b->m.beat.req;
+    answer(b, &beat);
+}
+
+void next_or_beat(struct fake *b)
 {
     const char *why = "";
-    for (;;) {
-        forget(b);
-        int r = socket_recv(b->socket, &b->f);
-        if (r == -EAGAIN) {
-            insist(socket_poll(b->socket, NULL, 0, 10000) == 1, "heard nothing for 10 s");
-            continue;
-        }
-        insist(r >= 0 && message_decode(&b->m, b->f.p, b->f.n, &why) >= 0, why);
-        b->has_message = true;
-        memcpy(b->routing_id, b->f.routing_id, ROUTING_ID_BYTES);
-        if (b->m.type != MSG_BEAT)
-            return;
-        struct message beat;
-        message_init(&beat, MSG_BEAT);
-        beat.beat.req = b->m.beat.req;
-        answer(b, &beat);
-    }
+    int r;
+    forget(b);
+    while ((r = socket_recv(b->socket, &b->f)) == -EAGAIN)
+        insist(socket_poll(b->socket, NULL, 0, 10000) == 1, "heard nothing for 10 s");
+    insist(r >= 0 && message_decode(&b->m, b->f.p, b->f.n, &why) >= 0, why);
+    b->has_message = true;
+    memcpy(b->routing_id, b->f.routing_id, ROUTING_ID_BYTES);
+    if (b->m.type == MSG_BEAT)
+        answer_beat(b);
+}
+
+void next(struct fake *b)
+{
+    do
+        next_or_beat(b);
+    while (b->m.type == MSG_BEAT);
 }
 
 void expect(struct fake *b, enum message_type type)
@@ -80,8 +87,8 @@ void send_welcome(struct fake *b)
     b->session++;
     message_init(&m, MSG_WELCOME);
     m.welcome.version = 1;
-    m.welcome.heartbeat_ms = HEARTBEAT_MS;
-    m.welcome.lost_after_ms = LOST_AFTER_MS;
+    m.welcome.heartbeat_ms = b->heartbeat_ms;
+    m.welcome.lost_after_ms = b->lost_after_ms;
     m.welcome.max_payload_bytes = 1000;
     answer(b, &m);
 }
@@ -154,7 +161,7 @@ void finish(pid_t pid)
 
 static int play(const struct script *scripts, size_t n, const char *script, int ready)
 {
-    struct fake b = { 0 };
+    struct fake b = { .heartbeat_ms = HEARTBEAT_MS, .lost_after_ms = LOST_AFTER_MS };
     char byte = 0, *error = NULL;
     alarm(30); /* never outlives a test that has failed */
     insist(socket_listen(&b.socket, address, &error) >= 0, "cannot listen");

@@ -20,6 +20,7 @@ struct fake {
     char routing_id[ROUTING_ID_BYTES];
     char instance[16];
     uint64_t session;
+    uint64_t heartbeat_ms, lost_after_ms; /* that WELCOME tells */
     struct frame f;
     struct message m;
     bool has_message;
@@ -28,7 +29,9 @@ struct fake {
 /* Of a script: ends it when it is not so. */
 void insist(bool good, const char *what);
 void answer(struct fake *b, struct message *m);
-/* The next message but beats, which are answered: so long as this runs, the broker is alive. */
+/* The next message; a beat is answered. */
+void next_or_beat(struct fake *b);
+/* The next that is no beat: so long as this runs, the broker is alive. */
 void next(struct fake *b);
 void expect(struct fake *b, enum message_type type);
 void send_welcome(struct fake *b);

@@ -190,6 +190,30 @@ static void ids_are_told_in_the_order_of_the_jobs(void **state)
     tern_client_free(c);
 }
 
+static void acknowledges_at_once(struct fake *b)
+{
+    b->heartbeat_ms = 5000;
+    welcome(b);
+    expect(b, MSG_SUBMIT);
+    acknowledge(b, b->m.submit.req, 1, 1, 1);
+    expect(b, MSG_BYE);
+}
+
+static void who_was_away_does_not_take_the_broker_for_lost(void **state)
+{
+    (void)state;
+    pid_t broker = start("acknowledges_at_once");
+    struct tern_client *c = client();
+    tern_client_set_timeouts(c, 500, 200);
+    struct tern_job_spec job = echo();
+    assert_int_equal(tern_client_submit_add(c, &job), 0);
+    assert_int_equal(tern_client_submit_attend(c, -1), 0);
+    usleep(400000);
+    assert_int_equal(tern_client_submit_flush(c), 0);
+    tern_client_free(c);
+    finish(broker);
+}
+
 static void waits_for_bye(struct fake *b)
 {
     welcome(b);
@@ -305,7 +329,7 @@ static void a_client_that_is_not_allowed_hears_why(void **state)
 
 static const struct script scripts[] = {
     SCRIPT(forgets_the_client_once), SCRIPT(is_busy_twice), SCRIPT(is_always_busy), SCRIPT(answers_backwards),
-    SCRIPT(waits_for_bye), SCRIPT(has_too_many_peers), SCRIPT(always_has_too_many_peers),
+    SCRIPT(acknowledges_at_once), SCRIPT(waits_for_bye), SCRIPT(has_too_many_peers), SCRIPT(always_has_too_many_peers),
     SCRIPT(refuses_each_in_its_way), SCRIPT(says_nothing), SCRIPT(refuses_the_client),
 };
 
@@ -319,6 +343,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_client_that_finds_too_many_peers_says_hello_again_later),
         cmocka_unit_test(too_many_peers_until_the_time_is_over_is_ebusy),
         cmocka_unit_test(ids_are_told_in_the_order_of_the_jobs),
+        cmocka_unit_test(who_was_away_does_not_take_the_broker_for_lost),
         cmocka_unit_test(a_payload_over_the_limit_is_refused_before_it_is_sent),
         cmocka_unit_test(errors_of_the_broker_have_their_codes_and_texts),
         cmocka_unit_test(silence_before_the_first_answer_ends_the_connect),

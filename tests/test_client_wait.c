@@ -162,6 +162,36 @@ static void falls_silent(struct fake *b)
     usleep(900000);
 }
 
+/* What it tells of beats is longer than any client here is patient. */
+static void be_calm(struct fake *b)
+{
+    b->heartbeat_ms = 5000;
+    b->lost_after_ms = 20000;
+}
+
+static void hangs(struct fake *b)
+{
+    be_calm(b);
+    falls_silent(b);
+}
+
+static void has_nothing_to_say_for_long(struct fake *b)
+{
+    be_calm(b);
+    welcome(b);
+    expect(b, MSG_WAIT);
+    uint64_t req = b->m.wait.req;
+    for (int i = 0; i < 8; i++) {
+        next_or_beat(b);
+        insist(b->m.type == MSG_BEAT, "beats while it waits");
+    }
+    struct message m;
+    message_init(&m, MSG_WAITED);
+    m.waited.req = req;
+    m.waited.ended = 7;
+    answer(b, &m);
+}
+
 static void restarts(struct fake *b)
 {
     char *error = NULL;
@@ -211,6 +241,35 @@ static void a_broker_that_is_lost_for_good_is_said_to_be(void **state)
     assert_int_equal(tern_exit_status(r), 69);
     assert_non_null(strstr(tern_client_error(c), address));
     assert_non_null(strstr(tern_client_error(c), "lost"));
+    finish(broker);
+    tern_client_free(c);
+}
+
+static void a_wait_is_longer_than_the_brokers_silence_may_be(void **state)
+{
+    (void)state;
+    pid_t broker = start("has_nothing_to_say_for_long");
+    struct tern_client *c = client();
+    struct tern_range range = { 1, UINT64_MAX };
+    uint64_t ended = 0;
+    tern_client_set_timeouts(c, 500, 200);
+    assert_int_equal(tern_client_wait(c, &range, 1, true, -1, &ended), 0);
+    assert_int_equal(ended, 7);
+    finish(broker);
+    tern_client_free(c);
+}
+
+static void a_broker_that_hangs_is_noticed_in_time_however_seldom_it_wants_beats(void **state)
+{
+    (void)state;
+    pid_t broker = start("hangs");
+    struct tern_client *c = client();
+    struct tern_range range = { 1, 1 };
+    tern_client_set_timeouts(c, 500, 300);
+    int64_t began = client_mono_ms();
+    assert_int_equal(tern_client_wait(c, &range, 1, false, -1, NULL), -EHOSTUNREACH);
+    int64_t took = client_mono_ms() - began;
+    assert_true(took >= 300 && took < 800);
     finish(broker);
     tern_client_free(c);
 }
@@ -275,7 +334,7 @@ static void a_list_is_read_page_by_page(void **state)
 
 static const struct script scripts[] = {
     SCRIPT(never_ends_the_wait), SCRIPT(restarts), SCRIPT(falls_silent), SCRIPT(has_three_pages),
-    SCRIPT(runs_in_each_way), SCRIPT(never_ends_the_run),
+    SCRIPT(hangs), SCRIPT(has_nothing_to_say_for_long), SCRIPT(runs_in_each_way), SCRIPT(never_ends_the_run),
 };
 
 int main(int argc, char **argv)
@@ -286,6 +345,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_run_is_told_by_one_answer_or_by_as_many_as_it_takes),
         cmocka_unit_test(a_run_that_is_interrupted_knows_its_job_and_gives_up_the_wait),
         cmocka_unit_test(a_broker_that_is_lost_for_good_is_said_to_be),
+        cmocka_unit_test(a_wait_is_longer_than_the_brokers_silence_may_be),
+        cmocka_unit_test(a_broker_that_hangs_is_noticed_in_time_however_seldom_it_wants_beats),
         cmocka_unit_test(a_list_is_read_page_by_page),
     };
     return scripted_main(argc, argv, scripts, ELEMENTS(scripts), tests, ELEMENTS(tests));
