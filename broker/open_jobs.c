@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #define COUNTED_A_TURN 2000 /* jobs: a millisecond or two */
+#define PARTS 8             /* of a limit: one of them is submitted while others run */
 
 /* Their owners' texts are the caller's. */
 static size_t collect(const struct grants *all, struct open_limit *ret)
@@ -43,6 +44,13 @@ char *open_jobs_refuse(struct broker *b, int64_t owner, const char *who, size_t 
         return xasprintf("the open jobs of %s are being counted, for a limit that is new; this takes moments", who);
     return xasprintf("%s may have %" PRId64 " open jobs (open-jobs of its key) and has %" PRId64
                      "; wait until some have finished, or cancel some", who, a->most, a->open);
+}
+
+uint64_t open_jobs_at_once(struct broker *b, const char *owner)
+{
+    open_jobs_limit(b);
+    const struct account *a = b->open_limits && !b->failed ? store_account(b->store, store_owner(b->store, str_of(owner))) : NULL;
+    return a ? (uint64_t)max_i64(a->most / PARTS, 1) : 0;
 }
 
 bool open_jobs_tick(struct broker *b)

@@ -10,6 +10,8 @@ void open_jobs_limit(struct broker *b);
 /* NULL, or why this owner may not have so many more; owned by the caller. owner: of store_owner; who: it, for people. CODE_BUSY: not
  * now; CODE_REFUSED: never so many at once. */
 char *open_jobs_refuse(struct broker *b, int64_t owner, const char *who, size_t n, enum error_code *ret_code);
+/* How many of this owner should be in a SUBMIT, so that a stream of them goes on while others run. 0: it has no limit. */
+uint64_t open_jobs_at_once(struct broker *b, const char *owner);
 /* Counts on whose jobs are to be counted. True while there are more. */
 bool open_jobs_tick(struct broker *b);
 

@@ -6,6 +6,7 @@
 
 #include "broker/change.h"
 #include "broker/lease.h"
+#include "broker/open_jobs.h"
 #include "broker/quota.h"
 #include "broker/text.h"
 #include "broker/wait.h"
@@ -68,7 +69,7 @@ static char *owner_text(const struct sender *from)
 static const char *const capabilities[] = { CAPABILITY_CHILDREN, CAPABILITY_CHECKPOINT, CAPABILITY_NEEDS, CAPABILITY_PROGRESS };
 
 static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *gone, size_t n_gone,
-                         uint64_t last_seq)
+                         uint64_t last_seq, uint64_t submit_jobs)
 {
     struct message m;
     struct str can[ELEMENTS(capabilities)];
@@ -86,6 +87,7 @@ static void send_welcome(struct broker *b, struct peer *p, struct attempt_ref *g
     m.welcome.gone = gone;
     m.welcome.n_gone = n_gone;
     m.welcome.last_seq = last_seq;
+    m.welcome.submit_jobs = submit_jobs;
     broker_send(b, p, &m);
 }
 
@@ -118,8 +120,9 @@ static void welcome_client(struct broker *b, struct peer *p)
     uint64_t last_seq = 0;
     struct str instance = { (const char *)p->instance, sizeof p->instance };
     int r = store_find_submit(b->store, str_of(p->owner), instance, 0, &row, &last_seq);
-    if (r == -ENOENT || !broker_failed(b, r))
-        send_welcome(b, p, NULL, 0, last_seq);
+    uint64_t submit_jobs = p->key[0] ? open_jobs_at_once(b, p->owner) : 0;
+    if (!b->failed && (r == -ENOENT || !broker_failed(b, r)))
+        send_welcome(b, p, NULL, 0, last_seq, submit_jobs);
 }
 
 size_t hello_reconcile(struct broker *b, struct worker *w, const struct msg_hello *h, struct attempt_ref **ret_gone,
@@ -203,7 +206,7 @@ static void welcome_worker(struct broker *b, struct peer *p, const struct msg_he
     struct attempt_ref *gone;
     size_t n_gone = hello_reconcile(b, w, h, &gone, now);
     if (!b->failed) {
-        send_welcome(b, p, gone, n_gone, 0);
+        send_welcome(b, p, gone, n_gone, 0, 0);
         repeat_stops(w);
     }
     free(gone);

@@ -66,6 +66,7 @@ struct tern_client {
     char *software; /* owned */
     char *busy;     /* owned: what HELLO was answered with, since busy_ms, by a broker with too many peers; or NULL */
     int64_t busy_ms;
+    uint64_t submit_jobs; /* told by the broker: in a SUBMIT of a stream; 0: JOBS_A_SUBMIT */
     bool knows_needs; /* CAPABILITY_NEEDS */
     bool greeted;   /* there was a first answer */
     int refused;    /* ERROR instead of WELCOME: ends every call */

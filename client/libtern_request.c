@@ -186,6 +186,21 @@ static bool try_again(struct tern_client *c, struct request *r)
     return true;
 }
 
+/* A submit is through: there may be room for the next one, and none behind it has waited in vain. */
+static void submits_go_on(struct tern_client *c)
+{
+    struct request *next = NULL;
+    list_each (l, &c->open) {
+        struct request *r = list_entry(l, struct request, link);
+        next = next || !r->is_submit ? next : r;
+        r->busy_ms = r->is_submit ? 0 : r->busy_ms;
+    }
+    if (next) {
+        next->due_ms = 0;
+        next->busy_times = 0;
+    }
+}
+
 bool requests_answer(struct tern_client *c, struct message *m, struct frame *f)
 {
     struct request *r = find(c, m->ok.req);
@@ -194,6 +209,8 @@ bool requests_answer(struct tern_client *c, struct message *m, struct frame *f)
     if (m->type == MSG_ERROR && m->error.code == CODE_BUSY && try_again(c, r))
         return false;
     finish(r, m->type == MSG_ERROR ? errno_of(m->error.code) : 0);
+    if (m->type == MSG_SUBMITTED)
+        submits_go_on(c);
     r->answer = *m;
     r->frame = *f;
     return true;

@@ -223,6 +223,7 @@ static void take_welcome(struct tern_client *c, const struct message *m, int64_t
     c->lost_after_ms = w->lost_after_ms ? (int64_t)w->lost_after_ms : c->lost_after_ms;
     c->max_payload_bytes = w->max_payload_bytes ? w->max_payload_bytes : LIMIT_PAYLOAD_BYTES;
     c->max_message_bytes = w->max_message_bytes ? w->max_message_bytes : LIMIT_MESSAGE_BYTES;
+    c->submit_jobs = w->submit_jobs;
     c->beat_due_ms = now + beat_every_ms(c);
     free(c->software);
     c->software = xstrndup(w->software);

@@ -131,7 +131,8 @@ static int send_batch(struct tern_client *c)
     return r;
 }
 
-int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *spec)
+/* most: of them in a message. */
+static int add(struct tern_client *c, const struct tern_job_spec *spec, size_t most)
 {
     struct job_spec job;
     void *block;
@@ -142,7 +143,7 @@ int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *sp
     if (r < 0)
         return r;
     if (c->filling && c->filling->n &&
-        (c->filling->n == JOBS_A_SUBMIT || c->filling->bytes + n > BYTES_A_SUBMIT))
+        (c->filling->n >= most || c->filling->bytes + n > BYTES_A_SUBMIT))
         r = send_batch(c);
     if (r < 0) {
         free(block);
@@ -155,6 +156,17 @@ int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *sp
     b->blocks[b->n++] = block;
     b->bytes += n;
     return 0;
+}
+
+/* Fewer where the broker says so: who may have only so many open jobs submits the next ones while others run. */
+static size_t jobs_of_a_stream(const struct tern_client *c)
+{
+    return c->submit_jobs ? min_size(c->submit_jobs, JOBS_A_SUBMIT) : JOBS_A_SUBMIT;
+}
+
+int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *spec)
+{
+    return add(c, spec, jobs_of_a_stream(c));
 }
 
 int tern_client_submit_flush(struct tern_client *c)
@@ -203,7 +215,7 @@ int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs,
     memset(ret_ids, 0, n * sizeof *ret_ids);
     int r = 0;
     for (size_t i = 0; r >= 0 && i < n; i++)
-        r = tern_client_submit_add(c, &specs[i]);
+        r = add(c, &specs[i], n <= JOBS_A_SUBMIT ? JOBS_A_SUBMIT : jobs_of_a_stream(c));
     if (r >= 0)
         r = tern_client_submit_flush(c);
     submits_fini(c);

@@ -140,6 +140,8 @@ int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs,
                        uint64_t *ret_ids);
 
 /* The same as a stream: many jobs in bounded memory, up to 16 messages on their way at a time.
+ * A key with a limit of open jobs has them taken as fast as others end, in smaller messages; -EBUSY when none was for
+ * broker_timeout_ms.
  * submit_add copies the job and sends when a message is full, waiting only while 16 are unanswered;
  * submit_flush sends what is there and waits for every answer; submit_attend sends what is there
  * and takes answers until fd is readable

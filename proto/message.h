@@ -282,7 +282,8 @@
     F(U64, max_message_bytes, )                                                                    \
     F(U64, max_payload_bytes, )                                                                    \
     F(LIST, gone, attempt_ref)                                                                     \
-    F(U64, last_seq, )       /* of this client session, as the broker remembers it */
+    F(U64, last_seq, )       /* of this client session, as the broker remembers it */             \
+    F(U64, submit_jobs, )    /* put so many into a SUBMIT at most; 0: as many as may be */
 
 #define HELLO_AGAIN_FIELDS(F) F(STR, text, )
 #define BYE_FIELDS(F) F(STR, text, )

@@ -90,6 +90,7 @@ void send_welcome(struct fake *b)
     m.welcome.heartbeat_ms = b->heartbeat_ms;
     m.welcome.lost_after_ms = b->lost_after_ms;
     m.welcome.max_payload_bytes = 1000;
+    m.welcome.submit_jobs = b->submit_jobs;
     answer(b, &m);
 }
 

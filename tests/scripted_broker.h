@@ -21,6 +21,7 @@ struct fake {
     char instance[16];
     uint64_t session;
     uint64_t heartbeat_ms, lost_after_ms; /* that WELCOME tells */
+    uint64_t submit_jobs;
     struct frame f;
     struct message m;
     bool has_message;

@@ -210,6 +210,27 @@ static void a_second_key_of_the_same_name_has_no_limit_of_its_own(void **state)
     expect_submit_refused(t, &second, 2, 1, CODE_BUSY, "has 2");
 }
 
+/* What WELCOME says of a SUBMIT's jobs to this key. */
+static uint64_t told_at_once(struct bench *t, const char *key)
+{
+    struct conn c = keyed("new-1", key);
+    struct message m = bench_hello(&c, "client");
+    bench_tell(t, &c, &m);
+    return bench_welcome(t, &c)->welcome.submit_jobs;
+}
+
+static void who_has_a_limit_is_told_to_submit_parts_of_it(void **state)
+{
+    struct bench *t = *state;
+    limit_ada(t, 300);
+    assert_int_equal(told_at_once(t, ADA), 37);
+    assert_int_equal(told_at_once(t, BOB), 0);
+    limit_ada(t, 3);
+    assert_int_equal(told_at_once(t, ADA), 1);
+    limit_ada(t, 0);
+    assert_int_equal(told_at_once(t, ADA), 0);
+}
+
 static void what_is_retried_and_what_a_job_spawns_counts_and_is_refused(void **state)
 {
     struct bench *t = *state;
@@ -287,6 +308,7 @@ int main(void)
         bench_test(of_two_submits_in_one_turn_the_one_that_is_too_many_is_refused),
         bench_test(a_limit_that_is_new_counts_what_there_is_and_holds_after_a_start),
         bench_test(a_second_key_of_the_same_name_has_no_limit_of_its_own),
+        bench_test(who_has_a_limit_is_told_to_submit_parts_of_it),
         bench_test(what_is_retried_and_what_a_job_spawns_counts_and_is_refused),
         bench_test(a_turn_that_the_full_disk_undoes_counts_for_nothing),
     };

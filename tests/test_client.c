@@ -190,6 +190,60 @@ static void ids_are_told_in_the_order_of_the_jobs(void **state)
     tern_client_free(c);
 }
 
+static void wants_two_at_a_time(struct fake *b)
+{
+    static const size_t sizes[] = { 2, 2, 1, 5 };
+    b->submit_jobs = 2;
+    welcome(b);
+    for (uint64_t i = 0; i < ELEMENTS(sizes); i++) {
+        expect(b, MSG_SUBMIT);
+        insist(b->m.submit.n_jobs == sizes[i], "as many jobs as the broker wants at once");
+        acknowledge(b, b->m.submit.req, i + 1, 1 + 2 * i, sizes[i]);
+    }
+}
+
+static void a_stream_is_cut_as_the_broker_says_but_not_what_is_all_or_nothing(void **state)
+{
+    (void)state;
+    pid_t broker = start("wants_two_at_a_time");
+    struct tern_client *c = client();
+    struct tern_job_spec jobs[] = { echo(), echo(), echo(), echo(), echo() };
+    uint64_t ids[5];
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(tern_client_submit_add(c, &jobs[i]), 0);
+    assert_int_equal(tern_client_submit_flush(c), 0);
+    assert_int_equal(tern_client_submit(c, jobs, 5, ids), 0);
+    assert_int_equal(ids[4], 11);
+    finish(broker);
+    tern_client_free(c);
+}
+
+static void takes_one_in_a_while(struct fake *b)
+{
+    b->submit_jobs = 1;
+    welcome(b);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        int64_t until = client_mono_ms() + 200;
+        for (expect(b, MSG_SUBMIT); client_mono_ms() < until || b->m.submit.seq != seq; expect(b, MSG_SUBMIT))
+            say_error(b, CODE_BUSY, "busy: as many as may be are open");
+        acknowledge(b, b->m.submit.req, seq, seq, 1);
+    }
+}
+
+static void a_stream_goes_on_while_some_of_it_is_taken(void **state)
+{
+    (void)state;
+    pid_t broker = start("takes_one_in_a_while");
+    struct tern_client *c = client();
+    tern_client_set_timeouts(c, 500, 600);
+    struct tern_job_spec job = echo();
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(tern_client_submit_add(c, &job), 0);
+    assert_int_equal(tern_client_submit_flush(c), 0);
+    finish(broker);
+    tern_client_free(c);
+}
+
 static void acknowledges_at_once(struct fake *b)
 {
     b->heartbeat_ms = 5000;
@@ -329,7 +383,8 @@ static void a_client_that_is_not_allowed_hears_why(void **state)
 
 static const struct script scripts[] = {
     SCRIPT(forgets_the_client_once), SCRIPT(is_busy_twice), SCRIPT(is_always_busy), SCRIPT(answers_backwards),
-    SCRIPT(acknowledges_at_once), SCRIPT(waits_for_bye), SCRIPT(has_too_many_peers), SCRIPT(always_has_too_many_peers),
+    SCRIPT(wants_two_at_a_time), SCRIPT(takes_one_in_a_while), SCRIPT(acknowledges_at_once),
+    SCRIPT(waits_for_bye), SCRIPT(has_too_many_peers), SCRIPT(always_has_too_many_peers),
     SCRIPT(refuses_each_in_its_way), SCRIPT(says_nothing), SCRIPT(refuses_the_client),
 };
 
@@ -343,6 +398,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_client_that_finds_too_many_peers_says_hello_again_later),
         cmocka_unit_test(too_many_peers_until_the_time_is_over_is_ebusy),
         cmocka_unit_test(ids_are_told_in_the_order_of_the_jobs),
+        cmocka_unit_test(a_stream_is_cut_as_the_broker_says_but_not_what_is_all_or_nothing),
+        cmocka_unit_test(a_stream_goes_on_while_some_of_it_is_taken),
         cmocka_unit_test(who_was_away_does_not_take_the_broker_for_lost),
         cmocka_unit_test(a_payload_over_the_limit_is_refused_before_it_is_sent),
         cmocka_unit_test(errors_of_the_broker_have_their_codes_and_texts),
