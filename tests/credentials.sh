@@ -7,8 +7,8 @@ top=${TERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# wanted TREE PROGRAM: what its options look for in CREDENTIALS_DIRECTORY.
-wanted() { tr '\n' ' ' < "$1/$2/$2_options.c" | grep -oE 'key_find_file\([^;]*;' | grep -oE '"[a-z]+\.(key|pub)"' | tr -d '"' | sort; }
+# wanted TREE PROGRAM: what it looks for in CREDENTIALS_DIRECTORY.
+wanted() { cat "$1/$2"/*.c | tr '\n' ' ' | grep -oE 'key_find_file\([^;]*;' | grep -oE '"[a-z]+\.(key|pub)"' | tr -d '"' | sort; }
 
 # loaded TREE UNIT: NAME:FILE a line, as the unit loads them. A name without a slash is a file of /etc/credstore, and may be missing.
 loaded() { sed -n 's/^LoadCredential=//p' "$1/contrib/systemd/$2.service.in" | sort; }
@@ -34,11 +34,10 @@ all() { check "$1" broker tern-broker && check "$1" worker tern-worker@; }
 # differs FILE EXPRESSION: a tree in which sed has changed this file is found to be wrong.
 differs() {
     rm -rf "$work/tree"
-    mkdir -p "$work/tree/contrib" "$work/tree/broker" "$work/tree/worker"
+    mkdir -p "$work/tree/contrib"
     cp -r "$top/contrib/systemd" "$work/tree/contrib/"
     cp -r "$top/doc" "$work/tree/"
-    cp "$top/broker/broker_options.c" "$work/tree/broker/"
-    cp "$top/worker/worker_options.c" "$work/tree/worker/"
+    cp -r "$top/broker" "$top/worker" "$work/tree/"
     chmod -R u+w "$work/tree"
     sed -i "$2" "$work/tree/$1"
     ! all "$work/tree" > /dev/null || { echo "credentials.sh itself is wrong: $1 with '$2' should fail"; exit 1; }
@@ -46,6 +45,6 @@ differs() {
 
 differs contrib/systemd/tern-broker.service.in 's/=broker\.key:/=tern-broker.key:/'
 differs contrib/systemd/tern-worker@.service.in '/^LoadCredential=broker/d'
-differs worker/worker_options.c 's/"worker\.key"/"own.key"/'
+differs worker/broker_list.c 's/"worker\.key"/"own.key"/'
 differs doc/tern-worker.8 's/credstore\/tern-broker/credstore\/broker/'
 all "$top"
