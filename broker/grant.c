@@ -81,9 +81,7 @@ static int check_list(const char *list, const char *option, const char *what, ch
 
 static int check_identity(struct grant *g, char **ret_error)
 {
-    const char *bad = g->name ? name_check(str_of(g->name), "peer") : "there is no name";
-    if (!bad && g->name[0] == '.')
-        bad = "a peer's name must not begin with a dot: the file of its key would be a hidden one, which is not read";
+    const char *bad = g->name ? name_check_peer(str_of(g->name)) : "there is no name";
     int role = g->role_text ? role_parse(g->role_text) : -EINVAL;
     if (bad)
         *ret_error = xasprintf("%s", bad);

@@ -2,6 +2,7 @@
 #include "broker/grants.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include "proto/base/log.h"
 #include "proto/limits.h"
@@ -19,6 +20,16 @@ int grant_load(struct grant *g, const char *path, char **ret_error)
     return r;
 }
 
+int grants_load_one(struct grant *g, const char *path, char **ret_error)
+{
+    struct stat s;
+    if (stat(path, &s) == 0 && !S_ISREG(s.st_mode)) {
+        *ret_error = xasprintf("%s: is no file", path);
+        return -EINVAL;
+    }
+    return grant_load(g, path, ret_error);
+}
+
 static void free_grant(struct grant *g)
 {
     grant_fini(g);
@@ -30,7 +41,7 @@ static void add(struct grants *all, const char *path)
     cleanup(freep) char *error = NULL;
     struct grant *g = xcalloc(1, sizeof *g);
     grant_init(g);
-    int r = grant_load(g, path, &error);
+    int r = grants_load_one(g, path, &error);
     if (r >= 0 && strmap_find(&all->by_key, str_of(g->digits))) {
         r = -EEXIST;
         error = xasprintf("%s: this key stands in another file too", path);

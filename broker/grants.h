@@ -19,7 +19,9 @@ const struct grant *grants_find(const struct grants *g, const char *digits);
 
 /* By its name: NAME.conf, not hidden. */
 bool grants_is_key_file(const char *name);
-/* One file. */
+/* A file of the directory. What else stands there under such a name is refused: a FIFO would be waited for. */
+int grants_load_one(struct grant *g, const char *path, char **ret_error);
+/* Any file. */
 int grant_load(struct grant *g, const char *path, char **ret_error);
 
 #endif

@@ -179,10 +179,9 @@ static char *choose_path(const char *directory, const struct grant *g)
         cleanup(freep) char *ignored = NULL;
         struct grant there;
         grant_init(&there);
-        int r = grant_load(&there, path, &ignored);
-        bool same = r >= 0 && key_equal(&there.key, &g->key);
+        bool same = grants_load_one(&there, path, &ignored) >= 0 && key_equal(&there.key, &g->key);
         grant_fini(&there);
-        if (r == -ENOENT || same)
+        if (same || access(path, F_OK) < 0)
             return TAKE(path);
     }
 }
@@ -280,7 +279,7 @@ static int each_file(const char *directory, each_fn *each, void *ctx)
         cleanup(freep) char *path = xasprintf("%s/%s", directory, e->d_name), *error = NULL;
         struct grant g;
         grant_init(&g);
-        if (grant_load(&g, path, &error) >= 0)
+        if (grants_load_one(&g, path, &error) >= 0)
             each(ctx, path, &g);
         else
             fail(0, "%s; it lets nobody in", error);

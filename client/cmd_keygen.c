@@ -39,7 +39,7 @@ static void say_what_next(const char *base, const char *name, const char *role)
 
 static int make(const char *name, const struct keygen_options *o)
 {
-    const char *role = o->role ? o->role : "client", *bad = name_check(str_of(name), "peer");
+    const char *role = o->role ? o->role : "client", *bad = name_check_peer(str_of(name));
     cleanup(freep) char *error = NULL;
     if (bad)
         return cli_fail(STATUS_USAGE, "%s", bad);

@@ -35,3 +35,13 @@ const char *name_check(struct str name, const char *what)
         return NULL;
     return text;
 }
+
+const char *name_check_peer(struct str name)
+{
+    const char *bad = name_check(name, "peer");
+    if (!bad && name.p[0] == '.')
+        bad = "a peer's name must not begin with a dot: the file of its key would be a hidden one, which is not read";
+    if (!bad && name.p[0] == '-')
+        bad = "a peer's name must not begin with a dash: commands would take it for an option";
+    return bad;
+}

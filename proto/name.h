@@ -6,5 +6,7 @@
 
 /* NULL when good; else what is wrong, the first bad byte named, in a static buffer of this thread. what: "queue", "handler"... */
 const char *name_check(struct str name, const char *what);
+/* The same, of a peer's name, after which files are called: it begins with neither a dot nor a dash. */
+const char *name_check_peer(struct str name);
 
 #endif

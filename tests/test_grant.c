@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -162,6 +163,23 @@ static void one_wrong_file_keeps_nobody_else_out_and_lets_nobody_in(void **state
     grants_free(all);
 }
 
+static void what_is_no_file_hangs_nobody_and_lets_nobody_in(void **state)
+{
+    (void)state;
+    cleanup(freep) char *error = NULL, *fifo = xasprintf("%s/fifo.conf", directory);
+    struct grants *all = NULL;
+    put("a.conf", ADA);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    log_init("test", LOG_LEVEL_ERROR);
+    alarm(20);
+    assert_int_equal(grants_load(&all, directory, &error), 0);
+    alarm(0);
+    assert_int_equal(all->by_key.n, 1);
+    assert_int_equal(all->n_bad, 1);
+    grants_free(all);
+    unlink(fifo);
+}
+
 static void a_directory_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
@@ -182,6 +200,7 @@ int main(void)
         WITH(limits_are_off_unless_they_are_given_and_count_as_rights),
         WITH(a_wrong_file_says_where_and_what),
         WITH(one_wrong_file_keeps_nobody_else_out_and_lets_nobody_in),
+        WITH(what_is_no_file_hangs_nobody_and_lets_nobody_in),
         cmocka_unit_test(a_directory_that_is_not_there_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

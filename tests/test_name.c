@@ -37,12 +37,22 @@ static void a_name_has_1_to_128_bytes(void **state)
     assert_non_null(name_check((struct str){ name, LIMIT_NAME_BYTES + 1 }, "handler"));
 }
 
+static void a_peers_name_begins_like_no_hidden_file_and_no_option(void **state)
+{
+    (void)state;
+    assert_null(name_check_peer(str_of("a.b-c")));
+    assert_non_null(strstr(name_check_peer(str_of(".a")), "hidden"));
+    assert_non_null(strstr(name_check_peer(str_of("-a")), "option"));
+    assert_non_null(strstr(name_check_peer(str_of("a/b")), "0x2f"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_of_letters_digits_and_four_signs),
         cmocka_unit_test(the_first_bad_byte_is_named),
         cmocka_unit_test(a_name_has_1_to_128_bytes),
+        cmocka_unit_test(a_peers_name_begins_like_no_hidden_file_and_no_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
