@@ -183,7 +183,8 @@ runs_in() {
     for i in {1..12}; do
         two submit --tag cpu -- sh -c 'while [ ! -e '"$dir"'/end ]; do sleep 0.05; done'
     done
-    # Nothing is stopped for it; as two of the first's end, two of the second's begin.
+    # Nothing is stopped for it; once the first is offered half, two of the second's begin as two of the first's end.
+    eventually 20 pool_is one process slots 2
     touch go-1 go-2
     eventually 20 counts one 'done' 2
     eventually 20 pool_is two process used 2
