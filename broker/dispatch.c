@@ -9,6 +9,7 @@
 #define PREFETCH_US 20000.0      /* what a pool is given ahead: what it finishes in this time */
 #define PREFETCH_RUNS_NEEDED 8
 #define SUSPECTS_AT_A_TIME 2
+#define LOAD_LATE 1e9
 #define RUN_BYTES_MAX (4u << 20) /* payloads in one RUN */
 #define RUN_BYTES_A_TURN (8u << 20) /* with so much in the outbox, the rest is for the next turn */
 
@@ -89,7 +90,7 @@ static void find_eligible(struct broker *b, struct class *c)
     }
 }
 
-/* The worker whose pool has the largest share of free slots (least loaded first). */
+/* The worker whose pool has the largest share of free slots (least loaded first); a late one when there is no other. */
 static const struct eligible *choose_worker(const struct class *c, enum pool_kind *ret_pool)
 {
     const struct eligible *best = NULL;
@@ -100,7 +101,7 @@ static const struct eligible *choose_worker(const struct class *c, enum pool_kin
         if (passing_gate(c, w, c->eligible[i].handler, &pool) != GATE_OPEN)
             continue;
         const struct worker_pool *p = &w->pools[pool];
-        double load = (double)p->leased / (double)worker_pool_room(p);
+        double load = (double)p->leased / (double)worker_pool_room(p) + (p->late ? LOAD_LATE : 0);
         if (!best || load < best_load) {
             best = &c->eligible[i];
             best_load = load;

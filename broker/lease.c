@@ -81,7 +81,10 @@ static void store_start(struct broker *b, struct lease *l)
 
 void lease_set_running(struct lease *l)
 {
-    l->worker->pools[l->pool].started += !l->started;
+    struct worker_pool *p = &l->worker->pools[l->pool];
+    p->started += !l->started;
+    p->late = false;
+    p->late_ms = 0;
     l->started = true;
     l->taking_back = false;
 }

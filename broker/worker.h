@@ -24,6 +24,9 @@ struct worker_pool {
     uint64_t blocked;       /* likewise */
     uint64_t blocked_ms;    /* likewise */
     size_t parked;          /* attempts that have started and hold no slot, as last told */
+    bool late;              /* what it was handed was not begun in time: others come first, until something begins there, */
+    int64_t late_until_ms;  /* or until then (monotonic), */
+    int64_t late_ms;        /* which is later each time */
 };
 
 /* Attempts that may be out without any prefetch. */

@@ -283,6 +283,44 @@ static void an_idle_worker_takes_over_what_another_was_given_ahead(void **state)
     (void)v;
 }
 
+static void give_back(struct bench *t, struct conn *w, uint64_t id, uint64_t attempt)
+{
+    const struct message *back = bench_expect(t, w, MSG_TAKE_BACK);
+    assert_int_equal(back->take_back.attempts[0].job, id);
+    assert_int_equal(back->take_back.attempts[0].attempt, attempt);
+    struct given_back g = { .job = id, .attempt = attempt };
+    struct message given;
+    message_init(&given, MSG_GIVEN);
+    given.given.attempts = &g;
+    given.given.n_attempts = 1;
+    bench_tell(t, w, &given);
+    bench_turn(t);
+}
+
+static void what_nobody_begins_is_not_handed_to_and_fro(void **state)
+{
+    struct bench *t = *state;
+    struct conn c = bench_client(t, "cli-1", 1000), w = bench_worker(t, "wrk-1", 1, 0, 0);
+    uint64_t id = bench_submit(t, &c, "cpu");
+    assert_int_equal(bench_run(t, &w).attempt, 1);
+    struct conn v = bench_worker(t, "vrk-2", 1, 0, 0);
+    bench_advance(t, 500);
+    bench_turn(t);
+    give_back(t, &w, id, 1);
+    assert_int_equal(bench_run(t, &v).attempt, 2); /* though neither has anything */
+    bench_advance(t, 500);
+    bench_turn(t);
+    assert_null(bench_next(t, &v, MSG_TAKE_BACK)); /* the other one was late as well */
+    bench_advance(t, 1000); /* that is forgiven */
+    bench_turn(t);
+    give_back(t, &v, id, 2);
+    assert_int_equal(bench_run(t, &w).attempt, 3);
+    bench_tell_started(t, &w, id, 3);
+    bench_advance(t, 5000);
+    bench_turn(t);
+    assert_null(bench_next(t, &w, MSG_TAKE_BACK));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +336,7 @@ int main(void)
         bench_test(pause_stops_a_queue_takes_back_what_has_not_started_and_survives_a_restart),
         bench_test(a_worker_that_drains_gets_nothing_more),
         bench_test(an_idle_worker_takes_over_what_another_was_given_ahead),
+        bench_test(what_nobody_begins_is_not_handed_to_and_fro),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
