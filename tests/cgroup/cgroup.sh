@@ -39,4 +39,4 @@ tr -d '\r' < "$scratch/console"
     echo "it did not come to its end"
     exit 1
 }
-exit "$(cat "$scratch/status")"
+[ "$(cat "$scratch/status")" = 0 ]
