@@ -244,6 +244,17 @@ static char *too_many_open(struct broker *b, const struct peer *p, const struct 
     return code == wanted ? TAKE(text) : NULL;
 }
 
+static void refuse_job(struct broker *b, struct peer *p, const struct msg_submit *s, size_t job, enum error_code code, const char *bad)
+{
+    struct message m;
+    message_init(&m, MSG_ERROR);
+    m.error.req = s->req;
+    m.error.code = code;
+    m.error.text = str_of(bad);
+    m.error.job = s->n_jobs > 1 ? job + 1 : 0;
+    broker_send(b, p, &m);
+}
+
 static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m)
 {
     cleanup(freep) char *too_large = too_many_open(b, p, m, CODE_REFUSED);
@@ -254,13 +265,10 @@ static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m
     for (size_t i = 0; i < m->n_jobs; i++) {
         enum error_code code;
         const char *bad = submit_check(b, p->key[0] ? p->grant : NULL, &m->jobs[i], &code);
-        if (!bad)
-            continue;
-        if (m->n_jobs == 1)
-            broker_send_error(b, p, m->req, code, "%s", bad);
-        else
-            broker_send_error(b, p, m->req, code, "job %zu of this submit: %s", i + 1, bad);
-        return true;
+        if (bad)
+            refuse_job(b, p, m, i, code, bad);
+        if (bad)
+            return true;
     }
     return false;
 }

@@ -94,6 +94,27 @@ static void on_submitted(void *context, uint64_t first_id, uint64_t count)
     fflush(stdout);
 }
 
+/* The first line that the broker refuses is named. */
+static void on_refused(void *context, uint64_t count, uint64_t job, const char *text)
+{
+    struct spread_broker *at = context;
+    uint64_t line = spread_skip(at, count, job);
+    if (at->named || !*text)
+        return;
+    at->named = true;
+    fflush(stdout);
+    fprintf(stderr, "line %" PRIu64 ": %s\n", line, text);
+    if (count > 1)
+        fprintf(stderr, "the %" PRIu64 " other lines that were sent with it are not submitted, either: those without an id\n", count - 1);
+}
+
+static int stream_failed(struct batch *b, int r)
+{
+    struct spread_broker *at = &b->spread.at[b->cli->place];
+    at->broken = true;
+    return at->named ? tern_exit_status(r) : cli_broken(b->cli, r);
+}
+
 static int flush_batch(struct batch *b)
 {
     int status = 0;
@@ -103,8 +124,7 @@ static int flush_batch(struct batch *b)
             continue;
         cli_use(b->cli, i);
         int r = tern_client_submit_flush(b->cli->client);
-        at->broken = r < 0;
-        cli_keep_first(&status, r < 0 ? cli_broken(b->cli, r) : 0);
+        cli_keep_first(&status, r < 0 ? stream_failed(b, r) : 0);
     }
     return status;
 }
@@ -118,6 +138,7 @@ static int use_home(struct batch *b, const char *queue)
         return bad_line(&b->lines, status, "it and what stands behind it is not submitted");
     if (!at->used) {
         tern_client_on_submitted(b->cli->client, on_submitted, at);
+        tern_client_on_refused(b->cli->client, on_refused, at);
         tern_client_on_notice(b->cli->client, cli_on_notice, b->cli);
         at->used = true;
     }
@@ -139,12 +160,11 @@ static int submit_job(struct batch *b, const struct job_options *o)
     int r = tern_client_submit_add(b->cli->client, &spec);
     if (r >= 0)
         return 0;
-    if (r == -EINVAL || r == -EMSGSIZE) {
+    if ((r == -EINVAL || r == -EMSGSIZE) && !b->spread.at[b->cli->place].named) {
         spread_drop_last(&b->spread);
         return bad_line(&b->lines, STATUS_USAGE, tern_client_error(b->cli->client));
     }
-    b->spread.at[b->cli->place].broken = true;
-    return cli_broken(b->cli, r);
+    return stream_failed(b, r);
 }
 
 static int submit_line(struct batch *b, struct str line)
@@ -170,8 +190,7 @@ static int attend(struct batch *b)
     if (cli_has_several(b->cli))
         return flush_batch(b);
     int r = tern_client_submit_attend(b->cli->client, b->lines.fd);
-    b->spread.at[0].broken = r < 0;
-    return r < 0 ? cli_broken(b->cli, r) : 0;
+    return r < 0 ? stream_failed(b, r) : 0;
 }
 
 static int submit_lines(struct batch *b)
@@ -200,8 +219,10 @@ static int submit_lines(struct batch *b)
 static void tell_behind(struct batch *b)
 {
     struct spread_line line;
-    while (spread_next_behind(&b->spread, &line))
-        fprintf(stderr, "line %" PRIu64 ": submitted all the same, as %zu:%" PRIu64 "\n", line.number, line.place + 1, line.id);
+    while (spread_next_behind(&b->spread, &line)) {
+        b->cli->place = line.place;
+        fprintf(stderr, "line %" PRIu64 ": submitted all the same, as %s\n", line.number, cli_id(b->cli, line.id).text);
+    }
 }
 
 static int submit_batch(struct cli *cli, const struct submit_options *o, struct submitted *done)

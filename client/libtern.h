@@ -84,7 +84,8 @@ struct tern_client {
         uint64_t wait, what; /* of the next SUBMIT; 0: none */
         uint64_t begun_in;   /* the generation in which the broker began that wait; 0: it has not */
     } end;
-    int submit_failed; /* the stream has ended with this */
+    tern_refused_fn *on_refused; /* or NULL */
+    void *on_refused_context;
     tern_submitted_fn *on_submitted;
     void *on_submitted_context;
     tern_notice_fn *on_notice;

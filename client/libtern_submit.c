@@ -17,6 +17,7 @@ struct submit {
     struct link link; /* in tern_client.submits */
     struct request request;
     uint64_t n_jobs;
+    bool given_up; /* not submitted: the stream has failed */
 };
 
 static struct batch *batch_free(struct batch *b)
@@ -48,6 +49,12 @@ void tern_client_on_submitted(struct tern_client *c, tern_submitted_fn *fn, void
     c->on_submitted_context = context;
 }
 
+void tern_client_on_refused(struct tern_client *c, tern_refused_fn *fn, void *context)
+{
+    c->on_refused = fn;
+    c->on_refused_context = context;
+}
+
 void tern_client_on_notice(struct tern_client *c, tern_notice_fn *fn, void *context)
 {
     c->on_notice = fn;
@@ -62,12 +69,23 @@ static void tell_notices(struct tern_client *c, const struct msg_submitted *s)
     }
 }
 
+static int tell_refused(struct tern_client *c, const struct submit *s)
+{
+    const struct msg_error *e = &s->request.answer.error;
+    cleanup(freep) char *text = xstrndup(e->text);
+    const char *why = text ? text : "";
+    if (c->on_refused)
+        c->on_refused(c->on_refused_context, s->n_jobs, e->job, why);
+    if (e->job)
+        return client_fail(c, s->request.result, "job %llu of this submit: %s", (unsigned long long)e->job, why);
+    return client_fail(c, s->request.result, "%s", why);
+}
+
 static int tell_one(struct tern_client *c, struct submit *s)
 {
     struct request *r = &s->request;
     if (r->result < 0)
-        return client_fail(c, r->result, "%.*s", (int)r->answer.error.text.n,
-                           r->answer.error.text.p ? r->answer.error.text.p : "");
+        return tell_refused(c, s);
     const struct msg_submitted *m = &r->answer.submitted;
     if (r->answer.type != MSG_SUBMITTED || m->count != s->n_jobs)
         return client_fail(c, -EPROTO, "the broker acknowledged something else than this submit");
@@ -76,6 +94,44 @@ static int tell_one(struct tern_client *c, struct submit *s)
     if (c->on_submitted)
         c->on_submitted(c->on_submitted_context, m->first_id, m->count);
     return 0;
+}
+
+/* What is not on its way (any more) is not sent (again). */
+static void give_up_unsent(struct tern_client *c)
+{
+    list_each (l, &c->submits) {
+        struct submit *s = list_entry(l, struct submit, link);
+        s->given_up |= !s->request.done && s->request.sent_in != c->generation;
+        if (s->given_up)
+            request_fini(&s->request);
+    }
+}
+
+static void tell_behind(struct tern_client *c)
+{
+    list_each_safe (l, &c->submits) {
+        struct submit *s = list_entry(l, struct submit, link);
+        if (s->given_up)
+            c->on_refused(c->on_refused_context, s->n_jobs, 0, "");
+        else if (s->request.done)
+            tell_one(c, s);
+        else
+            return;
+        submit_free(c, s);
+    }
+}
+
+static int end_stream(struct tern_client *c, int failed)
+{
+    cleanup(freep) char *why = xstrdup(c->error);
+    int r = c->on_refused ? 0 : failed;
+    while (r >= 0) {
+        give_up_unsent(c);
+        tell_behind(c);
+        r = c->n_submits ? session_turn(c, INT64_MAX, c->interrupt_fd) : failed;
+    }
+    submits_fini(c);
+    return client_fail(c, failed, "%s", why);
 }
 
 /* What is answered, in the order it was sent. The first failure ends the stream. */
@@ -87,10 +143,8 @@ static int tell(struct tern_client *c)
             break;
         int r = tell_one(c, s);
         submit_free(c, s);
-        if (r < 0) {
-            submits_fini(c);
-            return r;
-        }
+        if (r < 0)
+            return end_stream(c, r);
     }
     return 0;
 }
@@ -202,6 +256,12 @@ static void take_ids(void *context, uint64_t first_id, uint64_t count)
         ids->at[ids->n++] = first_id + i;
 }
 
+static void leave_out(void *context, uint64_t count, uint64_t job, const char *text)
+{
+    (void)job, (void)text;
+    ((struct ids *)context)->n += count;
+}
+
 int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs, size_t n,
                        uint64_t *ret_ids)
 {
@@ -211,7 +271,10 @@ int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs,
     struct ids ids = { ret_ids, 0 };
     tern_submitted_fn *fn = c->on_submitted;
     void *context = c->on_submitted_context;
+    tern_refused_fn *on_refused = c->on_refused;
+    void *on_refused_context = c->on_refused_context;
     tern_client_on_submitted(c, take_ids, &ids);
+    tern_client_on_refused(c, leave_out, &ids);
     memset(ret_ids, 0, n * sizeof *ret_ids);
     int r = 0;
     for (size_t i = 0; r >= 0 && i < n; i++)
@@ -220,5 +283,6 @@ int tern_client_submit(struct tern_client *c, const struct tern_job_spec *specs,
         r = tern_client_submit_flush(c);
     submits_fini(c);
     tern_client_on_submitted(c, fn, context);
+    tern_client_on_refused(c, on_refused, on_refused_context);
     return r;
 }

@@ -49,6 +49,19 @@ void spread_on_submitted(void *broker, uint64_t first_id, uint64_t count)
     tell(s);
 }
 
+uint64_t spread_skip(struct spread_broker *b, uint64_t count, uint64_t job)
+{
+    struct spread *s = b->spread;
+    uint64_t number = 0, seen = 0;
+    for (; seen < count && b->next < s->n; b->next++) {
+        if (s->lines[b->next].place != b->place)
+            continue;
+        if (++seen == (job ? job : 1))
+            number = s->lines[b->next].number;
+    }
+    return number;
+}
+
 bool spread_next_behind(struct spread *s, struct spread_line *ret)
 {
     while (s->first < s->n && !s->lines[s->first].id)

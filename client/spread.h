@@ -21,6 +21,7 @@ struct spread {
         struct spread *spread;
         size_t place, next; /* from next on there may be a line of its that is not acknowledged */
         bool used, broken;  /* broken: it failed; nothing more is asked of it */
+        bool named;         /* the line that was to blame is */
     } *at;                  /* owned */
     size_t n_at;
     spread_fn *fn;
@@ -34,6 +35,8 @@ bool spread_add(struct spread *s, size_t place, uint64_t number);
 void spread_drop_last(struct spread *s);
 /* For tern_client_on_submitted, with the spread_broker as context. */
 void spread_on_submitted(void *broker, uint64_t first_id, uint64_t count);
+/* Its next count lines come to nothing; the number of the job-th of them (0: of the first). */
+uint64_t spread_skip(struct spread_broker *b, uint64_t count, uint64_t job);
 /* Lines that were acknowledged behind one that never was: false when there is none left. */
 bool spread_next_behind(struct spread *s, struct spread_line *ret);
 void spread_fini(struct spread *s);

@@ -154,6 +154,13 @@ int tern_client_submit_add(struct tern_client *c, const struct tern_job_spec *sp
 int tern_client_submit_flush(struct tern_client *c);
 int tern_client_submit_attend(struct tern_client *c, int fd);
 
+/* Without this the first failure is the end of the stream, though messages behind the one that was refused may be taken all the
+ * same. With it the call that fails waits for what becomes of them, and both callbacks tell all of it in the order of the jobs:
+ * count jobs, the next ones, are not submitted. text is why, and job is for which of them, from 1 (0: none in particular); text
+ * is "" where they were not refused themselves, but stood behind. */
+typedef void tern_refused_fn(void *context, uint64_t count, uint64_t job, const char *text);
+void tern_client_on_refused(struct tern_client *c, tern_refused_fn *fn, void *context);
+
 /* What the broker wants the submitter to know ("no connected worker has the handler x"), one text
  * at a time. */
 typedef void tern_notice_fn(void *context, const char *text);

@@ -288,7 +288,7 @@
 #define HELLO_AGAIN_FIELDS(F) F(STR, text, )
 #define BYE_FIELDS(F) F(STR, text, )
 #define BEAT_FIELDS(F) F(U64, req, ) F(LIST, pools, pool_load) F(U64, number, )
-#define ERROR_FIELDS(F) F(U64, req, ) F(U64, code, ) F(STR, text, )
+#define ERROR_FIELDS(F) F(U64, req, ) F(U64, code, ) F(STR, text, ) F(U64, job, ) /* of several in a SUBMIT, from 1; 0: none */
 #define OK_FIELDS(F) F(U64, req, )
 
 #define SUBMIT_FIELDS(F)                                                                           \

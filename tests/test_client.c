@@ -218,6 +218,69 @@ static void a_stream_is_cut_as_the_broker_says_but_not_what_is_all_or_nothing(vo
     tern_client_free(c);
 }
 
+/* Of four messages: taken, refused, taken, busy, which is not sent again. */
+static void refuses_the_second(struct fake *b)
+{
+    uint64_t reqs[4];
+    b->submit_jobs = 2;
+    welcome(b);
+    for (int i = 0; i < 4; i++) {
+        expect(b, MSG_SUBMIT);
+        reqs[i] = b->m.submit.req;
+    }
+    struct message m;
+    message_init(&m, MSG_ERROR);
+    acknowledge(b, reqs[0], 1, 1, 2);
+    m.error = (struct msg_error){ .req = reqs[1], .code = CODE_NOT_ALLOWED, .text = str_of("not you"), .job = 2 };
+    answer(b, &m);
+    acknowledge(b, reqs[2], 3, 3, 2);
+    m.error = (struct msg_error){ .req = reqs[3], .code = CODE_BUSY, .text = str_of("busy") };
+    answer(b, &m);
+    expect(b, MSG_BYE);
+}
+
+static char heard[200];
+
+static void hear(const char *format, ...) printf_like(1, 2);
+static void hear(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    size_t n = strlen(heard);
+    vsnprintf(heard + n, sizeof heard - n, format, ap);
+    va_end(ap);
+}
+
+static void hear_submitted(void *context, uint64_t first_id, uint64_t count)
+{
+    (void)context;
+    hear("%d from %d; ", (int)count, (int)first_id);
+}
+
+static void hear_refused(void *context, uint64_t count, uint64_t job, const char *text)
+{
+    (void)context;
+    hear("not %d (%d: %s); ", (int)count, (int)job, text);
+}
+
+static void what_becomes_of_a_stream_behind_a_refusal_is_told_in_order(void **state)
+{
+    (void)state;
+    pid_t broker = start("refuses_the_second");
+    struct tern_client *c = client();
+    struct tern_job_spec job = echo();
+    heard[0] = '\0';
+    tern_client_on_submitted(c, hear_submitted, NULL);
+    tern_client_on_refused(c, hear_refused, NULL);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(tern_client_submit_add(c, &job), 0);
+    assert_int_equal(tern_client_submit_flush(c), -EACCES);
+    assert_string_equal(tern_client_error(c), "job 2 of this submit: not you");
+    assert_string_equal(heard, "2 from 1; not 2 (2: not you); 2 from 3; not 2 (0: ); ");
+    tern_client_free(c);
+    finish(broker);
+}
+
 static void takes_one_in_a_while(struct fake *b)
 {
     b->submit_jobs = 1;
@@ -383,7 +446,7 @@ static void a_client_that_is_not_allowed_hears_why(void **state)
 
 static const struct script scripts[] = {
     SCRIPT(forgets_the_client_once), SCRIPT(is_busy_twice), SCRIPT(is_always_busy), SCRIPT(answers_backwards),
-    SCRIPT(wants_two_at_a_time), SCRIPT(takes_one_in_a_while), SCRIPT(acknowledges_at_once),
+    SCRIPT(wants_two_at_a_time), SCRIPT(refuses_the_second), SCRIPT(takes_one_in_a_while), SCRIPT(acknowledges_at_once),
     SCRIPT(waits_for_bye), SCRIPT(has_too_many_peers), SCRIPT(always_has_too_many_peers),
     SCRIPT(refuses_each_in_its_way), SCRIPT(says_nothing), SCRIPT(refuses_the_client),
 };
@@ -399,6 +462,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(too_many_peers_until_the_time_is_over_is_ebusy),
         cmocka_unit_test(ids_are_told_in_the_order_of_the_jobs),
         cmocka_unit_test(a_stream_is_cut_as_the_broker_says_but_not_what_is_all_or_nothing),
+        cmocka_unit_test(what_becomes_of_a_stream_behind_a_refusal_is_told_in_order),
         cmocka_unit_test(a_stream_goes_on_while_some_of_it_is_taken),
         cmocka_unit_test(who_was_away_does_not_take_the_broker_for_lost),
         cmocka_unit_test(a_payload_over_the_limit_is_refused_before_it_is_sent),

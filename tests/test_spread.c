@@ -57,6 +57,23 @@ static void lines_behind_one_that_came_to_nothing_are_told_apart(void **state)
     spread_fini(&s);
 }
 
+static void lines_that_a_broker_refuses_are_passed_over(void **state)
+{
+    (void)state;
+    struct spread s;
+    struct spread_line line;
+    begin(&s, "0101000");
+    spread_on_submitted(&s.at[0], 7, 1);
+    assert_int_equal(spread_skip(&s.at[0], 2, 2), 5);
+    spread_on_submitted(&s.at[0], 8, 2);
+    assert_string_equal(told, "0:7 ");
+    assert_true(spread_next_behind(&s, &line));
+    assert_int_equal(line.number, 6);
+    assert_int_equal(line.id, 8);
+    assert_int_equal(spread_skip(&s.at[1], 2, 0), 2);
+    spread_fini(&s);
+}
+
 static void a_line_that_was_dropped_gets_no_id(void **state)
 {
     (void)state;
@@ -112,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_come_in_the_order_of_the_lines),
         cmocka_unit_test(lines_behind_one_that_came_to_nothing_are_told_apart),
+        cmocka_unit_test(lines_that_a_broker_refuses_are_passed_over),
         cmocka_unit_test(a_line_that_was_dropped_gets_no_id),
         cmocka_unit_test(it_is_full_only_when_a_broker_owes_too_much),
     };

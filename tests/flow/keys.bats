@@ -410,6 +410,20 @@ jobs_of() { tern queues --json | grep '"name":"'"$1"'"' | value queued; }
     [ "$(wc -l < ids)" = 30 ]
 }
 
+@test "a line of a batch that the key may not submit is named, and what was sent behind it and taken all the same has its id" {
+    local good='{"handler":"nobody-has-it","queue":"q1"}'
+    keyed_broker
+    tern keygen one
+    tern-broker authorize one.pub --keys peers.d --queues q1
+    (repeat 1503 "$good"; echo '{"handler":"nobody-has-it","queue":"q2"}'; repeat 2000 "$good") > lines
+    run -77 --separate-stderr as one submit --batch lines
+    [ "$(wc -l <<< "$output")" = 1000 ]
+    [[ $stderr == *"line 1504: the key one may not submit to the queue q2, only to q1"* ]]
+    [[ $stderr == *"the 999 other lines that were sent with it are not submitted, either"* ]]
+    # The messages behind it were on their way, or were not sent.
+    [ $((1000 + $(grep -c "submitted all the same, as" <<< "$stderr" || true))) = "$(count_of submitted)" ]
+}
+
 # Submits that go through before the limit is seen are cancelled again.
 told_of_limit() {
     local id

@@ -268,7 +268,8 @@ class Client:
                 time.sleep(pause * random.uniform(0.5, 1))
                 pause, sent = min(2 * pause, 1.0), False
             elif answer[0] == ERROR:
-                raise Refused(answer[2], answer[3])
+                job = answer[4] if len(answer) > 4 else 0
+                raise Refused(answer[2], f"job {job} of this submit: {answer[3]}" if job else answer[3])
             else:
                 return answer[2:]
         if sent:
