@@ -88,9 +88,7 @@ static const char *retry(struct broker *b, const struct peer *p, const struct jo
         return "it is done; submit it again";
     if (!state_is_terminal(j->state))
         return "it has not finished yet";
-    enum error_code code;
-    cleanup(freep) char *too_many = open_jobs_refuse(b, j->owner, "", 1, &code);
-    if (too_many)
+    if (!open_jobs_fit(open_jobs_account(b, j->owner), 1))
         return "its owner has as many open jobs as its key allows; try again when some have finished";
     struct class *from = classes_get(&b->classes, j->class), *class = unsuspected(b, from);
     if (b->failed)

@@ -30,14 +30,23 @@ void open_jobs_limit(struct broker *b)
     free(limits);
 }
 
-char *open_jobs_refuse(struct broker *b, int64_t owner, const char *who, size_t n, enum error_code *ret_code)
+const struct account *open_jobs_account(struct broker *b, int64_t owner)
 {
     open_jobs_limit(b);
-    const struct account *a = b->open_limits && !b->failed ? store_account(b->store, owner) : NULL;
-    if (!a || (a->known && a->open + (int64_t)n <= a->most))
-        return NULL;
-    *ret_code = (int64_t)n > a->most ? CODE_REFUSED : CODE_BUSY;
-    if (*ret_code == CODE_REFUSED)
+    return b->open_limits && !b->failed ? store_account(b->store, owner) : NULL;
+}
+
+const struct account *open_jobs_account_of(struct broker *b, const struct peer *p)
+{
+    open_jobs_limit(b);
+    return b->open_limits && p->key[0] ? open_jobs_account(b, store_owner(b->store, str_of(p->owner))) : NULL;
+}
+
+bool open_jobs_fit(const struct account *a, size_t n) { return !a || (a->known && a->open + (int64_t)n <= a->most); }
+
+char *open_jobs_text(const struct account *a, const char *who, size_t n)
+{
+    if (open_jobs_never_fit(a, n))
         return xasprintf("%zu jobs at once are too many: %s may have %" PRId64 " open jobs (open-jobs of its key); submit fewer at once", n,
                          who, a->most);
     if (!a->known)
@@ -46,12 +55,7 @@ char *open_jobs_refuse(struct broker *b, int64_t owner, const char *who, size_t 
                      "; wait until some have finished, or cancel some", who, a->most, a->open);
 }
 
-uint64_t open_jobs_at_once(struct broker *b, const char *owner)
-{
-    open_jobs_limit(b);
-    const struct account *a = b->open_limits && !b->failed ? store_account(b->store, store_owner(b->store, str_of(owner))) : NULL;
-    return a ? (uint64_t)max_i64(a->most / PARTS, 1) : 0;
-}
+uint64_t open_jobs_at_once(const struct account *a) { return a ? (uint64_t)max_i64(a->most / PARTS, 1) : 0; }
 
 bool open_jobs_tick(struct broker *b)
 {

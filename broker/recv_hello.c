@@ -120,7 +120,7 @@ static void welcome_client(struct broker *b, struct peer *p)
     uint64_t last_seq = 0;
     struct str instance = { (const char *)p->instance, sizeof p->instance };
     int r = store_find_submit(b->store, str_of(p->owner), instance, 0, &row, &last_seq);
-    uint64_t submit_jobs = p->key[0] ? open_jobs_at_once(b, p->owner) : 0;
+    uint64_t submit_jobs = open_jobs_at_once(open_jobs_account_of(b, p));
     if (!b->failed && (r == -ENOENT || !broker_failed(b, r)))
         send_welcome(b, p, NULL, 0, last_seq, submit_jobs);
 }

@@ -83,12 +83,11 @@ static bool too_many(struct broker *b, struct lease *l, const struct msg_spawn *
 static const char *too_many_open(struct broker *b, const struct lease *l, const struct msg_spawn *s, enum error_code *ret_code)
 {
     static char why[LIMIT_TEXT_BYTES];
-    open_jobs_limit(b);
-    const struct account *a = b->open_limits ? store_account(b->store, l->job.owner) : NULL;
+    const struct account *a = open_jobs_account(b, l->job.owner);
     size_t n = a ? count_new(b, s) : 0;
-    cleanup(freep) char *text = n ? open_jobs_refuse(b, l->job.owner, "the owner of this job", n, ret_code) : NULL;
-    if (!text)
+    if (!n || open_jobs_fit(a, n))
         return NULL;
+    cleanup(freep) char *text = open_jobs_text(a, "the owner of this job", n);
     *ret_code = a->known ? CODE_REFUSED : CODE_BUSY;
     snprintf(why, sizeof why, "%s", text);
     return why;

@@ -232,18 +232,6 @@ static bool is_malformed(struct broker *b, struct peer *p, const struct msg_subm
     return true;
 }
 
-/* NULL, or why its owner may not have so many more open jobs: for this reason. */
-static char *too_many_open(struct broker *b, const struct peer *p, const struct msg_submit *m, enum error_code wanted)
-{
-    enum error_code code = wanted;
-    open_jobs_limit(b);
-    bool may_have_limit = b->open_limits && p->key[0];
-    cleanup(freep) char *text = NULL;
-    if (may_have_limit)
-        text = open_jobs_refuse(b, store_owner(b->store, str_of(p->owner)), p->owner, m->n_jobs, &code);
-    return code == wanted ? TAKE(text) : NULL;
-}
-
 static void refuse_job(struct broker *b, struct peer *p, const struct msg_submit *s, size_t job, enum error_code code, const char *bad)
 {
     struct message m;
@@ -257,8 +245,9 @@ static void refuse_job(struct broker *b, struct peer *p, const struct msg_submit
 
 static bool refused(struct broker *b, struct peer *p, const struct msg_submit *m)
 {
-    cleanup(freep) char *too_large = too_many_open(b, p, m, CODE_REFUSED);
-    if (too_large) {
+    const struct account *a = open_jobs_account_of(b, p);
+    if (open_jobs_never_fit(a, m->n_jobs)) {
+        cleanup(freep) char *too_large = open_jobs_text(a, p->owner, m->n_jobs);
         broker_send_error(b, p, m->req, CODE_REFUSED, "%s", too_large);
         return true;
     }
@@ -342,12 +331,19 @@ static size_t count_open(const struct broker *b, struct peer *p)
     return ++p->n_submits;
 }
 
+/* NULL, or why its owner may not have so many more open jobs now, but may later. */
+static char *too_many_open(struct broker *b, const struct peer *p, size_t n)
+{
+    const struct account *a = open_jobs_account_of(b, p);
+    return open_jobs_fit(a, n) || open_jobs_never_fit(a, n) ? NULL : open_jobs_text(a, p->owner, n);
+}
+
 /* Answers with busy, if it is. */
 static bool is_busy(struct broker *b, struct peer *p, const struct msg_submit *m, struct now now)
 {
     bool too_many = count_open(b, p) > LIMIT_SUBMITS_OPEN, behind = is_behind_busy(p, m->seq, now);
     bool busy = too_many || behind || b->disk_busy;
-    cleanup(freep) char *beyond = busy ? NULL : too_many_open(b, p, m, CODE_BUSY);
+    cleanup(freep) char *beyond = busy ? NULL : too_many_open(b, p, m->n_jobs);
     if (!busy && !beyond)
         beyond = quota_take(p->quota, p->grant, m, now);
     if (!busy && !beyond)
