@@ -50,7 +50,7 @@ static enum gate lasting_gate(const struct class *c, const struct worker *w, con
 static enum gate passing_gate(const struct class *c, const struct worker *w, const struct worker_handler *h,
                               enum pool_kind *ret_pool)
 {
-    int pool = route(c, h);
+    int pool = route(c, h, w->pools);
     if (pool < 0)
         return GATE_FORM;
     *ret_pool = (enum pool_kind)pool;

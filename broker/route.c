@@ -40,7 +40,21 @@ int route_of_tag(enum tag tag, const struct worker_handler *h)
     return -1;
 }
 
-int route(const struct class *c, const struct worker_handler *h)
+/* A command is not taken to the loop, as above. */
+static int another_pool(const struct class *c, const struct worker_handler *h, const struct worker_pool *pools, int but)
 {
-    return route_of_tag(c->suspect ? TAG_CPU : route_tag(c, h), h);
+    static const enum tag tags[] = { TAG_IO, TAG_CPU, TAG_SLOW_IO };
+    for (size_t i = 0; i < ELEMENTS(tags) - (c->program != NULL); i++) {
+        int pool = route_of_tag(tags[i], h);
+        if (pool >= 0 && pools[pool].slots)
+            return pool;
+    }
+    return but;
+}
+
+int route(const struct class *c, const struct worker_handler *h, const struct worker_pool pools[static N_POOLS])
+{
+    int pool = route_of_tag(c->suspect ? TAG_CPU : route_tag(c, h), h);
+    bool is_open = !c->suspect && !c->isolated && asked_tag(c, h) == TAG_AUTO;
+    return pool >= 0 && is_open && !pools[pool].slots ? another_pool(c, h, pools, pool) : pool;
 }

@@ -10,11 +10,13 @@
 
 static struct measure unknown, computes = { .decided = TAG_CPU }, reads = { .decided = TAG_IO }, waits = { .decided = TAG_SLOW_IO };
 
+static const struct worker_pool all[N_POOLS] = { { .slots = 1 }, { .slots = 1 }, { .slots = 1 } };
+
 static int pool(enum tag tag, unsigned forms, bool thread_safe, bool suspect)
 {
     struct class c = { .tag = tag, .suspect = suspect, .measure = &unknown };
     struct worker_handler h = { .forms = forms, .tag = TAG_AUTO, .thread_safe = thread_safe };
-    return route(&c, &h);
+    return route(&c, &h, all);
 }
 
 static void computing_goes_to_a_process(void **state)
@@ -121,7 +123,7 @@ static void auto_follows_what_was_measured(void **state)
             struct class c = { .tag_unset = unset, .measure = cases[i].measure };
             struct worker_handler h = { .forms = cases[i].forms, .tag = unset ? TAG_AUTO : TAG_CPU, .thread_safe = cases[i].thread_safe };
             assert_int_equal(route_tag(&c, &h), cases[i].tag);
-            assert_int_equal(route(&c, &h), cases[i].pool);
+            assert_int_equal(route(&c, &h, all), cases[i].pool);
             assert_int_equal(route_chosen_by(&c, &h), cases[i].measure == &unknown ? CHOSEN_BY_DEFAULT : CHOSEN_BY_AUTO);
         }
 }
@@ -131,9 +133,9 @@ static void what_only_a_process_can_limit_stays_there_under_auto(void **state)
     (void)state;
     struct worker_handler h = { .forms = BOTH, .thread_safe = true };
     struct class c = { .isolated = true, .measure = &waits }, asked = { .isolated = true, .tag = TAG_IO, .measure = &waits };
-    assert_int_equal(route(&c, &h), POOL_PROCESS);
+    assert_int_equal(route(&c, &h, all), POOL_PROCESS);
     assert_int_equal(route_chosen_by(&c, &h), CHOSEN_BY_DEFAULT);
-    assert_int_equal(route(&asked, &h), POOL_THREAD);
+    assert_int_equal(route(&asked, &h, all), POOL_THREAD);
 }
 
 static void a_suspect_was_put_where_it_is_for_that(void **state)
@@ -151,8 +153,31 @@ static void a_command_is_taken_to_the_loop_by_its_tag_alone(void **state)
     char program[] = "rsync";
     struct class c = { .program = program, .measure = &waits }, asked = { .program = program, .tag = TAG_SLOW_IO, .measure = &waits };
     struct worker_handler exec = { .forms = BOTH, .tag = TAG_AUTO, .thread_safe = true };
-    assert_int_equal(route(&c, &exec), POOL_THREAD);
-    assert_int_equal(route(&asked, &exec), POOL_LOOP);
+    assert_int_equal(route(&c, &exec, all), POOL_THREAD);
+    assert_int_equal(route(&asked, &exec, all), POOL_LOOP);
+}
+
+static void auto_makes_do_with_the_pools_that_a_worker_has(void **state)
+{
+    (void)state;
+    char program[] = "rsync";
+    static const struct worker_pool threads[N_POOLS] = { [POOL_THREAD] = { .slots = 1 } },
+                                    processes[N_POOLS] = { [POOL_PROCESS] = { .slots = 1 } },
+                                    loop[N_POOLS] = { [POOL_LOOP] = { .slots = 1 } };
+    struct worker_handler both = { .forms = BOTH, .tag = TAG_AUTO, .thread_safe = true };
+    struct class c = { .measure = &waits }, command = { .program = program, .measure = &reads },
+                 asked = { .tag = TAG_CPU, .measure = &waits }, bounded = { .isolated = true, .measure = &waits },
+                 suspect = { .suspect = true, .measure = &waits };
+    assert_int_equal(route(&c, &both, threads), POOL_THREAD);
+    assert_int_equal(route(&c, &both, processes), POOL_PROCESS);
+    c.measure = &unknown;
+    assert_int_equal(route(&c, &both, threads), POOL_THREAD);
+    assert_int_equal(route(&c, &both, loop), POOL_LOOP);
+    assert_int_equal(route(&command, &both, processes), POOL_PROCESS);
+    assert_int_equal(route(&command, &both, loop), POOL_THREAD); /* where it waits */
+    assert_int_equal(route(&asked, &both, threads), POOL_PROCESS);
+    assert_int_equal(route(&bounded, &both, threads), POOL_PROCESS);
+    assert_int_equal(route(&suspect, &both, threads), POOL_PROCESS);
 }
 
 int main(void)
@@ -171,6 +196,7 @@ int main(void)
         cmocka_unit_test(what_only_a_process_can_limit_stays_there_under_auto),
         cmocka_unit_test(a_suspect_was_put_where_it_is_for_that),
         cmocka_unit_test(a_command_is_taken_to_the_loop_by_its_tag_alone),
+        cmocka_unit_test(auto_makes_do_with_the_pools_that_a_worker_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
