@@ -232,7 +232,18 @@ static void add(struct history *h, int64_t at_ms, const char *event, int64_t att
     h->events[h->n++] = (struct event){ at_ms, str_of(xstrdup(event)), attempt, { xstrndup(worker), worker.n }, str_of(text) };
 }
 
-static void add_life(struct history *h, sqlite3_stmt *q)
+/* A stable insertion sort: what happened in the same millisecond keeps its order. */
+static void sort(struct history *h)
+{
+    for (size_t i = 1; i < h->n; i++)
+        for (size_t k = i; k > 0 && h->events[k - 1].at_ms > h->events[k].at_ms; k--) {
+            struct event e = h->events[k];
+            h->events[k] = h->events[k - 1];
+            h->events[k - 1] = e;
+        }
+}
+
+static void add_begin(struct history *h, sqlite3_stmt *q)
 {
     int64_t state = column_int(q, 0), due = column_int(q, 2);
     cleanup(freep) char *owner = xstrndup(column_text(q, 8));
@@ -241,9 +252,17 @@ static void add_life(struct history *h, sqlite3_stmt *q)
         add(h, due, "due", UNSET, STR_UNSET, NULL);
     else if (or_default(column_int(q, 4), INT64_MAX) >= due)
         add(h, due, "queued", UNSET, STR_UNSET, NULL);
+}
+
+static void add_present(struct history *h, sqlite3_stmt *q)
+{
+    int64_t state = column_int(q, 0);
     if (state == STATE_RUNNING)
         add(h, column_int(q, 3), "running", column_int(q, 5), column_text(q, 6),
             xasprintf("in the %s pool", pool_name(column_int(q, 9))));
+    sort(h);
+    if (state == STATE_CANCELLED || state == STATE_EXPIRED)
+        add(h, column_int(q, 4), state_name(state), UNSET, STR_UNSET, NULL);
 }
 
 static char *ending_text(sqlite3_stmt *q)
@@ -270,17 +289,6 @@ static void add_attempt(struct history *h, sqlite3_stmt *q)
         add(h, finished, state_name(to), UNSET, STR_UNSET, NULL);
 }
 
-/* A stable insertion sort: what happened in the same millisecond keeps its order. */
-static void sort(struct history *h)
-{
-    for (size_t i = 1; i < h->n; i++)
-        for (size_t k = i; k > 0 && h->events[k - 1].at_ms > h->events[k].at_ms; k--) {
-            struct event e = h->events[k];
-            h->events[k] = h->events[k - 1];
-            h->events[k - 1] = e;
-        }
-}
-
 static void add_events(struct view_reader *v, uint64_t id, struct history *h)
 {
     sqlite3_stmt *q = v->q[VIEW_ATTEMPTS];
@@ -303,16 +311,12 @@ int view_history(struct view_reader *v, uint64_t id, int64_t owner, struct histo
     sqlite3_stmt *q = v->q[VIEW_LIFE];
     bind_int(q, 1, id > INT64_MAX ? 0 : (int64_t)id);
     bool found = sqlite3_step(q) == SQLITE_ROW && (!owner || owner == column_int(q, 7));
-    int64_t state = found ? column_int(q, 0) : 0, finished = found ? column_int(q, 4) : UNSET;
-    if (found)
-        add_life(&h, q);
+    if (found) {
+        add_begin(&h, q);
+        add_events(v, id, &h);
+        add_present(&h, q);
+        *ret = h;
+    }
     end(v, q);
-    if (!found)
-        return -ENOENT;
-    add_events(v, id, &h);
-    sort(&h);
-    if (state == STATE_CANCELLED || state == STATE_EXPIRED)
-        add(&h, finished, state_name(state), UNSET, STR_UNSET, NULL);
-    *ret = h;
-    return 0;
+    return found ? 0 : -ENOENT;
 }

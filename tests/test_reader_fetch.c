@@ -111,12 +111,32 @@ static void history_tells_a_life_with_retries(void **state)
     assert_not_found(ask(&m));
 }
 
+/* A job whose worker is lost is often handed to another one in the same turn. */
+static void of_one_moment_the_end_of_an_attempt_comes_before_the_next(void **state)
+{
+    (void)state;
+    uint64_t id = add(classes[0], 1, "uid:1", STR_UNSET);
+    lease_at(id, NOW + 10);
+    struct outcome o = outcome(ENDING_LOST);
+    end_at(id, classes[0], 1, STATE_QUEUED, &o, NOW + 60);
+    lease_at(id, NOW + 60);
+    struct message m;
+    message_init(&m, MSG_HISTORY);
+    m.history.job = id;
+    const struct message *h = ask(&m);
+    static const char *const want[] = { "submitted", "running", "lost", "queued", "running" };
+    assert_int_equal(h->events.n_events, ELEMENTS(want));
+    for (size_t i = 0; i < ELEMENTS(want); i++)
+        assert_true(str_is(h->events.events[i].event, want[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test(result_and_output_of_each_attempt_can_be_fetched),
         test(the_result_of_a_command_is_its_standard_output),
         test(history_tells_a_life_with_retries),
+        test(of_one_moment_the_end_of_an_attempt_comes_before_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
