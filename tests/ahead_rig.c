@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/base/rng.h"
+#include "worker/asks.h"
 #include "worker/frame.h"
 #include "worker/handlers.h"
 #include "worker/tree.h"
@@ -57,6 +58,12 @@ static int hold(struct tern_job *job)
     while (clock_mono_us() < until_us && !tern_should_stop(job))
         nap(1);
     return tern_should_stop(job) ? tern_fail(job, "told to stop") : 0;
+}
+
+static int asks(struct tern_job *job)
+{
+    note(job);
+    return tern_checkpoint(job, "so far", 6);
 }
 
 static int large(struct tern_job *job)
@@ -128,7 +135,7 @@ static int babbles(struct tern_job *job)
 }
 
 static const struct tern_handler handlers[] = {
-    { .name = "babbles", .blocking = babbles },
+    { .name = "asks", .blocking = asks },           { .name = "babbles", .blocking = babbles },
     { .name = "well", .blocking = well },           { .name = "hold", .blocking = hold },
     { .name = "dies", .blocking = dies },           { .name = "scribbles", .blocking = scribbles },
     { .name = "forges", .blocking = forges },       { .name = "large", .blocking = large },
@@ -146,12 +153,28 @@ static void on_finished(void *ctx, struct run *r)
     g->n++;
 }
 
+static void on_asked(void *ctx, struct run *r, const struct message *ask, struct now now)
+{
+    struct rig *g = ctx;
+    (void)now;
+    g->asked = r->job.job;
+    g->req = ask_req(ask);
+}
+
+void answer(struct rig *g)
+{
+    struct message m;
+    message_init(&m, MSG_CHECKPOINTED);
+    m.checkpointed.req = g->req;
+    pool_answer(g->pool, g->asked, 1, &m, clock_now());
+}
+
 struct rig *rig_open(size_t slots)
 {
     static struct rig g;
     g = (struct rig){ .n = 0 };
     struct pool_options o = { .kind = POOL_PROCESS, .slots = slots, .zygote = zygote, .on_started = on_started,
-                              .on_finished = on_finished, .ctx = &g };
+                              .on_finished = on_finished, .on_asked = on_asked, .ctx = &g };
     assert_int_equal(pool_open(&g.pool, &o), 0);
     assert_int_equal(truncate(getenv(NOTES), 0), 0);
     return &g;

@@ -21,6 +21,7 @@ struct rig {
     size_t n;
     uint64_t last;          /* job given */
     uint64_t started;       /* the last one */
+    uint64_t asked, req;    /* the last one that asked something, and what its answer says */
 };
 
 struct rig *rig_open(size_t slots);
@@ -41,11 +42,14 @@ struct what {
 };
 
 #define WELL { "well", "", 0, 0, 0 }
+#define ASKS { "asks", "", 0, 0, 0 } /* and goes on when it is answered */
 #define HOLD(ms) { "hold", #ms, 0, 0, 0 }
 #define SCRIPT(text) { "exec", text, 0, 0, 0 } /* notes first that it runs, too */
 
 uint64_t give(struct rig *g, const struct what *w);
 void be_quick(struct rig *g);
+/* Answers the last one that asked. */
+void answer(struct rig *g);
 void cancel_all(struct rig *g, uint64_t from);
 /* The first ones run, one in each slot, and n_ahead of those behind them have been sent; nothing has been heard since. Which
  * takes processes whose jobs have been short, on a machine that is not too busy. The id of the first. */

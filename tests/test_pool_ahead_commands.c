@@ -57,6 +57,31 @@ static void a_process_killed_under_a_command_costs_that_alone(void **state)
     rig_close(g);
 }
 
+/* True when it came while that one asked. */
+static bool is_given_while_one_asks(struct rig *g)
+{
+    uint64_t id = SET_UP(g, 1, SCRIPT(":"), ASKS);
+    while (g->asked != id + 1)
+        turn(g);
+    give(g, &(struct what)WELL);
+    pool_tick(g->pool, clock_now());
+    bool given = g->pool->n_ahead == 1;
+    answer(g);
+    finish(g, g->last);
+    assert_done(g, id, g->last);
+    return given;
+}
+
+static void what_comes_while_one_behind_a_command_asks_runs_too(void **state)
+{
+    (void)state;
+    struct rig *g = rig_open(1);
+    int left = 100;
+    while (!is_given_while_one_asks(g))
+        assert_true(left-- > 0);
+    rig_close(g);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -64,6 +89,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_command_does_not_wait_for_the_long_one_behind_it),
         cmocka_unit_test(a_command_that_is_cancelled_costs_nothing_behind_it),
         cmocka_unit_test(a_process_killed_under_a_command_costs_that_alone),
+        cmocka_unit_test(what_comes_while_one_behind_a_command_asks_runs_too),
     };
     return ahead_main(argc, argv, tests, ELEMENTS(tests));
 }

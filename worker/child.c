@@ -125,18 +125,6 @@ static void on_run(struct child *c, const struct msg_run *m)
             list_add_tail(&c->later, &run_new(&m->jobs[i], clock_now())->link);
 }
 
-static void begin_later(struct child *c)
-{
-    while (!c->done && c->commands.n == 0 && !list_empty(&c->later)) {
-        struct run *r = list_entry(list_pop(&c->later), struct run, link);
-        begin(c, &r->job);
-        run_free(r);
-        child_put_back(c);
-        c->behind = true;
-    }
-    c->behind = c->behind && c->commands.n;
-}
-
 static void flush_in_time(struct child *c, bool wait)
 {
     if (!c->behind || c->n_unsent >= UNSENT_MOST)
@@ -173,6 +161,20 @@ static void on_frames(struct child *c)
     }
     if (r < 0)
         child_leave(EXIT_FAILURE);
+}
+
+/* What came while one of them waited for its answer comes after all that is later still, and is not to wait until more is read. */
+static void begin_later(struct child *c)
+{
+    while (!c->done && c->commands.n == 0 && !list_empty(&c->later)) {
+        struct run *r = list_entry(list_pop(&c->later), struct run, link);
+        begin(c, &r->job);
+        run_free(r);
+        child_put_back(c);
+        c->behind = true;
+        on_frames(c);
+    }
+    c->behind = c->behind && c->commands.n;
 }
 
 /* False: nothing was there. */
