@@ -263,7 +263,9 @@ static void a_gone_attempt_that_still_runs_is_not_listed_and_not_taken_anew(void
     tell_bare(f, MSG_HELLO_AGAIN);
     tell_welcome(f, &(struct attempt_ref){ 1, 1 }, 1);
     tell_run(f, 1, 1);
-    assert_int_equal(find_said(f, MSG_GIVEN)->given.n_attempts, 1);
+    const struct message *m = find_said(f, MSG_GIVEN);
+    assert_int_equal(m->given.n_attempts, 1);
+    assert_true(str_is(m->given.attempts[0].text, "the worker still ends another one of this number"));
     pass(f, 1000);
     tell_bare(f, MSG_HELLO_AGAIN);
     assert_int_equal(find_said(f, MSG_HELLO)->hello.n_held, 0);

@@ -22,7 +22,7 @@ static int as_config(int r, int *ret_status)
 static int read_one(struct broker_entry *e, const struct broker_words *w, const char *own, const char *key, int *ret_status,
                     char **ret_error)
 {
-    e->keyed = own && key && address_is_tcp(e->address) && !w->insecure_loopback;
+    e->keyed = own && key && *key && address_is_tcp(e->address) && !w->insecure_loopback;
     *ret_error = address_check(e->address, e->keyed ? ADDRESS_HAS_KEYS : ADDRESS_WANTS_KEYS, w->insecure_loopback);
     if (*ret_error)
         return -EINVAL;

@@ -55,7 +55,9 @@ void link_recv_run(struct worker_link *l, const struct message *m, struct now no
         struct holding *h = holding_find(&l->held, job->job, job->attempt);
         if (h && !h->dropped)
             continue;
-        if (h || l->held.n >= LIMIT_HELD)
+        if (h)
+            link_add_given(l, job->job, job->attempt, false, "the worker still ends another one of this number");
+        else if (l->held.n >= LIMIT_HELD)
             link_add_given(l, job->job, job->attempt, false, "worker holds too much");
         else if (!link_takes_jobs(l))
             link_add_given(l, job->job, job->attempt, false,

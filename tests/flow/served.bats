@@ -440,4 +440,9 @@ two_of_it() {
     [[ $output == *"named twice"* ]]
     run -2 tern-worker --broker "tcp://127.0.0.1:1,tcp://127.0.0.1:2" --insecure-loopback --broker-key a,b,c
     [[ $output == *"2 brokers and 3 of their keys"* ]]
+    # A key that was left out is that of a socket; TCP has none.
+    tern keygen w1 --role worker
+    key=$(grep -o '[0-9a-f]\{64\}' w1.pub)
+    run -2 tern-worker --broker "tcp://127.0.0.1:1,ipc://$dir/a,tcp://127.0.0.1:2" --key w1.key --broker-key "$key,,"
+    [[ $output == *"address tcp://127.0.0.1:2: TCP needs keys"* ]]
 }
