@@ -311,6 +311,19 @@ static void of_an_amount_each_gives_out_its_part(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static void the_first_that_waits_does_not_wait_for_many_of_another_broker(void **state)
+{
+    struct rig *g = *state;
+    for (uint64_t job = 1; job <= 40; job++)
+        run(g, 0, job, "sleep", "200ms");
+    run(g, 1, 1, "echo", "soon");
+    int64_t until_ms = clock_now().mono_ms + PATIENCE_MS;
+    while (!g->heard[1].n_ended && clock_now().mono_ms < until_ms)
+        turn(g);
+    assert_int_equal(g->heard[1].n_ended, 1);
+    assert_in_range(g->heard[0].n_ended, 0, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +334,7 @@ int main(void)
         CASE(a_number_that_none_can_have_is_refused),
         CASE(slots_are_offered_as_they_are_divided),
         CASE(of_an_amount_each_gives_out_its_part),
+        CASE(the_first_that_waits_does_not_wait_for_many_of_another_broker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,15 +88,23 @@ void pool_fill(struct pool *p, struct now now)
 
 /* ---- coming, and being taken back ------------------------------------------------------------- */
 
-void pool_give(struct pool *p, struct run *r, struct now now)
+static void give(struct pool *p, struct run *r, struct link *before, struct now now)
 {
     pool_know(p, r);
     r->state = RUN_WAITING;
     r->runner = p->n_gates ? handlers_runner(r->job.handler) : 0;
     list_remove(&r->link);
-    list_add_tail(&p->waiting, &r->link);
+    list_add_tail(before, &r->link);
     p->n_waiting++;
     pool_fill(p, now);
+}
+
+void pool_give(struct pool *p, struct run *r, struct now now) { give(p, r, &p->waiting, now); }
+
+void pool_give_first(struct pool *p, struct run *r, struct now now)
+{
+    pool_recall(p);
+    give(p, r, p->waiting.next, now);
 }
 
 void pool_wait_first(struct pool *p, struct run *r)

@@ -20,11 +20,16 @@ static struct run *own_again(struct run *r)
     return r;
 }
 
+/* A broker may have sent ahead what turned out to be long: of several, the first that waits does not wait for another one's. */
 static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
 {
     struct served *s = ctx;
+    struct link_tally t = link_tally(s->link, pool);
     r->job.job = number(s, r->job.job);
-    pool_give(s->pools[pool], r, now);
+    if (s->pair && t.held - t.started == 1)
+        pool_give_first(s->pools[pool], r, now);
+    else
+        pool_give(s->pools[pool], r, now);
 }
 
 static struct run *take_waiting(void *ctx, enum pool_kind pool, uint64_t job, uint64_t attempt)
