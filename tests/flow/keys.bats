@@ -402,7 +402,7 @@ jobs_of() { tern queues --json | grep '"name":"'"$1"'"' | value queued; }
     [ "$(as few result "$(sed -n 1p ids)")" = 1 ]
     [ "$(as few result "$(sed -n 1234p ids)")" = 1234 ]
     [ "$(as few result "$(sed -n 2000p ids)")" = 2000 ]
-    count_is done 2000
+    count_is 'done' 2000
     tern keygen slow
     tern-broker authorize slow.pub --keys peers.d --open-jobs 4
     seq 30 | sed 's/.*/{"handler":"sleep","payload":"400ms","tag":"io"}/' > lines
