@@ -309,8 +309,6 @@ static void of_an_amount_each_gives_out_its_part(void **state)
     assert_null(g->served[1].amounts[1].name.p); /* there is but one: it is not offered here */
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 static void the_first_that_waits_does_not_wait_for_many_of_another_broker(void **state)
 {
     struct rig *g = *state;
@@ -324,6 +322,28 @@ static void the_first_that_waits_does_not_wait_for_many_of_another_broker(void *
     assert_in_range(g->heard[0].n_ended, 0, 10);
 }
 
+/* One that always has one waiting gives it each time as its first. */
+static void firsts_that_wait_take_turns(void **state)
+{
+    struct rig *g = *state;
+    uint64_t given = 0;
+    while (given < 3) /* so that one slot is left to take turns on */
+        run(g, 1, ++given, "sleep", "30s");
+    run(g, 1, ++given, "sleep", "20ms");
+    run(g, 0, 1, "echo", "soon");
+    int64_t until_ms = clock_now().mono_ms + PATIENCE_MS;
+    while (!g->heard[0].n_ended && given < HEARD_MOST - 1 && clock_now().mono_ms < until_ms) {
+        struct link_tally t = link_tally(g->served[1].link, POOL_THREAD);
+        if (t.held == t.started)
+            run(g, 1, ++given, "sleep", "20ms");
+        turn(g);
+    }
+    assert_int_equal(g->heard[0].n_ended, 1);
+    assert_in_range(given, 5, 14);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +355,7 @@ int main(void)
         CASE(slots_are_offered_as_they_are_divided),
         CASE(of_an_amount_each_gives_out_its_part),
         CASE(the_first_that_waits_does_not_wait_for_many_of_another_broker),
+        CASE(firsts_that_wait_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

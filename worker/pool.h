@@ -40,8 +40,9 @@ void pool_close(struct pool *p);
 
 /* Takes r: it runs when a slot is free, in order of arrival. */
 void pool_give(struct pool *p, struct run *r, struct now now);
-/* The same, before all that waits already or was given ahead. */
-void pool_give_first(struct pool *p, struct run *r, struct now now);
+/* The same, as the first that waits of its broker: it comes behind the first of each other one, and before all else that waits or
+ * was given ahead. */
+void pool_give_in_turn(struct pool *p, struct run *r, struct now now);
 /* Takes back a run that has not started: the caller owns it. NULL when it has started or is not here. */
 struct run *pool_take_waiting(struct pool *p, uint64_t job, uint64_t attempt);
 /* Tells a running attempt to stop; reason REASON_CANCELLED, or REASON_NONE when it is to be handed back to the broker

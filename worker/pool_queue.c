@@ -101,10 +101,23 @@ static void give(struct pool *p, struct run *r, struct link *before, struct now 
 
 void pool_give(struct pool *p, struct run *r, struct now now) { give(p, r, &p->waiting, now); }
 
-void pool_give_first(struct pool *p, struct run *r, struct now now)
+/* Behind the first of each broker: before the second of any. */
+static struct link *end_of_firsts(struct pool *p)
+{
+    uint64_t seen = 0;
+    list_each(l, &p->waiting) {
+        uint64_t place = 1ull << number_place(pool_shown(list_entry(l, struct run, link))->job);
+        if (seen & place)
+            return l;
+        seen |= place;
+    }
+    return &p->waiting;
+}
+
+void pool_give_in_turn(struct pool *p, struct run *r, struct now now)
 {
     pool_recall(p);
-    give(p, r, p->waiting.next, now);
+    give(p, r, end_of_firsts(p), now);
 }
 
 void pool_wait_first(struct pool *p, struct run *r)

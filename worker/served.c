@@ -27,7 +27,7 @@ static void give(void *ctx, enum pool_kind pool, struct run *r, struct now now)
     struct link_tally t = link_tally(s->link, pool);
     r->job.job = number(s, r->job.job);
     if (s->pair && t.held - t.started == 1)
-        pool_give_first(s->pools[pool], r, now);
+        pool_give_in_turn(s->pools[pool], r, now);
     else
         pool_give(s->pools[pool], r, now);
 }
