@@ -140,25 +140,31 @@ static void add_list(struct buf *b, const char *key, const char *value)
         buf_addf(b, "%s = %s\n", key, value);
 }
 
-static void add_limit(struct buf *b, const char *key, int64_t value, int64_t usual)
+/* Those that are not as usual; written with this text before each, between its name and number, and behind it. */
+static void add_limits(struct buf *b, const struct grant *g, const char *before, const char *between, const char *behind)
 {
-    if (value != usual)
-        buf_addf(b, "%s = %lld\n", key, (long long)value);
+    struct grant usual;
+    grant_init(&usual);
+    const struct {
+        const char *name;
+        int64_t value, usual;
+    } limits[] = { { "sessions", g->sessions, usual.sessions },
+                   { "rate", g->rate, usual.rate },
+                   { "bytes", g->bytes, usual.bytes },
+                   { "open-jobs", g->open_jobs, usual.open_jobs } };
+    for (size_t i = 0; i < ELEMENTS(limits); i++)
+        if (limits[i].value != limits[i].usual)
+            buf_addf(b, "%s%s%s%lld%s", before, limits[i].name, between, (long long)limits[i].value, behind);
 }
 
 static void write_grant(const struct grant *g, struct buf *b)
 {
-    struct grant usual;
-    grant_init(&usual);
     buf_addf(b, "; Made by tern-broker authorize; see tern-broker(8).\n[peer]\nname = %s\nrole = %s\nkey = %s\n", g->name,
              role_name(g->role), g->digits);
     add_list(b, "queues", g->queues);
     add_list(b, "handlers", g->handlers);
     add_list(b, "exec", g->exec ? "yes" : NULL);
-    add_limit(b, "sessions", g->sessions, usual.sessions);
-    add_limit(b, "rate", g->rate, usual.rate);
-    add_limit(b, "bytes", g->bytes, usual.bytes);
-    add_limit(b, "open-jobs", g->open_jobs, usual.open_jobs);
+    add_limits(b, g, "", " = ", "\n");
 }
 
 static int count_other_keys(const struct grants *known, const struct grant *g)
@@ -319,28 +325,19 @@ static int revoke_peer(struct keys_options *o, struct grant *g, const char *oper
     return status ? status : r.failed;
 }
 
-static void print_limit(const char *key, int64_t value, int64_t usual)
-{
-    if (value != usual)
-        printf(" %s=%lld", key, (long long)value);
-}
-
 static void print_one(void *ctx, const char *path, const struct grant *g)
 {
     (void)ctx, (void)path;
-    struct grant usual;
-    grant_init(&usual);
+    struct buf limits;
+    buf_init(&limits, SIZE_MAX);
+    add_limits(&limits, g, " ", "=", "");
     printf("%-20s %-7s %s", g->name, role_name(g->role), g->digits);
     if (g->queues)
         printf(" queues=%s", g->queues);
     if (g->handlers)
         printf(" handlers=%s", g->handlers);
-    printf("%s", g->exec ? " exec=yes" : "");
-    print_limit("sessions", g->sessions, usual.sessions);
-    print_limit("rate", g->rate, usual.rate);
-    print_limit("bytes", g->bytes, usual.bytes);
-    print_limit("open-jobs", g->open_jobs, usual.open_jobs);
-    putchar('\n');
+    printf("%s%.*s\n", g->exec ? " exec=yes" : "", (int)limits.n, limits.n ? limits.p : "");
+    buf_fini(&limits);
 }
 
 static int list(struct keys_options *o, struct grant *g, const char *operand)

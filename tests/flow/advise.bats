@@ -132,3 +132,10 @@ better() {
     [ -z "$output" ]
     [ -z "$stderr" ]
 }
+
+@test "auto makes do with the pools that the workers have" {
+    start_broker
+    start_worker w1 --process 0 --loop 0
+    [ "$(timeout 20 tern run -- echo here)" = here ]
+    field_is 1 pool thread
+}
